@@ -1,0 +1,58 @@
+"""Errors a user can mend, each with the place and the mend.
+
+The command line turns an `InputError` into exit code 2 and any other `FathomError` into exit code 1, without a
+traceback.
+"""
+
+from __future__ import annotations
+
+
+class FathomError(Exception):
+    """Any failure Fathom reports by itself.
+
+    Args:
+        message: What is wrong, in one sentence.
+        where: File, line, column or key the message is about.
+        mend: What to do about it.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, mend: str | None = None) -> None:
+        self.message = message
+        self.where = where
+        self.mend = mend
+        super().__init__(self.__str__())
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  mend: {self.mend}" if self.mend else text
+
+
+class InputError(FathomError, ValueError):
+    """Something the user gave is wrong; exit code 2."""
+
+
+class ConfigError(InputError):
+    """A recipe, an edit of it or an option is wrong."""
+
+
+class DataError(InputError):
+    """A data file, a row or a label is wrong."""
+
+
+class ModelError(InputError):
+    """A model name or folder is wrong, or its architecture cannot do what was asked."""
+
+
+class ArtifactError(InputError):
+    """A saved file is damaged, incomplete or from something else."""
+
+
+class MissingExtraError(InputError):
+    """An optional dependency is not installed; the mend names the install command."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"the package '{package}' is not installed", mend=f"pip install 'fathom-lm[{extra}]'")
+
+
+class TrainingError(FathomError):
+    """Training cannot go on (non-finite loss, memory exhausted at the smallest micro-batch); exit code 1."""

@@ -1,0 +1,34 @@
+"""The contract of a metric: streaming, bounded in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from fathom.config import Part
+
+
+class Metric(Part, ABC):
+    """A metric by name. `open` returns the live accumulator."""
+
+    @abstractmethod
+    def open(self, labels: Sequence[str]) -> Accumulator:
+        """Start counting; `labels` in the model's order (empty for regression)."""
+
+
+class Accumulator(ABC):
+    """Takes (prediction, reference) pairs one by one and never keeps more than it must.
+
+    The forms of a pair, by task: single label `(probabilities float32 [classes], label index int)`; multi-label
+    `(probabilities float32 [classes], 0/1 int vector [classes])` (thresholded at the task's threshold before: see
+    `threshold` below); regression `(value, value)`; entities `(set of (start, end, label), set of (start, end, label))`.
+    """
+
+    @abstractmethod
+    def update(self, prediction: Any, reference: Any) -> None:
+        """Count one example."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, Any]:
+        """Scores by key, plain floats; nested tables (per class, per type) under their own key."""

@@ -1,0 +1,1 @@
+"""Recipe, the one typed description of a run; resolve()."""

@@ -1,0 +1,115 @@
+"""The contract of a task: what a model is asked to do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from fathom.config import Part
+from fathom.data.example import Example, Features
+
+Batch = dict[str, Tensor]
+"""Padded model inputs: `input_ids` and `attention_mask` [B, L], `token_type_ids` [B, L] where the tokenizer makes them,
+and the labels: `labels` [B, L] int64 (per token, -100 where none) or `label` [B] / [B, classes]."""
+
+
+@dataclass(frozen=True)
+class LossSum:
+    """A loss not yet divided: `total` is a scalar tensor to be divided by the whole batch's normalizer."""
+
+    total: Tensor
+
+
+class Task(Part, ABC):
+    """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
+
+    kind: str
+
+    @abstractmethod
+    def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTask:
+        """Read the label set from the training examples.
+
+        Args:
+            examples: The training split.
+            tokenizer: Of the model that will be trained.
+            max_length: Tokens of the longest sequence the model takes or the user wants.
+
+        Raises:
+            DataError: No labels, one class only, or labels of the wrong type; names the rows.
+        """
+
+    @abstractmethod
+    def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenTask:
+        """Return the live task of a saved model from what `OpenTask.state()` gave."""
+
+
+class OpenTask(ABC):
+    """A task with its labels and tokenizer: features, head, loss, decoding, metrics."""
+
+    auto_class: ClassVar[str]
+    """Name of the transformers auto class whose head does this task, e.g. AutoModelForSequenceClassification."""
+
+    kind: str
+    labels: tuple[str, ...]
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+
+    @property
+    @abstractmethod
+    def config_overrides(self) -> dict[str, Any]:
+        """What the model's config must say: num_labels, id2label, label2id, problem_type."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[str, ...]:
+        """Catalog names of the metrics that judge this task."""
+
+    @property
+    @abstractmethod
+    def main_metric(self) -> str:
+        """The key of the score that chooses the best model, e.g. 'accuracy', 'f1', 'pearson'."""
+
+    @abstractmethod
+    def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
+        """Encode a run of examples; a long one may become several features (their `example` field says whose).
+
+        Labels unknown to the model raise a `DataError` that names `where` and the nearest known label.
+        """
+
+    @abstractmethod
+    def cache_key(self) -> dict[str, Any]:
+        """Everything besides data and tokenizer that `encode` depends on, as JSON."""
+
+    @abstractmethod
+    def normalizer(self, batch: Batch) -> float:
+        """What the summed loss of a whole batch is divided by (sequences, supervised tokens, or summed weights)."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch) -> LossSum:
+        """The summed loss of a (micro-)batch, in float32, with label smoothing and class weights applied."""
+
+    @abstractmethod
+    def raw_predictions(self, logits: Tensor, batch: Batch) -> list[Any]:
+        """One small numpy record for each sequence of the batch, all `decode` needs; logits are not kept."""
+
+    @abstractmethod
+    def decode(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
+        """Join the records of one example's features into a JSON-ready prediction.
+
+        Classification: `{"label", "score", "probabilities": {label: p}}`; multi-label: `{"labels": [...],
+        "probabilities"}`; regression: `{"value"}`. Token classification: `{"entities": [{"start", "end", "label",
+        "text", "score"}], "tags": [...]}` with offsets into the example's text.
+        """
+
+    @abstractmethod
+    def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return (prediction, reference) of one labelled example in the form its metrics take (see evaluation.base)."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """JSON that `Task.reopen` needs: options, labels, max_length, thresholds."""

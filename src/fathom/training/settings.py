@@ -1,0 +1,77 @@
+"""The `training:` section of a recipe. Key names are Hugging Face's where the meaning is the same."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+
+from fathom.config import Part
+
+
+class Training(Part):
+    """How the model is trained."""
+
+    epochs: float = Field(3.0, gt=0, validation_alias=AliasChoices("epochs", "num_train_epochs", "num_epochs"))
+    """Passes over the training split; a fraction stops within a pass."""
+    max_steps: int | None = Field(None, gt=0)
+    """Optimizer steps; when given, `epochs` is ignored."""
+    batch_size: int = Field(32, gt=0, validation_alias=AliasChoices("batch_size", "per_device_train_batch_size"))
+    """Global number of sequences per optimizer step."""
+    eval_batch_size: int = Field(64, gt=0, validation_alias=AliasChoices("eval_batch_size", "per_device_eval_batch_size"))
+    """Sequences per forward pass in evaluation; changes no score."""
+    micro_batch_tokens: int | Literal["auto"] = "auto"
+    """Most tokens in one forward pass; a batch above it is cut and its gradients are summed exactly."""
+    learning_rate: float | None = Field(None, gt=0, validation_alias=AliasChoices("learning_rate", "lr"))
+    """Peak learning rate; left out, the tuning strategy's own default."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled decay of weight matrices; biases and norms are never decayed."""
+    optimizer: str = Field("adamw", validation_alias=AliasChoices("optimizer", "optim"))
+    """Catalog name of the optimizer."""
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    """Decay of the first moment."""
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+    adam_epsilon: float = Field(1e-8, gt=0)
+    """Added to the root of the second moment."""
+    lr_scheduler: str = Field("linear", validation_alias=AliasChoices("lr_scheduler", "lr_scheduler_type"))
+    """Catalog name of the schedule."""
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    """Share of the steps in which the learning rate rises from zero."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """Steps of warmup; comes before `warmup_ratio`."""
+    max_grad_norm: float = Field(1.0, ge=0)
+    """Gradients are scaled down to this norm; 0 turns clipping off."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Overrides every dropout rate of the model's config."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the blocks; auto takes bf16 where the processor has it natively. Weights and moments stay fp32."""
+    activation_checkpointing: bool = Field(False, validation_alias=AliasChoices("activation_checkpointing", "gradient_checkpointing"))
+    """Recompute each block in the backward pass instead of storing its activations."""
+    packing: bool = True
+    """Run the blocks on packed tokens where the family allows it; off runs padded batches."""
+    eval_steps: int | None = Field(None, gt=0)
+    """Evaluate every so many steps; left out, at the end of each epoch."""
+    early_stopping_patience: int | None = Field(None, gt=0)
+    """Stop after so many evaluations without a better score."""
+    metric_for_best_model: str | None = None
+    """Score that chooses the best model; left out, the task's main metric. `loss` is minimised."""
+    load_best_model_at_end: bool = True
+    """Keep the weights of the best evaluation, not the last ones."""
+    save_steps: int | None = Field(None, gt=0)
+    """Write a checkpoint every so many steps; left out, at every evaluation."""
+    save_total_limit: int = Field(2, ge=1, validation_alias=AliasChoices("save_total_limit", "checkpoints_kept"))
+    """Checkpoints kept besides the best; the newest verified one is never removed."""
+    logging_steps: int = Field(10, gt=0)
+    """Log the training loss every so many steps."""
+    non_finite: Literal["retry", "skip", "abort"] = "retry"
+    """What to do with a step whose loss or gradient is NaN or Inf: recompute it once in fp32 and skip it if that
+    fails; skip it; or stop. Weights and moments are never touched by such a step."""
+    max_skipped_steps: int = Field(5, ge=0)
+    """Stop after so many skipped steps in a row."""
+    spike_factor: float | None = Field(None, gt=1)
+    """Treat a loss this many times the running median as non-finite; off when left out."""
+    seed: int = Field(7, ge=0)
+    """Seed of the order, of dropout and of new weights."""
+    threads: int | None = Field(None, gt=0)
+    """Processor threads; left out, every core."""

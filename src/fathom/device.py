@@ -1,0 +1,178 @@
+"""What this machine is and can do: processor, memory, the precision worth using, seeds, and measured memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fathom.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+Bf16Kernel = Literal["amx", "avx512_bf16", "cuda", "none"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts of one machine that change how a run is carried out.
+
+    Attributes:
+        system: Operating system and release.
+        processor: Name of the processor as the system gives it.
+        cores: Cores this process may use (affinity and container quota counted).
+        memory_bytes: Memory this process may use (container limit counted).
+        bf16_native: Whether bf16 products run on hardware of their own on `device`.
+        bf16_kernel: Which hardware that is.
+        device: "cpu" or "cuda".
+        gpu: Name of the GPU, if there is one.
+    """
+
+    system: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    bf16_native: bool
+    bf16_kernel: Bf16Kernel
+    device: Literal["cpu", "cuda"]
+    gpu: str | None
+
+
+def probe_machine() -> Machine:
+    """Read the facts of this machine; starts no process and imports torch only where there may be a GPU."""
+    gpu, gpu_has_bf16 = _probe_gpu()
+    name, flags = _probe_processor()
+    kernel: Bf16Kernel = "none"
+    if gpu is not None:
+        kernel = "cuda" if gpu_has_bf16 else "none"
+    elif {"amx_tile", "amx_bf16"} <= flags:
+        kernel = "amx"
+    elif "avx512_bf16" in flags:
+        kernel = "avx512_bf16"
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        processor=name,
+        cores=_usable_cores(),
+        memory_bytes=_usable_memory(),
+        bf16_native=kernel != "none",
+        bf16_kernel=kernel,
+        device="cpu" if gpu is None else "cuda",
+        gpu=gpu,
+    )
+
+
+def choose_precision(wanted: Literal["auto", "fp32", "bf16"], machine: Machine) -> Precision:
+    """Return the arithmetic of the blocks: bf16 only where the hardware has it.
+
+    Raises:
+        ConfigError: bf16 is wanted where it would be emulated, which is slower than fp32 and less exact.
+    """
+    if wanted == "auto":
+        return "bf16" if machine.bf16_native else "fp32"
+    if wanted == "bf16" and not machine.bf16_native:
+        raise ConfigError(
+            f"bf16 is emulated on this machine ({machine.gpu or machine.processor}): slower than fp32 and less exact",
+            where="training.precision",
+            mend="write precision: auto, or fp32",
+        )
+    return wanted
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (every device)."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def peak_memory_bytes() -> int:
+    """Return the most resident memory this process has had since it began or since `reset_peak_memory`."""
+    status = _status_field("VmHWM")
+    if status is not None:
+        return status
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def current_memory_bytes() -> int:
+    """Return the resident memory of this process."""
+    status = _status_field("VmRSS")
+    if status is not None:
+        return status
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak_memory() -> bool:
+    """Begin a new measurement of peak memory; False where the system cannot (then the peak is since the start)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _probe_processor() -> tuple[str, frozenset[str]]:
+    name, flags = platform.processor() or platform.machine(), frozenset[str]()
+    try:
+        text = Path("/proc/cpuinfo").read_text(errors="replace")
+    except OSError:
+        return name, flags
+    first = text.split("\n\n", 1)[0]
+    fields = dict(re.findall(r"^([^:\n]+?)\s*:[ \t]*(.*)$", first, flags=re.MULTILINE))
+    flags = frozenset(fields.get("flags", "").split())
+    return fields.get("model name") or name, flags
+
+
+def _probe_gpu() -> tuple[str | None, bool]:
+    """Name of the first GPU and whether it computes in bf16; torch is imported only if a driver is there."""
+    if not any(Path(path).exists() for path in ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
+        return None, False
+    import torch
+
+    if not torch.cuda.is_available():
+        return None, False
+    return torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _usable_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota = _read_words("/sys/fs/cgroup/cpu.max")
+    if len(quota) == 2 and quota[0].isdigit():
+        cores = min(cores, max(1, round(int(quota[0]) / int(quota[1]))))
+    return cores
+
+
+def _usable_memory() -> int:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        limit = _read_words(path)
+        if len(limit) == 1 and limit[0].isdigit():
+            memory = min(memory, int(limit[0]))
+    return memory
+
+
+def _read_words(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().split()
+    except OSError:
+        return []
+
+
+def _status_field(field: str) -> int | None:
+    """Bytes of one memory field of /proc/self/status, or None where there is no such file."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    found = re.search(rf"^{field}:\s*(\d+) kB", text, flags=re.MULTILINE)
+    return int(found[1]) * 1024 if found else None

@@ -1,19 +1,25 @@
-"""The frozen, strict base of every recipe class; reading and editing recipes.
+"""The frozen, strict base of every recipe class; reading, editing and writing recipes.
 
 Edits are merged into raw YAML first and validated once, so a mistake in a file and a mistake on the command line get
-the same message, and every mistake is reported at once.
+the same message, and every mistake is reported at once. YAML is read by the rules of version 1.2: `no`, `on` and
+`2024-01-31` are strings, `5e-4` is a number and `010` is ten, because a label called "no" must stay a label.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
 
+from fathom import catalog
 from fathom.errors import ConfigError
 
 PartType = TypeVar("PartType", bound="Part")
@@ -31,6 +37,60 @@ class Part(BaseModel):
     )
 
 
+@dataclass(frozen=True)
+class Bare:
+    """Annotation of a section that may be a plain string: `model: minilm` is `model: {name: minilm}`."""
+
+    key: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.spread, handler(source))
+
+    def spread(self, value: Any) -> Any:
+        """Return `{key: value}` for a string, anything else as it is."""
+        return {self.key: value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Choice(Bare):
+    """Annotation of a field that holds one part of a catalog family: a bare name, or `{kind: name, options}`.
+
+    The value is validated into the part's own class, so its mistakes are reported with those of the whole recipe.
+    """
+
+    family: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.load, handler(source))
+
+    def load(self, value: Any) -> Any:
+        """Validate a raw value into the part it names; a part passes as it is."""
+        raw = self.spread(value)
+        if not isinstance(raw, Mapping):
+            return raw
+        return self.part(raw).model_validate({**raw})
+
+    def part(self, raw: Mapping[str, Any]) -> type[Part]:
+        """Return the class a raw mapping names.
+
+        Raises:
+            ConfigError: `kind` is missing, or no part of the family is called so.
+        """
+        kind = raw.get(self.key)
+        if not isinstance(kind, str):
+            raise ConfigError(
+                f"the key '{self.key}' is required, a name of a {self.family}",
+                mend=f"known: {', '.join(catalog.names(self.family))}",
+            )
+        found: type[Part] = catalog.load(self.family, kind)
+        return found
+
+
+def choice(family: str) -> Choice:
+    """Return the annotation of a field that holds one part of a catalog family."""
+    return Choice(key="kind", family=family)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -46,23 +106,32 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError("this is a folder, a recipe is a file", where=str(path)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(path), mend="save the file as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
     try:
         raw = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else str(error)
-        raise ConfigError(f"not valid YAML: {problem}", where=place) from None
+        raise ConfigError(f"not valid YAML: {error.problem}", where=place) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
     if not isinstance(raw, dict):
         raise ConfigError("a recipe is a mapping of sections such as 'model:' and 'data:'", where=str(path))
     return raw
 
 
-def apply_edits(raw: Mapping[str, Any], edits: Iterable[str]) -> dict[str, Any]:
+def write_yaml(value: Mapping[str, Any]) -> str:
+    """Return YAML that `read_yaml` reads back to an equal value, keys in the given order."""
+    return yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def apply_edits(raw: Mapping[str, Any], edits: Iterable[str], cls: type[Part] | None = None) -> dict[str, Any]:
     """Merge `section.key=value` edits into a raw recipe; values are read as YAML.
 
     An edit `tuning=lora` replaces a section; a following `tuning.rank=8` then edits it. A bare-name section
-    (`tuning: lora`) becomes `{kind: lora}` when one of its keys is edited.
+    (`tuning: lora`) becomes `{kind: lora}` when one of its keys is edited. With `cls` given, an edit by a key's alias
+    (`training.lr`) replaces the key however the recipe spelled it.
 
     Raises:
         ConfigError: An edit is not of the form `key=value`, or its value is not YAML.
@@ -70,13 +139,14 @@ def apply_edits(raw: Mapping[str, Any], edits: Iterable[str]) -> dict[str, Any]:
     result: dict[str, Any] = dict(raw)
     for edit in edits:
         key, separator, text = edit.partition("=")
-        if not separator or not key.strip():
+        path = key.strip().split(".")
+        if not separator or not all(path):
             raise ConfigError(f"'{edit}' is not an edit", mend="write section.key=value, for example tuning.rank=8")
         try:
             value = yaml.load(text, Loader=_Loader)
         except yaml.YAMLError:
-            raise ConfigError(f"the value of '{edit}' is not YAML", mend="quote it") from None
-        _set(result, key.strip().split("."), value)
+            raise ConfigError(f"the value of '{edit}' is not YAML", mend="put the value in quotes") from None
+        _set(result, path, value, cls)
     return result
 
 
@@ -89,10 +159,19 @@ def validate(cls: type[PartType], raw: Mapping[str, Any], where: str = "recipe")
     try:
         return cls.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(cls, item) for item in error.errors()]
-        lines = list(dict.fromkeys(lines))
-        message = lines[0] if len(lines) == 1 else f"{len(lines)} mistakes\n  " + "\n  ".join(lines)
-        raise ConfigError(message, where=where) from None
+        raise explain(cls, raw, error, where) from None
+
+
+def explain(cls: type[Part], raw: Mapping[str, Any], error: ValidationError, where: str) -> ConfigError:
+    """Return the one error that tells every mistake of a validation in the words of the recipe."""
+    messages: dict[str, list[str]] = {}
+    for item in error.errors():
+        place, message = _describe(cls, raw, item)
+        known = messages.setdefault(place, [])
+        if message not in known:
+            known.append(message)
+    lines = [": ".join(filter(None, [place, " or ".join(found)])) for place, found in messages.items()]
+    return ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} mistakes\n  " + "\n  ".join(lines), where=where)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -101,68 +180,170 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{near[0]}'?" if near else ""
 
 
+_RESOLVERS: tuple[tuple[str, str, str], ...] = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+    ("merge", r"<<", "<"),
+)
+"""The plain scalars of the YAML 1.2 core schema: tag, pattern, first characters."""
+
+
+_Resolvers = dict[str, list[tuple[str, re.Pattern[str]]]]
+"""PyYAML's table: first character of a plain scalar -> (tag, pattern) to try in order."""
+
+
+def _resolvers() -> _Resolvers:
+    table: _Resolvers = {}
+    for tag, pattern, first in _RESOLVERS:
+        for character in first:
+            entry = (f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"))
+            table.setdefault("" if character == "\0" else character, []).append(entry)
+    return table
+
+
+def _both_resolvers() -> _Resolvers:
+    old: _Resolvers = yaml.SafeDumper.yaml_implicit_resolvers
+    new = _resolvers()
+    return {first: [*old.get(first, []), *new.get(first, [])] for first in {*old, *new}}
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 5e-4 as a number (YAML 1.2) and refuses a key given twice."""
+    """Safe YAML 1.2 scalars; refuses a key given twice."""
+
+    yaml_implicit_resolvers = _resolvers()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = str(key_node.value)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-
-def _teach_floats() -> None:
-    import re
-
-    pattern = re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?)$")
-    _Loader.add_implicit_resolver("tag:yaml.org,2002:float", pattern, list("-+0123456789."))
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node))
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
 
 
-_teach_floats()
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def _set(target: dict[str, Any], path: list[str], value: Any) -> None:
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever a reader of YAML 1.1 or of YAML 1.2 would not take for the string it is."""
+
+    yaml_implicit_resolvers = _both_resolvers()
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _set(target: dict[str, Any], path: list[str], value: Any, cls: type[Part] | None) -> None:
     head, rest = path[0], path[1:]
+    if cls is not None:
+        aliases = _aliases(cls)
+        head = aliases.get(head, head)
+        for spelled in [key for key in target if aliases.get(key) == head]:
+            target[head] = target.pop(spelled)
     if not rest:
         target[head] = value
         return
+    field = cls.model_fields.get(head) if cls is not None else None
     child = target.get(head)
     if isinstance(child, str):
-        child = {"kind": child}
+        child = (_bare(field) or Bare("kind")).spread(child)
     elif child is None:
         child = {}
     elif not isinstance(child, dict):
         raise ConfigError(f"'{head}' is a plain value and has no key '{rest[0]}'", where=".".join(path))
     target[head] = dict(child)
-    _set(target[head], rest, value)
+    _set(target[head], rest, value, _part_of(field, child))
 
 
-def _describe(cls: type[BaseModel], item: Any) -> str:
-    location = [str(part) for part in item["loc"]]
+def _describe(cls: type[Part], raw: Mapping[str, Any], item: Any) -> tuple[str, str]:
+    """Return the place of a mistake, as written in the recipe, and what is wrong there."""
+    location, kind = _written_path(raw, item["loc"]), item["type"]
     place = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(cls, location[:-1])
-        return f"{place}: unknown key{suggest(location[-1], known)}" + ("" if not known else f" (known: {', '.join(sorted(known))})")
-    if item["type"] == "missing":
-        return f"{place}: this key is required"
-    message = str(item["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        part = _part_at(cls, raw, location[:-1])
+        return place, "unknown key" if part is None else _unknown_key(part, location[-1])
+    if kind == "missing":
+        return ".".join([*location, str(item["loc"][-1])]), "this key is required"
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return place, f"{cause.message} ({cause.mend})" if cause.mend else cause.message
+    message = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "should be")
     value = item.get("input")
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool | type(None)) else ""
-    return f"{place}: {message}{shown}" if place else message
+    if kind == "model_type":
+        message = "should be a mapping of keys"
+    if kind == "string_type" and isinstance(value, int | float):
+        message += ", put it in quotes"
+    plain = kind != "value_error" and isinstance(value, str | int | float | bool | type(None))
+    shown = repr(value) if plain else ""
+    return place, f"{message} (got {shown[:60]})" if shown else message
 
 
-def _fields_at(cls: Any, location: list[str]) -> set[str]:
-    """Field names (with aliases) of the part at a path of a recipe class."""
-    current = cls
+def _unknown_key(part: type[Part], key: str) -> str:
+    aliases = _aliases(part)
+    if key in aliases:
+        return f"the same key as '{aliases[key]}', given twice under two names"
+    known = sorted(part.model_fields)
+    return "unknown key" + (suggest(key, [*known, *aliases]) or f" (known: {', '.join(known)})")
+
+
+def _written_path(raw: Any, location: tuple[str | int, ...]) -> list[str]:
+    """The part of an error's location that the user wrote; pydantic adds names of union members and of validators."""
+    written: list[str] = []
+    current = raw
+    for step in location:
+        in_mapping = isinstance(current, Mapping) and step in current
+        in_list = isinstance(current, list | tuple) and isinstance(step, int) and step < len(current)
+        if not in_mapping and not in_list:
+            break
+        current = current[step]
+        written.append(str(step))
+    return written
+
+
+def _aliases(cls: type[BaseModel]) -> dict[str, str]:
+    """The other names of a part's fields: alias to field."""
+    found: dict[str, str] = {}
+    for name, field in cls.model_fields.items():
+        alias = field.validation_alias or field.alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        found |= {other: name for other in choices if isinstance(other, str) and other != name}
+    return found
+
+
+def _bare(field: FieldInfo | None) -> Bare | None:
+    return next((mark for mark in field.metadata if isinstance(mark, Bare)), None) if field is not None else None
+
+
+def _part_of(field: FieldInfo | None, raw: Any) -> type[Part] | None:
+    """The class of the part a field holds, given the raw value; None where it holds no part or none that is known."""
+    if field is None:
+        return None
+    mark = _bare(field)
+    if isinstance(mark, Choice):
+        try:
+            return mark.part(mark.spread(raw))
+        except ConfigError:
+            return None
+    candidates = [field.annotation, *get_args(field.annotation)]
+    return next((item for item in candidates if isinstance(item, type) and issubclass(item, Part)), None)
+
+
+def _part_at(cls: type[Part], raw: Any, location: list[str]) -> type[Part] | None:
+    """The class of the part at a path of a recipe class."""
+    current: type[Part] | None = cls
     for name in location:
-        field = current.model_fields.get(name) if isinstance(current, type) and issubclass(current, BaseModel) else None
-        if field is None:
-            return set()
-        candidates = [field.annotation, *get_args(field.annotation)]
-        current = next((item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None)
-        if current is None:
-            return set()
-    return set(current.model_fields)
+        if current is None or not isinstance(raw, Mapping):
+            return None
+        raw = raw.get(name)
+        current = _part_of(current.model_fields.get(_aliases(current).get(name, name)), raw)
+    return current

@@ -1,1 +1,201 @@
 """Recipe, the one typed description of a run; resolve()."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError
+
+from fathom import catalog
+from fathom.config import Bare, Part, apply_edits, choice, explain, read_yaml, suggest, validate, write_yaml
+from fathom.data.section import DataSection
+from fathom.device import Machine, choose_precision
+from fathom.errors import ConfigError
+from fathom.files import digest
+from fathom.tasks.base import Task
+from fathom.training.settings import Training
+from fathom.tuning.base import Tuning
+
+RUNS_FOLDER = "runs"
+"""Where runs go whose recipe names no `output`, relative to the working folder."""
+
+WITHOUT_EFFECT: dict[str, frozenset[str]] = {
+    "": frozenset({"name", "output", "trackers"}),
+    "training": frozenset({"logging_steps", "save_steps", "save_total_limit", "eval_batch_size"}),
+}
+"""Keys by section that change where a result is written or how often it is told, never the result."""
+
+
+class ModelSection(Part):
+    """Which pretrained model the run starts from."""
+
+    name: str
+    """Hub name, folder, built-in name such as `minilm`, or the model folder of an earlier run."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub name."""
+    trust_remote_code: bool = False
+    """Whether Python code that a hub repository carries may run on this machine."""
+
+
+def _full() -> Any:
+    return choice("tuning").load("full")
+
+
+def _known(family: str, name: str) -> str:
+    known = catalog.names(family)
+    if name not in known:
+        raise ValueError(f"no {family} is called '{name}'{suggest(name, known)} (known: {', '.join(known)})")
+    return name
+
+
+def _known_tracker(name: str) -> str:
+    return _known("tracker", name)
+
+
+def _known_parts(training: Training) -> Training:
+    _known("optimizer", training.optimizer)
+    _known("lr_scheduler", training.lr_scheduler)
+    return training
+
+
+class Recipe(Part):
+    """Everything one run needs: model, data, task, tuning, training."""
+
+    name: str | None = None
+    """Name of the run; left out, the name of the recipe's file."""
+    model: Annotated[ModelSection, Bare("name")]
+    """The model to start from; a plain name will do."""
+    data: Annotated[DataSection, Bare("train")]
+    """The splits and how to read them."""
+    task: Annotated[SerializeAsAny[Task], choice("task")]
+    """What the model learns to do; a bare name, or `{kind: ..., options}`."""
+    tuning: Annotated[SerializeAsAny[Tuning], choice("tuning")] = Field(default_factory=_full)
+    """Which parameters learn; a bare name, or `{kind: ..., options}`."""
+    training: Annotated[Training, AfterValidator(_known_parts)] = Training()
+    """How they learn."""
+    trackers: tuple[Annotated[str, AfterValidator(_known_tracker)], ...] = ()
+    """Where numbers go besides `metrics.jsonl`, which is always written."""
+    output: str | None = None
+    """The run's folder; left out, `runs/<name>`."""
+
+
+def load_recipe(source: str | Path, edits: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and merge edits into it.
+
+    Args:
+        source: A YAML file, a run folder, the name of a ready recipe, or `module:function` in Python (a function
+            without arguments that returns a `Recipe` or a dict).
+        edits: `section.key=value`, in order.
+
+    Raises:
+        ConfigError: No such recipe, or mistakes in it, all of them at once.
+    """
+    raw, name, where = _read(str(source))
+    raw = apply_edits(raw, edits, Recipe)
+    if raw.get("name") is None:
+        raw["name"] = name
+    return validate(Recipe, raw, where)
+
+
+def ready_recipes() -> dict[str, str]:
+    """Return the recipes that Fathom brings, by name, each with the comment on its first line."""
+    found = {}
+    for entry in sorted(_ready_folder().iterdir(), key=lambda item: item.name):
+        name, _, suffix = entry.name.rpartition(".")
+        if suffix == "yaml":
+            found[name] = entry.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+    return found
+
+
+def resolve(recipe: Recipe, machine: Machine) -> Recipe:
+    """Return the recipe with everything derived that it leaves open: precision, threads, learning rate, folder.
+
+    Pure, and idempotent: a resolved recipe resolves to itself.
+
+    Raises:
+        ConfigError: The recipe asks for arithmetic the machine only emulates.
+    """
+    training, tuning = recipe.training, recipe.tuning
+    name = recipe.name or f"{recipe.task.kind}-{_plain_name(recipe.model.name)}"
+    rates = (training.learning_rate, tuning.learning_rate, tuning.default_learning_rate)
+    derived = training.model_copy(
+        update={
+            "learning_rate": next(rate for rate in rates if rate is not None),
+            "precision": choose_precision(training.precision, machine),
+            "threads": training.threads or machine.cores,
+        }
+    )
+    output = recipe.output or f"{RUNS_FOLDER}/{name}"
+    return recipe.model_copy(update={"name": name, "training": derived, "output": output})
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the recipe as YAML, every option written out; `load_recipe` reads it back to an equal recipe."""
+    return write_yaml(recipe.model_dump(mode="json"))
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Return the sha256 of everything in a recipe that can change its result."""
+    raw = recipe.model_dump(mode="json", exclude=set(WITHOUT_EFFECT[""]))
+    raw["training"] = {key: value for key, value in raw["training"].items() if key not in WITHOUT_EFFECT["training"]}
+    return digest(raw)
+
+
+def _read(source: str) -> tuple[dict[str, Any], str | None, str]:
+    """Return the raw recipe, the name it gives a run, and the place to name in messages."""
+    path = Path(source)
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        path = path / "recipe.yaml"
+    if path.is_file() or path.suffix in {".yaml", ".yml"}:
+        return read_yaml(path), None if path.name == "recipe.yaml" else path.stem, str(path)
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", source):
+        return _call(source), None, source
+    if source in ready_recipes():
+        with resources.as_file(_ready_folder() / f"{source}.yaml") as ready:
+            return read_yaml(ready), source, source
+    known = list(ready_recipes())
+    raise ConfigError(
+        f"no recipe '{source}'{suggest(source, known)}",
+        mend=f"give a YAML file, module:function, or a ready recipe: {', '.join(known)}; "
+        "'fathom init DATA' writes one from a data file",
+    )
+
+
+def _call(source: str) -> dict[str, Any]:
+    """Import `module:function` (the working folder first on the path, as `python -m` has it) and call it."""
+    module_name, _, function_name = source.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"no Python module '{error.name}'", where=source, mend="run from its folder") from None
+    function = vars(module).get(function_name)
+    if not callable(function):
+        raise ConfigError(f"the module has no function '{function_name}'", where=source)
+    try:
+        made = function()
+    except ValidationError as error:
+        raise explain(Recipe, {}, error, source) from None
+    if isinstance(made, Recipe):
+        return made.model_dump(mode="json")
+    if isinstance(made, Mapping):
+        return dict(made)
+    raise ConfigError(f"the function returned {type(made).__name__}, not a Recipe or a dict", where=source)
+
+
+def _ready_folder() -> Traversable:
+    return resources.files("fathom") / "recipes"
+
+
+def _plain_name(name: str) -> str:
+    """The last component of a model name, in characters every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", name.rstrip("/").rpartition("/")[2]) or "model"

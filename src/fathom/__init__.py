@@ -1,0 +1,78 @@
+"""Fathom takes a transformer from raw text to a served model, and measures every step.
+
+The public verbs are functions of this package; each is imported when it is first used: `import fathom` is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fathom.catalog import contents as list_parts
+    from fathom.recipe import Recipe, dump_recipe, load_recipe, ready_recipes, resolve
+    from fathom.runs.data import check as check_data
+    from fathom.runs.data import preview as preview_data
+    from fathom.runs.environment import environment
+    from fathom.runs.evaluate import evaluate
+    from fathom.runs.init import init
+    from fathom.runs.inspect import inspect
+    from fathom.runs.predict import predict
+    from fathom.runs.tokenizer import show_tokenizer
+    from fathom.runs.train import train
+    from fathom.serving.predictor import Predictor
+
+__version__ = "0.1.0"
+
+PUBLIC: dict[str, str] = {
+    "Predictor": "fathom.serving.predictor:Predictor",
+    "Recipe": "fathom.recipe:Recipe",
+    "check_data": "fathom.runs.data:check",
+    "dump_recipe": "fathom.recipe:dump_recipe",
+    "environment": "fathom.runs.environment:environment",
+    "evaluate": "fathom.runs.evaluate:evaluate",
+    "init": "fathom.runs.init:init",
+    "inspect": "fathom.runs.inspect:inspect",
+    "list_parts": "fathom.catalog:contents",
+    "load_recipe": "fathom.recipe:load_recipe",
+    "predict": "fathom.runs.predict:predict",
+    "preview_data": "fathom.runs.data:preview",
+    "ready_recipes": "fathom.recipe:ready_recipes",
+    "resolve": "fathom.recipe:resolve",
+    "show_tokenizer": "fathom.runs.tokenizer:show_tokenizer",
+    "train": "fathom.runs.train:train",
+}
+"""Every public name and where it lives."""
+
+__all__ = [
+    "Predictor",
+    "Recipe",
+    "__version__",
+    "check_data",
+    "dump_recipe",
+    "environment",
+    "evaluate",
+    "init",
+    "inspect",
+    "list_parts",
+    "load_recipe",
+    "predict",
+    "preview_data",
+    "ready_recipes",
+    "resolve",
+    "show_tokenizer",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'fathom' has no attribute '{name}'")
+    module, _, attribute = PUBLIC[name].partition(":")
+    value = vars(importlib.import_module(module))[attribute]
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PUBLIC})

@@ -1,0 +1,46 @@
+"""fathom train, fathom evaluate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fathom.cli.command import AsJson, guarded, say, say_json
+
+
+@guarded
+def train_command(
+    recipe: Annotated[str, typer.Argument(help="YAML file, ready recipe (see fathom list) or module:function.")],
+    edits: Annotated[
+        list[str] | None, typer.Argument(help="Changes to it, such as tuning=lora tuning.rank=8.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model as a recipe says; the same command resumes a run that was stopped."""
+    from fathom.recipe import load_recipe
+    from fathom.runs.train import train
+
+    result = train(load_recipe(recipe, edits or ()))
+    if as_json:
+        say_json({"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics})
+    else:
+        say(f"model: {result.folder / 'model'}")
+
+
+@guarded
+def evaluate_command(
+    model: Annotated[str, typer.Argument(help="Model folder of a run.")],
+    data: Annotated[str, typer.Argument(help="Labelled file, hub name or helpdesk:... to score it on.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences per forward pass.")] = 64,
+    as_json: AsJson = False,
+) -> None:
+    """Score a trained model on labelled data."""
+    from fathom.cli.tables import scores_text
+    from fathom.runs.evaluate import evaluate
+
+    scores = evaluate(model, data, batch_size=batch_size)
+    if as_json:
+        say_json(scores)
+    else:
+        say(scores_text(scores))

@@ -1,0 +1,182 @@
+"""Texts and words to token ids, many at once, as flat numpy arrays.
+
+Everything per token happens in the tokenizer's own threads or in numpy; Python only runs per text. Ids are the ones
+`tokenizer(...)` of transformers gives: it calls the same backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fathom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IntArray = np.ndarray[Any, np.dtype[np.int32]]
+
+CHUNK = 1024
+"""Texts handed to the tokenizer at once: enough to keep its threads busy, small enough to bound memory."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Many sequences end to end: `starts` [N + 1] bounds sequence n at `starts[n]:starts[n + 1]`."""
+
+    ids: IntArray
+    starts: np.ndarray[Any, np.dtype[np.int64]]
+    type_ids: IntArray | None = None
+    words: IntArray | None = None
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The ids a tokenizer puts before and after a single text."""
+
+    prefix: IntArray
+    suffix: IntArray
+
+    @property
+    def count(self) -> int:
+        """Tokens that are not text."""
+        return len(self.prefix) + len(self.suffix)
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
+    """Read off the ids placed around a single text from an encoded probe."""
+    backend = clean_backend(tokenizer)
+    for probe in ("a", "1", "."):
+        encoding = backend.encode(probe)
+        mask = np.array(encoding.special_tokens_mask, dtype=bool)
+        if not mask.all():
+            text_at = np.flatnonzero(~mask)
+            ids = np.array(encoding.ids, dtype=np.int32)
+            return SpecialTokens(ids[: text_at[0]], ids[text_at[-1] + 1 :])
+    raise ConfigError("the tokenizer turns 'a', '1' and '.' into nothing", mend="check its vocabulary")
+
+
+def clean_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """Return the backend as transformers leaves it for a call without truncation and padding."""
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    return backend
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str] | Sequence[tuple[str, str]],
+    max_length: int,
+    *,
+    type_ids: bool = False,
+) -> Flat:
+    """Encode texts or pairs of texts with special tokens, cut at `max_length` tokens (the longer of a pair first).
+
+    Args:
+        tokenizer: A fast tokenizer.
+        texts: Texts, or (text, text pair) tuples.
+        max_length: Most tokens of a sequence, special tokens included.
+        type_ids: Also return which text of a pair each token is from.
+
+    Raises:
+        ConfigError: `max_length` leaves no room for text.
+    """
+    backend = clean_backend(tokenizer)
+    pair = bool(texts) and not isinstance(texts[0], str)
+    check_room(max_length, backend.num_special_tokens_to_add(pair))
+    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
+    try:
+        chunks = [_flatten(batch, type_ids=type_ids) for batch in _encode_chunks(backend, texts)]
+    finally:
+        backend.no_truncation()
+    return join(chunks)
+
+
+def encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[Sequence[str]]) -> Flat:
+    """Encode texts given as words, without special tokens and uncut; `words` of the result says whose each token is.
+
+    The ids equal `tokenizer(words, is_split_into_words=True, add_special_tokens=False)`.
+    """
+    backend = clean_backend(tokenizer)
+    # Not encode_batch_fast: it leaves the word of each token out.
+    runs = (words[first : first + CHUNK] for first in range(0, len(words), CHUNK))
+    batches = (backend.encode_batch(list(run), is_pretokenized=True, add_special_tokens=False) for run in runs)
+    return join([_flatten(batch, words=True) for batch in batches])
+
+
+def needs_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Tell whether a word inside a text has other ids than the same word alone, because of the space before it.
+
+    So it is in byte-level tokenizers without `add_prefix_space` (GPT-2, RoBERTa, Qwen): words given to them one by one
+    must carry their space, or the model sees ids it never saw in pretraining.
+    """
+    backend = clean_backend(tokenizer)
+    alone, spaced, inside = (
+        encoding.ids
+        for encoding in backend.encode_batch_fast(
+            [["b", "a"], ["b", " a"], ["b a"]], is_pretokenized=True, add_special_tokens=False
+        )
+    )
+    return bool(alone != spaced and spaced == inside)
+
+
+def check_room(max_length: int, special: int) -> None:
+    """Refuse a `max_length` that holds special tokens only.
+
+    Raises:
+        ConfigError: No room for a single token of text.
+    """
+    if max_length <= special:
+        raise ConfigError(
+            f"max_length {max_length} leaves no room for text: the tokenizer adds {special} special tokens",
+            where="data.max_length",
+            mend=f"give at least {special + 1}",
+        )
+
+
+def join(chunks: Sequence[Flat]) -> Flat:
+    """Put runs of sequences end to end."""
+    if not chunks:
+        empty = np.empty(0, dtype=np.int32)
+        return Flat(empty, np.zeros(1, dtype=np.int64), empty, empty)
+    if len(chunks) == 1:
+        return chunks[0]
+    lengths = np.concatenate([np.diff(chunk.starts) for chunk in chunks])
+    type_ids = [chunk.type_ids for chunk in chunks if chunk.type_ids is not None]
+    words = [chunk.words for chunk in chunks if chunk.words is not None]
+    return Flat(
+        np.concatenate([chunk.ids for chunk in chunks]),
+        starts_of(lengths),
+        np.concatenate(type_ids) if type_ids else None,
+        np.concatenate(words) if words else None,
+    )
+
+
+def starts_of(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return the bounds [N + 1] of sequences of the given lengths laid end to end."""
+    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=starts[1:])
+    return starts
+
+
+def _encode_chunks(backend: Any, texts: Sequence[Any]) -> Iterator[list[Any]]:
+    for first in range(0, len(texts), CHUNK):
+        yield backend.encode_batch_fast(list(texts[first : first + CHUNK]))
+
+
+def _flatten(encodings: list[Any], *, type_ids: bool = False, words: bool = False) -> Flat:
+    lists = [encoding.ids for encoding in encodings]
+    starts = starts_of(np.array([len(ids) for ids in lists], dtype=np.int64))
+    total = int(starts[-1])
+    return Flat(
+        np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=total),
+        starts,
+        np.fromiter(chain.from_iterable(item.type_ids for item in encodings), np.int32, total) if type_ids else None,
+        np.fromiter(chain.from_iterable(item.word_ids for item in encodings), np.int32, total) if words else None,
+    )

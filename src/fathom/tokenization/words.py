@@ -1,0 +1,57 @@
+"""Where the words of a text are: the units a token classifier labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+Span = tuple[int, int]
+"""Character offsets (start, end) into a text, end excluded."""
+
+_HAN = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0002a6df\U0002a700-\U0002ebef\U0002ebf0-\U0002ee5d\U0002f800-\U0002fa1f\U00030000-\U000323af"
+)
+_CHARACTER = re.compile(f"[{_HAN}]")
+_HAN_OR_REST = re.compile(f"[{_HAN}]|[^{_HAN}]+")
+_MARK = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u200d\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\U0001f3fb-\U0001f3ff"
+_WORD = re.compile(
+    f"[{_HAN}][{_MARK}]*|(?:[^\\W{_HAN}][{_MARK}]*)+|[^\\w\\s](?:[{_MARK}]+[^\\w\\s{_MARK}]?)*|[{_MARK}]+"
+)
+
+
+def has_han(text: str) -> bool:
+    """Tell whether a text has a Chinese character."""
+    return _CHARACTER.search(text) is not None
+
+
+def find_words(text: str) -> list[Span]:
+    """Split plain text into words: runs of letters and digits, single symbols, single Chinese characters.
+
+    Combining marks stay with the letter before them, emoji sequences joined by U+200D stay one word.
+    """
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def split_han(text: str, words: Sequence[Span]) -> tuple[list[Span], list[int]]:
+    """Split each word that holds Chinese characters into those characters and the runs between them.
+
+    Returns:
+        The units, and for each the index of the word it is from.
+    """
+    units: list[Span] = []
+    owners: list[int] = []
+    for index, (start, end) in enumerate(words):
+        if _CHARACTER.search(text, start, end) is None:
+            units.append((start, end))
+            owners.append(index)
+            continue
+        pieces = [match.span() for match in _HAN_OR_REST.finditer(text, start, end)]
+        units.extend(pieces)
+        owners.extend([index] * len(pieces))
+    return units, owners
+
+
+def slices(text: str, spans: Iterable[Span]) -> list[str]:
+    """Return the pieces of text at the spans."""
+    return [text[start:end] for start, end in spans]

@@ -1,0 +1,243 @@
+"""Paths to examples: the format is detected, `#n` samples, and splits are made where none are given."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from fathom import catalog
+from fathom.data.example import Example
+from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.section import DataSection
+from fathom.data.split import content_key, sample, stratified_split
+from fathom.errors import DataError
+
+SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".conll": "conll",
+    ".conllu": "conll",
+    ".iob": "conll",
+    ".iob1": "conll",
+    ".iob2": "conll",
+    ".bio": "conll",
+    ".bioes": "conll",
+    ".bmes": "conll",
+}
+"""Format by the end of a file's name; other names are told by content."""
+
+_SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The examples of a recipe.
+
+    Attributes:
+        train: Never empty.
+        validation: Empty when none is given and `validation_fraction` is 0.
+        test: Empty when none is given.
+        notes: What was detected, repaired and left out, one sentence each.
+        digests: sha256 by split (`train`, `validation`, `test`) of the bytes that were read; a split taken from train
+            has no digest of its own.
+    """
+
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    notes: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+def load_splits(section: DataSection, form: Form) -> Splits:
+    """Read all splits of a recipe and check them against each other.
+
+    Args:
+        section: The recipe's data section.
+        form: What the task takes: `text` or `spans`.
+
+    Raises:
+        DataError: A file is missing or wrong, rows have no labels, or a split repeats the training split.
+    """
+    notes: list[str] = []
+    digests: dict[str, str] = {}
+    parts: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    for split, path in (("train", section.train), ("validation", section.validation), ("test", section.test)):
+        if path is None:
+            continue
+        reading = read_path(path, form, section)
+        _require_labels(reading, path, split, form)
+        parts[split] = reading.examples
+        digests[split] = reading.digest
+        notes += [f"{split}: {note}" for note in (f"{len(reading.examples)} examples from {path}", *reading.notes)]
+    if section.validation is None and section.validation_fraction > 0:
+        parts["train"], parts["validation"] = stratified_split(
+            parts["train"], section.validation_fraction, section.split_seed
+        )
+        notes.append(
+            f"validation: {len(parts['validation'])} of the training examples, stratified, seed {section.split_seed}, "
+            "equal texts on one side"
+        )
+        if not parts["validation"]:
+            raise DataError(
+                f"{len(parts['train'])} training examples are too few to take {section.validation_fraction:.0%} for validation",
+                where=section.train,
+                mend="give data.validation a file, take a larger data.validation_fraction, or 0 for none",
+            )
+    notes += _leak_notes(parts, section)
+    return Splits(parts["train"], parts["validation"], parts["test"], tuple(notes), digests)
+
+
+def load_examples(path: str, form: Form, section: DataSection | None = None) -> tuple[list[Example], tuple[str, ...]]:
+    """Read one file, hub name or built-in corpus; rows without labels are fine.
+
+    Args:
+        path: As in a recipe, `#n` included.
+        form: What the task takes: `text` or `spans`.
+        section: How to read it; its own paths are not used.
+
+    Returns:
+        The examples, and what was noticed.
+
+    Raises:
+        DataError: The file is missing or wrong.
+    """
+    reading = read_path(path, form, section or DataSection(train=path))
+    return reading.examples, reading.notes
+
+
+def read_path(path: str, form: Form, section: DataSection) -> Reading:
+    """Read a path as a recipe writes it; see `load_examples`."""
+    size = None
+    match = _SAMPLE.match(path)
+    if match is not None and not Path(path).exists():
+        path, size = match["path"], int(match["size"])
+        if size < 1:
+            raise DataError("a sample of 0 rows", where=f"{path}#{size}", mend="give a number from 1 after #")
+    name = detect_format(path, form, section)
+    reader = cast(Reader, catalog.load("reader", name)())
+    try:
+        reading = reader.read(path, form, section)
+    except PermissionError:
+        raise DataError("the file may not be read", where=path, mend="change its permissions") from None
+    if size is None:
+        return reading
+    chosen = sample(reading.examples, size, section.split_seed)
+    note = f"sampled {len(chosen)} of {len(reading.examples)} examples (#{size}, seed {section.split_seed})"
+    return Reading(chosen, (*reading.notes, note), reading.digest, reading.columns)
+
+
+def detect_format(path: str, form: Form, section: DataSection) -> str:
+    """Return the catalog name of the reader for a path.
+
+    Raises:
+        DataError: There is no such file, or its format cannot be told.
+    """
+    if path.startswith("helpdesk:"):
+        return "helpdesk"
+    if path.startswith("hub:"):
+        return "hub"
+    file = Path(path)
+    if file.is_dir():
+        inside = ", ".join(sorted(child.name for child in file.iterdir())[:8])
+        raise DataError("this is a folder", where=path, mend=f"name a file in it ({inside})")
+    if not file.exists():
+        if section.format == "hub" or (section.format is None and _may_be_hub(path)):
+            return "hub"
+        raise _missing(file)
+    if section.format is not None:
+        return section.format
+    return SUFFIXES.get(file.suffix.lower()) or _sniff(file, form)
+
+
+def _may_be_hub(path: str) -> bool:
+    suffix = Path(path).suffix.lower()
+    return (
+        suffix not in SUFFIXES
+        and suffix != ".txt"
+        and re.match(r"[\w-][\w.-]*(/[\w.-]+){0,2}(:[\w.-]+)?(/[\w.-]+)?\Z", path) is not None
+    )
+
+
+def _missing(file: Path) -> DataError:
+    folder = file.parent
+    if not folder.is_dir():
+        return DataError("no such file", where=str(file), mend=f"there is no folder '{folder}'; check the path")
+    near = difflib.get_close_matches(file.name, [child.name for child in folder.iterdir()], n=1)
+    return DataError(
+        "no such file", where=str(file), mend=f"did you mean '{folder / near[0]}'?" if near else "check the path"
+    )
+
+
+def _sniff(file: Path, form: Form) -> str:
+    """Tell the format of a file with an unknown name by its first bytes."""
+    with file.open("rb") as stream:
+        head = stream.read(65536)
+    if head[:4] == b"PAR1":
+        return "parquet"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if start == b"{":
+        return "jsonl"
+    if start == b"[":
+        return "json"
+    if form == "spans":
+        return "conll"
+    lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip()]
+    if lines and all(b"\t" in line for line in lines[:50]):
+        return "tsv"
+    raise DataError(
+        "the format cannot be told from the name or the content",
+        where=str(file),
+        mend=f"say it: data.format=csv (known: {', '.join(catalog.names('reader'))})",
+    )
+
+
+def _require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
+    key = "label" if form == "text" else "tags"
+    if any(key in example for example in reading.examples):
+        return
+    known = ", ".join(f"'{name}'" for name in reading.columns)
+    wanted = "columns: {label: NAME}" if form == "text" else "columns: {tags: NAME} or {entities: NAME}"
+    raise DataError(
+        f"the {split} split has no labels" + (f" (columns: {known})" if known else ""),
+        where=path,
+        mend=f"say which column holds them: data.{wanted}",
+    )
+
+
+def _leak_notes(parts: dict[str, list[Example]], section: DataSection) -> list[str]:
+    """Compare splits that were given as files with train, by normalised text."""
+    given = [split for split in ("validation", "test") if parts[split] and (split == "test" or section.validation)]
+    if not given:
+        return []
+    notes = []
+    seen = _places([*parts["train"], *(parts["validation"] if not section.validation else [])])
+    for split in given:
+        leaks = [(example["where"], seen[key]) for example in parts[split] if (key := content_key(example)) in seen]
+        if not leaks:
+            continue
+        share = len(leaks) / len(parts[split])
+        said = f"{len(leaks)} of {len(parts[split])} examples of {split} are also in train, the first {leaks[0][0]} = {leaks[0][1]}"
+        if share > section.max_leak_share and not section.allow_leaks:
+            path = section.validation if split == "validation" else section.test
+            raise DataError(
+                f"{said} ({share:.1%}): scores on it would not mean much",
+                where=path,
+                mend="remove them (fathom data check lists them), or accept them: data.allow_leaks=true",
+            )
+        notes.append(f"{split}: {said} ({share:.1%})")
+    return notes
+
+
+def _places(examples: Iterable[Example]) -> dict[str, str]:
+    return {content_key(example): example["where"] for example in examples}

@@ -1,0 +1,48 @@
+"""The contract of a reader: a path goes in, examples and what was noticed come out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fathom.config import Part
+from fathom.data.example import Example
+from fathom.data.section import DataSection
+
+Form = Literal["text", "spans"]
+"""What a task takes: `text` (a text, a label) or `spans` (a text, words, tags)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found.
+
+    Attributes:
+        examples: In file order.
+        notes: One sentence each: format, encoding, columns, scheme, repairs, rows left out.
+        digest: sha256 (hex) of the bytes that were read.
+    """
+
+    examples: list[Example]
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    columns: tuple[str, ...] = field(default=())
+    """Names of the columns of the file, for messages."""
+
+
+class Reader(Part, ABC):
+    """Reads one format. Stateless: what varies is in `DataSection`."""
+
+    @abstractmethod
+    def read(self, path: str, form: Form, options: DataSection) -> Reading:
+        """Read every row.
+
+        Args:
+            path: A file (without `#n`), or a name for readers that are not about files.
+            form: What the task takes.
+            options: The recipe's data section.
+
+        Raises:
+            DataError: Every problem of the file at once: the first 20 with file, line, column and mend, and counts.
+        """

@@ -1,0 +1,237 @@
+"""Rows with a text and a label become examples, whatever file they come from."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from fathom.data.encodings import bad_character
+from fathom.data.example import Example
+from fathom.data.readers.columns import Layout
+from fathom.data.readers.problems import Problems
+from fathom.data.section import DataSection
+
+_UNLABELLED = object()
+
+
+class Numeral(str):
+    """A number of a JSON file, exactly as it is written there."""
+
+
+class TextRows:
+    """Checks rows one by one and collects the examples.
+
+    Args:
+        layout: Names of the columns, for messages.
+        options: The data section.
+        problems: Takes what is wrong.
+    """
+
+    def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
+        self.layout = layout
+        self.options = options
+        self.problems = problems
+        self.examples: list[Example] = []
+        self.num_rows = 0
+        self.empty: list[int] = []
+        self._unlabelled: list[int] = []
+        self._kinds: dict[str, int] = {}
+        self._stripped = self._repeated = 0
+        self._label_name = layout.name("label") if "label" in layout.roles else "label"
+
+    def add(self, line: int, text: Any, pair: Any = None, label: Any = None) -> None:
+        """Check one row; `line` counts from 1."""
+        self.num_rows += 1
+        if type(text) is not str:
+            self._wrong_text(line, "text", text)
+            return
+        bad = bad_character(text)
+        if bad is not None:
+            self._bad_character(line, "text", bad)
+            return
+        if not text or text.isspace():
+            self.empty.append(line)
+            return
+        example: Example = {"text": text}
+        if "text_pair" in self.layout.roles:
+            if type(pair) is not str:
+                self._wrong_text(line, "text_pair", pair)
+                return
+            bad = bad_character(pair)
+            if bad is not None:
+                self._bad_character(line, "text_pair", bad)
+                return
+            if not pair or pair.isspace():
+                self.empty.append(line)
+                return
+            example["text_pair"] = pair
+        if "label" in self.layout.roles:
+            value = self._label(line, label)
+            if value is None:
+                return
+            if value is _UNLABELLED:
+                self._unlabelled.append(line)
+            else:
+                example["label"] = value
+        example["where"] = f"{self.problems.path}:{line}"
+        self.examples.append(example)
+
+    def add_targets(self, line: int, text: Any, targets: Any) -> None:
+        """Check one row whose label column maps targets to labels; each target becomes an example."""
+        self.num_rows += 1
+        if not isinstance(text, str):
+            self._wrong_text(line, "text", text)
+            return
+        if not text or text.isspace():
+            self.empty.append(line)
+            return
+        column = self.layout.name("targets")
+        if isinstance(targets, str):
+            targets = _read_mapping(targets)
+        if not isinstance(targets, dict) or not all(isinstance(label, str) for label in targets.values()):
+            self.problems.add(
+                "not a mapping of target to label such as {'Tata Steel': 'negative'}",
+                "write an apostrophe inside a name as \\' or enclose the name in double quotes",
+                line=line,
+                column=column,
+            )
+            return
+        where = f"{self.problems.path}:{line}"
+        for target, label in targets.items():
+            bad = bad_character(text + str(target) + label)
+            if bad is not None:
+                self._bad_character(line, "targets", bad)
+                return
+        for target, label in targets.items():
+            self.examples.append({"text": text, "text_pair": str(target), "label": label.strip(), "where": where})
+
+    def finish(self, num_rows: int) -> tuple[list[Example], list[str]]:
+        """Return the examples and what was noticed; `num_rows` counts all rows of the file, bad ones too.
+
+        Raises:
+            DataError: Problems were found (and are not skipped), or there is no example.
+        """
+        problems = self.problems
+        self._settle_labels()
+        notes = list(problems.finish(num_rows))
+        notes += empty_notes(self.empty, num_rows, self.options, problems)
+        if self._stripped:
+            notes.append(f"white space around {self._stripped} labels was removed")
+        if self._repeated:
+            notes.append(f"{self._repeated} rows name a label twice; it counts once")
+        if not self.examples:
+            raise problems.fail("no rows", "the file needs at least one row of data besides a header")
+        return self.examples, notes
+
+    def _settle_labels(self) -> None:
+        if len(self._kinds) > 1:
+            (first, first_line), (second, second_line) = list(self._kinds.items())[:2]
+            raise self.problems.fail(
+                f"labels are {first} in line {first_line} and {second} in line {second_line}",
+                "write all labels of the column the same way",
+                line=second_line,
+                column=self._label_name,
+            )
+        if self._unlabelled and len(self._unlabelled) < self.num_rows - len(self.empty):
+            for line in self._unlabelled:
+                self.problems.add("the label is empty", "give every row a label", line=line, column=self._label_name)
+            self.examples = [example for example in self.examples if "label" in example]
+
+    def _label(self, line: int, label: Any) -> Any:
+        """Return the label as text or list of texts; `_UNLABELLED` for a row without one; None for a bad row."""
+        if label is None:
+            return _UNLABELLED
+        if isinstance(label, Numeral | bool):
+            self._kinds.setdefault("numbers", line)
+            return self._single(line, str(label).lower() if isinstance(label, bool) else str(label))
+        if isinstance(label, str):
+            self._kinds.setdefault("text", line)
+            if self.options.label_separator:
+                return self._several(line, label.split(self.options.label_separator) if label.strip() else [])
+            return self._single(line, label)
+        if isinstance(label, list):
+            self._kinds.setdefault("lists", line)
+            if not all(isinstance(item, str) for item in label):
+                self._bad_label(line, f"the list of labels {label!r} holds something that is not a text")
+                return None
+            return self._several(line, label)
+        if isinstance(label, float) and label != label:
+            self._bad_label(line, "NaN is no label")
+            return None
+        if isinstance(label, int | float):
+            self._kinds.setdefault("numbers", line)
+            return self._single(line, repr(label))
+        self._bad_label(line, f"a label is a text, a number or a list of texts, not {type(label).__name__}")
+        return None
+
+    def _single(self, line: int, label: str) -> Any:
+        stripped = label.strip()
+        if stripped != label:
+            self._stripped += 1
+        if not stripped:
+            return _UNLABELLED
+        bad = bad_character(stripped)
+        if bad is not None:
+            self._bad_label(line, f"{bad} in the label")
+            return None
+        if stripped.lower() == "nan":
+            self._bad_label(line, f"{stripped} (not a number) is no label")
+            return None
+        if stripped[0] == "{" and stripped[-1] == "}" and ":" in stripped:
+            self.problems.add(
+                f"the label is a mapping: {stripped[:60]}",
+                f"map the column as columns: {{targets: {self._label_name}}}, so that each target becomes a text_pair",
+                line=line,
+                column=self._label_name,
+            )
+            return None
+        return stripped
+
+    def _several(self, line: int, labels: list[str]) -> list[str] | None:
+        result: list[str] = []
+        for label in labels:
+            if not label.strip():
+                self._bad_label(line, f"an empty label in {labels!r}")
+                return None
+            value = self._single(line, label.strip())
+            if value is None:
+                return None
+            if value in result:
+                self._repeated += 1
+            else:
+                result.append(value)
+        return result
+
+    def _bad_label(self, line: int, message: str) -> None:
+        self.problems.add(message, "write the label of every row as text", line=line, column=self._label_name)
+
+    def _bad_character(self, line: int, role: str, bad: str) -> None:
+        self.problems.add(f"{bad} in the text", "remove it", line=line, column=self.layout.name(role))
+
+    def _wrong_text(self, line: int, role: str, value: Any) -> None:
+        kind = "missing" if value is None else f"a {type(value).__name__}, not a text"
+        self.problems.add(f"the {role} is {kind}", "give every row a text", line=line, column=self.layout.name(role))
+
+
+def empty_notes(empty: list[int], num_rows: int, options: DataSection, problems: Problems) -> list[str]:
+    """Say which rows were left out for an empty text, or refuse the file when they are too many.
+
+    Raises:
+        DataError: More than `max_empty_share` of the rows.
+    """
+    if not empty:
+        return []
+    lines = ", ".join(map(str, empty[:20])) + (" ..." if len(empty) > 20 else "")
+    said = f"{len(empty)} of {num_rows} rows have an empty text: lines {lines}"
+    if len(empty) > options.max_empty_share * num_rows:
+        mend = f"fill or remove them, or allow them: data.max_empty_share={min(1.0, len(empty) / num_rows + 0.01):.2f}"
+        raise problems.fail(said, mend, line=empty[0])
+    return [f"{said} (left out)"]
+
+
+def _read_mapping(text: str) -> Any:
+    """Read a Python or JSON mapping; None when it is not one."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None

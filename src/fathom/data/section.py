@@ -1,0 +1,79 @@
+"""The `data:` section of a recipe: which files, how they are read, how they are split."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import AliasChoices, Field, field_validator, model_validator
+
+from fathom.config import Part, suggest
+
+ROLES = ("text", "text_pair", "label", "tokens", "tags", "entities", "targets")
+"""What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
+the target as `text_pair`."""
+
+
+class DataSection(Part):
+    """Where the examples are and how they are read."""
+
+    train: str
+    """File, hub name or `helpdesk:intents`; `#500` after it takes a seeded sample of 500 rows."""
+    validation: str | None = Field(None, validation_alias=AliasChoices("validation", "dev", "eval"))
+    """The split that chooses the best model; left out, a stratified share of the training split."""
+    test: str | None = None
+    """The split that is scored once, at the end."""
+    format: str | None = None
+    """Catalog name of the reader; left out, told from the file's name and content."""
+    columns: dict[str, str | int] = {}
+    """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; values are
+    column names or positions from 0. Columns left out are guessed from their usual names."""
+    header: bool | None = None
+    """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    """Character between the columns of a delimited file; left out, a comma for CSV and a tab for TSV."""
+    quoting: Literal["auto", "standard", "none"] = "auto"
+    """Whether quotes enclose fields; auto says standard for CSV, and for TSV looks whether all quotes are well formed."""
+    label_separator: str | None = Field(None, min_length=1)
+    """Character between the labels of one row; gives multi-label examples."""
+    encoding: str | None = None
+    """Encoding of the files; left out, it is detected and stated."""
+    tag_scheme: Literal["auto", "iob1", "iob2", "bioes", "io"] = "auto"
+    """How tags mark entities; `io` (bare types without prefix) is never guessed. Everything becomes IOB2."""
+    word_join: Literal["auto", "space", "none"] = "auto"
+    """What stands between given tokens in the text; auto puts no space beside Chinese and Japanese characters."""
+    validation_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the training split taken for validation where no validation file is given; 0 takes none."""
+    split_seed: int = Field(7, ge=0)
+    """Seed of that split and of `#n` samples."""
+    max_length: int | None = Field(None, gt=0)
+    """Tokens of the longest sequence; left out, what the model takes."""
+    on_error: Literal["refuse", "skip"] = "refuse"
+    """Whether a bad row refuses the file or is left out and listed."""
+    max_empty_share: float = Field(0.001, ge=0, le=1)
+    """Rows with an empty text are left out and counted; above this share of the rows the file is refused."""
+    max_leak_share: float = Field(0.05, ge=0, le=1)
+    """Share of a validation or test split that may also be in train before `allow_leaks` is needed."""
+    allow_leaks: bool = False
+    """Accept a validation or test split that repeats the training split."""
+
+    @field_validator("columns")
+    @classmethod
+    def _known_roles(cls, columns: dict[str, str | int]) -> dict[str, str | int]:
+        for role, column in columns.items():
+            if role not in ROLES:
+                raise ValueError(f"'{role}' is no role of a column{suggest(role, ROLES)} (known: {', '.join(ROLES)})")
+            if isinstance(column, int) and column < 0:
+                raise ValueError(f"'{role}: {column}': positions count from 0")
+        used = list(columns.values())
+        twice = sorted({str(column) for column in used if used.count(column) > 1})
+        if twice:
+            raise ValueError(f"column '{twice[0]}' is given two roles")
+        return columns
+
+    @model_validator(mode="after")
+    def _one_label_source(self) -> Self:
+        if "targets" in self.columns and {"label", "text_pair"} & set(self.columns):
+            raise ValueError("'targets' gives both label and text_pair; leave those out of columns")
+        if "entities" in self.columns and "tags" in self.columns:
+            raise ValueError("columns names both 'entities' and 'tags'; one of them marks the entities")
+        return self

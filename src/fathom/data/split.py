@@ -1,0 +1,110 @@
+"""A seeded split that keeps the share of each label, and equal texts on one side."""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+
+from fathom.data.example import Example
+
+
+def normalize_text(text: str) -> str:
+    """Return a text as leaks are judged: NFKC, case folded, white space runs as one space."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def content_key(example: Example) -> str:
+    """Return what makes two examples the same input: their normalised text, and pair if there is one."""
+    pair = example.get("text_pair")
+    key = normalize_text(example["text"])
+    return key if pair is None else f"{key}\x1f{normalize_text(pair)}"
+
+
+def split_key(example: Example) -> str:
+    """Return what must stay on one side of a split: the normalised text, whatever its pair."""
+    return normalize_text(example["text"])
+
+
+def sample(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
+    """Take a seeded sample, in the order of the file; all examples when there are not more than `size`."""
+    if size >= len(examples):
+        return list(examples)
+    chosen = random.Random(f"sample {seed}").sample(range(len(examples)), size)
+    return [examples[index] for index in sorted(chosen)]
+
+
+def stratified_split(examples: Sequence[Example], fraction: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """Split off a share of the examples.
+
+    Groups of equal text stay together. Each group belongs to the stratum of its rarest label (classes, sets of labels,
+    quartiles of numbers, or the rarest entity type), and each stratum gives its share, so that the shares hold as far
+    as whole groups allow. A label of one group stays in the first part; one of two or more gives at least one group
+    when its share is at least half a group.
+
+    Args:
+        examples: To split; order within both parts is kept.
+        fraction: Share of the second part, 0 to 1.
+        seed: Of the choice.
+
+    Returns:
+        The rest, and the share that was split off.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        groups[split_key(example)].append(index)
+    marks = _marks(examples)
+    frequency: dict[str, int] = defaultdict(int)
+    for labels in marks:
+        for label in labels:
+            frequency[label] += 1
+    strata: dict[str, list[list[int]]] = defaultdict(list)
+    for members in groups.values():
+        labels = sorted(
+            {label for index in members for label in marks[index]}, key=lambda label: (frequency[label], label)
+        )
+        strata[labels[0] if labels else ""].append(members)
+    generator = random.Random(f"split {seed}")
+    taken: set[int] = set()
+    owed = 0.0
+    for stratum in sorted(strata, key=lambda label: (len(strata[label]), label)):
+        pool = strata[stratum]
+        generator.shuffle(pool)
+        size = sum(map(len, pool))
+        wanted = size * fraction + owed
+        count = 0
+        for members in pool[1:]:
+            if count + len(members) / 2 > wanted:
+                continue
+            taken.update(members)
+            count += len(members)
+        owed = min(max(wanted - count, -1.0), 1.0) if len(strata) > 1 else 0.0
+    first = [example for index, example in enumerate(examples) if index not in taken]
+    return first, [examples[index] for index in sorted(taken)]
+
+
+def _marks(examples: Sequence[Example]) -> list[tuple[str, ...]]:
+    """The labels of each example by which it is stratified."""
+    if any("tags" in example for example in examples):
+        return [tuple({tag[2:] for tag in example.get("tags", ()) if tag[0] == "B"}) for example in examples]
+    labels = [example.get("label") for example in examples]
+    quartiles = _quartiles(labels)
+    if quartiles is not None:
+        return quartiles
+    return [() if label is None else tuple(label) if isinstance(label, list) else (str(label),) for label in labels]
+
+
+def _quartiles(labels: Sequence[object]) -> list[tuple[str, ...]] | None:
+    """Quartile names where the labels are numbers, nearly all different; None otherwise."""
+    try:
+        values = [float(str(label)) for label in labels]
+    except ValueError:
+        return None
+    if not values or len(set(values)) <= max(20, len(values) // 10):
+        return None
+    ordered = sorted(values)
+    cuts = [ordered[len(ordered) * quarter // 4] for quarter in (1, 2, 3)]
+    return [(f"quartile {sum(value >= cut for cut in cuts)}",) for value in values]

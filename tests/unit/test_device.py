@@ -1,0 +1,97 @@
+"""Machine facts, the choice of precision, seeds and measured memory."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy
+import pytest
+import torch
+
+from fathom import device
+from fathom.errors import ConfigError
+
+PLAIN = device.Machine("Linux", "some processor", 2, 8 << 30, False, "none", "cpu", None)
+
+
+def test_probe_gives_usable_numbers() -> None:
+    machine = device.probe_machine()
+    assert machine.cores >= 1
+    assert machine.memory_bytes > 1 << 28
+    assert machine.bf16_native == (machine.bf16_kernel != "none")
+    assert (machine.device == "cuda") == (machine.gpu is not None)
+
+
+def test_the_module_imports_no_torch() -> None:
+    code = (
+        "import sys, fathom.device, fathom.files, fathom.log; sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_processor_flags_are_read_as_linux_prints_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "processor\t: 0\nmodel name\t: Good CPU @ 2GHz\nflags\t\t: fpu avx2 amx_tile amx_bf16\n\nprocessor\t: 1\n"
+    monkeypatch.setattr(device.Path, "read_text", lambda self, **_: text)
+    name, flags = device._probe_processor()
+    assert name == "Good CPU @ 2GHz"
+    assert {"amx_tile", "amx_bf16"} <= flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "kernel"),
+    [("amx_tile amx_bf16 avx512_bf16", "amx"), ("avx512_bf16", "avx512_bf16"), ("avx2 avx512f", "none"), ("", "none")],
+)
+def test_bf16_is_native_only_where_the_processor_says_so(
+    monkeypatch: pytest.MonkeyPatch, flags: str, kernel: str
+) -> None:
+    monkeypatch.setattr(device, "_probe_processor", lambda: ("x", frozenset(flags.split())))
+    monkeypatch.setattr(device, "_probe_gpu", lambda: (None, False))
+    machine = device.probe_machine()
+    assert machine.bf16_kernel == kernel
+    assert device.choose_precision("auto", machine) == ("fp32" if kernel == "none" else "bf16")
+
+
+def test_an_old_gpu_has_no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_probe_gpu", lambda: ("Old GPU", False))
+    machine = device.probe_machine()
+    assert (machine.device, machine.bf16_kernel) == ("cuda", "none")
+    monkeypatch.setattr(device, "_probe_gpu", lambda: ("New GPU", True))
+    assert device.probe_machine().bf16_kernel == "cuda"
+
+
+def test_emulated_bf16_is_refused_with_the_mend() -> None:
+    with pytest.raises(ConfigError, match=r"emulated.*some processor(.|\n)*mend: .*auto"):
+        device.choose_precision("bf16", PLAIN)
+    assert device.choose_precision("fp32", PLAIN) == "fp32"
+    assert device.choose_precision("bf16", replace(PLAIN, bf16_native=True, bf16_kernel="amx")) == "bf16"
+
+
+def test_seeding_covers_every_library() -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(numpy.random.rand()), float(torch.rand(1))
+
+    device.seed_everything(11)
+    first = draw()
+    device.seed_everything(11)
+    assert draw() == first
+
+
+def test_peak_memory_sees_what_was_allocated_and_can_begin_anew() -> None:
+    before = device.peak_memory_bytes()
+    assert before >= device.current_memory_bytes() - (1 << 24) > 0
+    block = bytearray(80 << 20)
+    block[:: 1 << 12] = b"x" * len(block[:: 1 << 12])
+    high = device.current_memory_bytes()
+    assert device.peak_memory_bytes() >= high - (1 << 22)
+    del block
+    if device.reset_peak_memory():
+        assert device.peak_memory_bytes() < high
+
+
+def test_without_proc_memory_is_still_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_status_field", lambda field: None)
+    assert device.peak_memory_bytes() > 1 << 20
+    assert device.current_memory_bytes() > 1 << 20

@@ -1,0 +1,110 @@
+"""The model card (README.md) of a published model folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+PIPELINES = {"text-classification": "text-classification", "token-classification": "token-classification"}
+_AUTO_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+}
+_MOST_LABELS = 200
+
+
+def render_card(info: Mapping[str, Any]) -> str:
+    """Return a model card in Markdown, with the front matter the Hugging Face hub reads."""
+    task, base = info["task"], str(info["base_model"])
+    adapter = info["weights"] == "adapter"
+    labels = _labels(info)
+    parts = [
+        f"---\n{_front_matter(info)}---\n",
+        f"# {base.rstrip('/').rpartition('/')[2]}, fine-tuned for {task['kind']}\n",
+        f"A {'LoRA adapter and task head for' if adapter else 'fine-tuned copy of'} `{_public(base)}`, "
+        f"trained with [Fathom](https://pypi.org/project/fathom-lm/). Inputs longer than {info['max_length']} "
+        "tokens are cut or split by the rule in `fathom.json`.\n",
+        "## Use\n",
+        _usage(info, labels),
+    ]
+    if labels:
+        shown = ", ".join(f"`{label}`" for label in labels[:_MOST_LABELS])
+        more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+        parts += ["## Labels\n", f"{len(labels)}: {shown}{more}\n"]
+    scores = _scores(info.get("metrics", {}))
+    if scores:
+        parts += ["## Scores\n", "| split | score | value |\n| --- | --- | ---: |", *scores, ""]
+    parts += ["## Where it comes from\n", *_origin(info), ""]
+    parts += [
+        "## Limits\n",
+        "The scores hold for data like the data above. `fathom.json` names the sha256 of every file; "
+        "`fathom predict` refuses the folder when one differs.\n",
+    ]
+    return "\n".join(parts)
+
+
+def _front_matter(info: Mapping[str, Any]) -> str:
+    base = str(info["base_model"])
+    matter: dict[str, Any] = {
+        "library_name": "peft" if info["weights"] == "adapter" else "transformers",
+        "tags": ["fathom"],
+    }
+    if info["task"]["kind"] in PIPELINES:
+        matter["pipeline_tag"] = PIPELINES[info["task"]["kind"]]
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not base.startswith("."):
+        matter["base_model"] = base
+    return yaml.safe_dump(matter, sort_keys=True, allow_unicode=True)
+
+
+def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
+    auto_class = _AUTO_CLASSES.get(info["task"]["kind"], "AutoModel")
+    lines = ["```bash", 'fathom predict FOLDER "some text"', "```", "", "or without Fathom:", "", "```python"]
+    if info["weights"] == "adapter":
+        count = f", num_labels={info['config'].get('num_labels', len(labels))}"
+        lines += [
+            f"from peft import PeftModel\nfrom transformers import AutoTokenizer, {auto_class}\n",
+            'folder = "FOLDER"',
+            f'base = {auto_class}.from_pretrained("{_public(str(info["base_model"]))}"{count})',
+            "model = PeftModel.from_pretrained(base, folder).eval()",
+        ]
+    else:
+        lines += [
+            f"from transformers import AutoTokenizer, {auto_class}\n",
+            'folder = "FOLDER"',
+            f"model = {auto_class}.from_pretrained(folder).eval()",
+        ]
+    lines += ["tokenizer = AutoTokenizer.from_pretrained(folder)", "```", ""]
+    return "\n".join(lines)
+
+
+def _labels(info: Mapping[str, Any]) -> list[str]:
+    named = info["task"].get("labels") or list(info.get("config", {}).get("id2label", {}).values())
+    return [str(label) for label in named]
+
+
+def _scores(metrics: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for split, values in metrics.items():
+        table = values if isinstance(values, Mapping) else {split: values}
+        for name, value in table.items():
+            if isinstance(value, float | int) and not isinstance(value, bool):
+                rows.append(f"| {split if table is values else ''} | {name} | {value:.4f} |")
+    return rows
+
+
+def _origin(info: Mapping[str, Any]) -> list[str]:
+    rows = [f"- base model: `{_public(str(info['base_model']))}`"]
+    if info.get("recipe_digest"):
+        rows.append(f"- recipe: sha256 `{info['recipe_digest']}`")
+    rows += [
+        f"- data: `{_public(str(name))}`, sha256 `{value}`" for name, value in info.get("data_digests", {}).items()
+    ]
+    return rows
+
+
+def _public(name: str) -> str:
+    """Return a name without the folders of the machine it was made on."""
+    return name.rstrip("/\\").replace("\\", "/").rpartition("/")[2] if name.startswith(("/", "~", ".")) else name

@@ -1,0 +1,72 @@
+"""Adding a LoRA adapter's updates into the weights it stands beside."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fathom import files
+from fathom.errors import ArtifactError, ModelError
+from fathom.model.folder import ModelFolder, open_folder
+from fathom.model.reload import verify_reload
+from fathom.model.save import save_model
+
+_TOLERANCE = 1e-4
+
+
+def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
+    """Merge a LoRA model folder into a whole model, and prove by logits that it answers the same.
+
+    Args:
+        folder: A model folder that holds an adapter.
+        output: Where the whole model appears; refused where something is.
+        auto_class: Name of the transformers auto class of its task.
+
+    Returns:
+        The largest difference between the logits of adapter and merged model, on fixed token sequences; the merged
+        model is loaded by transformers alone in a fresh process for it.
+
+    Raises:
+        ModelError: The folder holds a whole model, or the base model is missing.
+        ArtifactError: A file is damaged, or the merged model answers differently.
+    """
+    opened = open_folder(folder)
+    if opened.info["weights"] != "adapter":
+        raise ModelError("this is a whole model, there is nothing to merge", where=str(folder))
+    wrapped: Any = opened.load_model(auto_class)
+    inputs = _probe(opened, wrapped)
+    with torch.no_grad():
+        before: Tensor = wrapped(**inputs).logits
+        merged: Any = wrapped.merge_and_unload()
+        after: Tensor = merged(**inputs).logits
+    difference = (before - after).abs()
+    kept = difference if before.dim() == 2 else difference[inputs["attention_mask"].bool()]
+    apart = float(kept.max())
+    if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
+        raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(folder))
+    info = copy.deepcopy(dict(opened.info))
+    for key in ("files", "base_files", "weights", "architecture", "config"):
+        info.pop(key, None)
+    info["lineage"] = [*info.get("lineage", []), {"step": "merge", "adapter": Path(folder).name}]
+    save_model(merged, opened.load_tokenizer(), output, info)
+    try:
+        return max(apart, verify_reload(output, auto_class, inputs, before, _TOLERANCE))
+    except ArtifactError:
+        files.remove_folder(output)
+        raise
+
+
+def _probe(opened: ModelFolder, model: Any) -> dict[str, Tensor]:
+    """Return fixed random token sequences, [4, L], with unequal lengths."""
+    length = min(32, opened.info["max_length"])
+    generator = torch.Generator().manual_seed(0)
+    size = model.get_input_embeddings().num_embeddings
+    lengths = torch.tensor([max(1, length - 7 * row) for row in range(4)])
+    input_ids = torch.randint(0, size, (4, length), generator=generator)
+    mask = (torch.arange(length)[None, :] < lengths[:, None]).long()
+    padding = opened.load_tokenizer().pad_token_id
+    return {"input_ids": torch.where(mask.bool(), input_ids, padding or 0), "attention_mask": mask}

@@ -1,0 +1,108 @@
+"""Proof that what was saved is what was trained: a fresh process loads the folder without Fathom and answers again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fathom.errors import ArtifactError
+from fathom.model.folder import open_folder
+
+_SCRIPT = """
+import json, os, sys
+import torch, transformers
+from safetensors.torch import load_file, save_file
+transformers.logging.set_verbosity_error()
+folder, auto_class, config, inputs, outputs = sys.argv[1:]
+auto = vars(transformers.models.auto.modeling_auto)[auto_class]
+if os.path.exists(os.path.join(folder, "adapter_config.json")):
+    from peft import PeftConfig, PeftModel
+    overrides = json.loads(config)
+    if "id2label" in overrides:
+        overrides["id2label"] = {int(index): label for index, label in overrides["id2label"].items()}
+        overrides.pop("num_labels", None)
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    model = PeftModel.from_pretrained(auto.from_pretrained(base, dtype=torch.float32, **overrides), folder)
+else:
+    model = auto.from_pretrained(folder, dtype=torch.float32)
+with torch.no_grad():
+    logits = model.eval()(**load_file(inputs)).logits
+assert "fathom" not in sys.modules
+save_file({"logits": logits.float().contiguous()}, outputs)
+"""
+
+
+def reload_logits(folder: str | Path, auto_class: str, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Return the logits of a saved folder, computed by transformers (and PEFT) alone in a fresh process.
+
+    Args:
+        folder: A model folder.
+        auto_class: Name of the transformers auto class.
+        inputs: Padded model inputs, [B, L] each.
+
+    Raises:
+        ArtifactError: The fresh process cannot load the folder; ends with its message.
+    """
+    opened = open_folder(folder)
+    with tempfile.TemporaryDirectory(prefix="fathom-reload-") as temporary:
+        given, answered = Path(temporary, "inputs.safetensors"), Path(temporary, "logits.safetensors")
+        save_file({name: tensor.cpu().contiguous() for name, tensor in inputs.items()}, str(given))
+        config = json.dumps(opened.info["config"])
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT, str(opened.path), auto_class, config, str(given), str(answered)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ArtifactError(f"transformers alone cannot load the folder: {last}", where=str(folder))
+        return load_file(str(answered))["logits"]
+
+
+def verify_reload(
+    folder: str | Path,
+    auto_class: str,
+    inputs: Mapping[str, Tensor],
+    reference_logits: Tensor,
+    tolerance: float = 1e-4,
+) -> float:
+    """Reload a folder in a fresh process and compare its logits with those of the model in memory.
+
+    Args:
+        folder: A model folder.
+        auto_class: Name of the transformers auto class.
+        inputs: Padded model inputs, [B, L] each, with their `attention_mask`.
+        reference_logits: Of the trained model in evaluation mode; padded places of per-token logits are not compared.
+        tolerance: Largest difference allowed, relative to the largest logit (or to 1).
+
+    Returns:
+        The largest absolute difference.
+
+    Raises:
+        ArtifactError: The folder does not load, or its logits differ.
+    """
+    logits = reload_logits(folder, auto_class, inputs)
+    reference = reference_logits.detach().float().cpu()
+    if logits.shape != reference.shape:
+        raise ArtifactError(
+            f"reloaded logits are {list(logits.shape)}, trained {list(reference.shape)}", where=str(folder)
+        )
+    if reference.dim() == 3 and "attention_mask" in inputs:
+        kept = inputs["attention_mask"].cpu().bool()
+        logits, reference = logits[kept], reference[kept]
+    difference = float((logits - reference).abs().max())
+    if not difference <= tolerance * max(1.0, float(reference.abs().max())):
+        raise ArtifactError(
+            f"the reloaded model answers differently: logits are up to {difference:.3g} apart", where=str(folder)
+        )
+    return difference

@@ -1,0 +1,187 @@
+"""Writing a published model folder: an ordinary Hugging Face folder, and `fathom.json` beside it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+import torch
+from torch import nn
+
+from fathom import files
+from fathom.errors import ModelError
+from fathom.files import FileRecord
+from fathom.model.card import render_card
+from fathom.model.load import resolve_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+INFO = "fathom.json"
+SCHEMA = 1
+ADAPTER_CONFIG = "adapter_config.json"
+SAVED_CONFIG_KEYS = ("num_labels", "id2label", "label2id", "problem_type")
+"""What a task says in the model's config; kept in `fathom.json` for an adapter, as PEFT has no place for it."""
+
+
+class FathomInfo(TypedDict, total=False):
+    """What `fathom.json` holds. The caller gives `task`, `base_model`, `max_length` and what it knows of the rest."""
+
+    schema: int
+    task: dict[str, Any]
+    base_model: str
+    max_length: int
+    truncation: dict[str, Any]
+    recipe_digest: str
+    data_digests: dict[str, str]
+    metrics: dict[str, Any]
+    lineage: list[Any]
+    weights: str
+    """'whole' or 'adapter'."""
+    architecture: str
+    config: dict[str, Any]
+    base_files: dict[str, FileRecord]
+    """For an adapter: sha256 and size of the weight files it belongs to."""
+    files: dict[str, FileRecord]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    info: FathomInfo
+
+
+def save_model(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    info: Mapping[str, Any],
+    *,
+    replace: bool = False,
+) -> None:
+    """Publish a model: weights, config, tokenizer, model card, `fathom.json`; complete or not there at all.
+
+    A `peft.PeftModel` is saved as PEFT saves it (the adapter, and the head beside it), any other model whole.
+
+    Args:
+        model: A transformers model, or one wrapped by PEFT.
+        tokenizer: Saved with the folder; its longest input becomes `info['max_length']`.
+        folder: Where the folder appears.
+        info: See `FathomInfo`.
+        replace: Take the place of an existing folder.
+
+    Raises:
+        ModelError: `info` lacks what later commands need, or a weight is not finite.
+        ArtifactError: The folder exists and `replace` is off.
+    """
+    completed = _complete(model, tokenizer, info)
+    _require_finite(model)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in _saved_tensors(model))
+    with files.publish(folder, replace=replace, expected_bytes=size) as temporary:
+        records = _write(_Parts(model, tokenizer, completed), temporary)
+        files.write_json(temporary / INFO, {**completed, "files": records})
+
+
+def is_adapter(model: nn.Module) -> bool:
+    """Whether a model is wrapped by PEFT; does not import `peft` to find out."""
+    module = sys.modules.get("peft")
+    return module is not None and isinstance(model, vars(module)["PeftModel"])
+
+
+def base_weight_files(name: str) -> dict[str, FileRecord]:
+    """Return sha256 and size of a base model's weight files, by file name.
+
+    Raises:
+        ModelError: The base model has no weight file on this machine.
+    """
+    folder = _local_folder(name)
+    found = {
+        path.name: FileRecord(sha256=files.sha256_file(path), bytes=path.stat().st_size)
+        for path in sorted(folder.glob("*.safetensors"))
+    }
+    if not found:
+        raise ModelError("the base model has no .safetensors file", where=name, mend="save it with safe serialization")
+    return found
+
+
+def _local_folder(name: str) -> Path:
+    resolved = resolve_model(name)
+    if Path(resolved).is_dir():
+        return Path(resolved)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(resolved, local_files_only=True, allow_patterns=["*.safetensors"]))
+    except LocalEntryNotFoundError:
+        raise ModelError("the base model is not on this machine", where=name, mend="download it once") from None
+
+
+def _complete(model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mapping[str, Any]) -> FathomInfo:
+    missing = [key for key in ("task", "base_model", "max_length") if key not in info]
+    if missing or "kind" not in info["task"]:
+        raise ModelError(f"the model folder needs {', '.join(missing) or 'task.kind'} in its info", where=INFO)
+    adapter = is_adapter(model)
+    inner: Any = vars(model)["_modules"]["base_model"].model if adapter else model
+    config = inner.config.to_dict()
+    completed: dict[str, Any] = {
+        "recipe_digest": "",
+        "data_digests": {},
+        "metrics": {},
+        "lineage": [],
+        "truncation": {"side": tokenizer.truncation_side, "max_length": info["max_length"]},
+        **info,
+        "schema": SCHEMA,
+        "weights": "adapter" if adapter else "whole",
+        "architecture": type(inner).__name__,
+        "config": {key: config[key] for key in SAVED_CONFIG_KEYS if key in config},
+    }
+    if adapter:
+        completed["base_files"] = base_weight_files(info["base_model"])
+    # One form in memory and on disk: JSON has no tuples and no integer keys.
+    completed = json.loads(json.dumps(completed, allow_nan=True))
+    return cast(FathomInfo, completed)
+
+
+def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
+    model: Any = parts.model
+    if parts.info["weights"] == "adapter":
+        # 'auto' would ask the hub for the base model's vocabulary.
+        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+        _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
+    else:
+        model.save_pretrained(str(folder))
+    tokenizer = copy.deepcopy(parts.tokenizer)
+    tokenizer.model_max_length = parts.info["max_length"]
+    tokenizer.save_pretrained(str(folder))
+    (folder / "README.md").write_text(render_card(parts.info), encoding="utf-8")
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(sha256=files.sha256_file(path), bytes=path.stat().st_size)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _name_base(path: Path, name: str) -> None:
+    """Write where the base model is into the adapter's config: a hub name, or an absolute folder."""
+    config = files.read_json(path)
+    resolved = resolve_model(name)
+    config["base_model_name_or_path"] = str(Path(resolved).absolute()) if Path(resolved).is_dir() else resolved
+    files.write_json(path, config)
+
+
+def _saved_tensors(model: nn.Module) -> list[torch.Tensor]:
+    tensors: list[torch.Tensor] = list(model.parameters())
+    return [tensor for tensor in tensors if tensor.requires_grad] if is_adapter(model) else tensors
+
+
+def _require_finite(model: nn.Module) -> None:
+    for name, tensor in model.named_parameters():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError("the weight holds NaN or Inf, and such a model is not saved", where=name)

@@ -1,0 +1,47 @@
+"""Choosing parameters by where they stand in a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from torch import nn
+
+from fathom.errors import ModelError
+from fathom.model.anatomy import Anatomy
+
+
+def under(name: str, paths: Iterable[str]) -> bool:
+    """Whether a parameter or module name is one of `paths` or lies below one."""
+    return any(name == path or name.startswith(f"{path}.") for path in paths)
+
+
+def is_bias(name: str) -> bool:
+    """Whether a parameter is a bias, `q_bias` and `in_proj_bias` included."""
+    leaf = name.rpartition(".")[2]
+    return leaf == "bias" or leaf.endswith("_bias")
+
+
+def mark_trainable(model: nn.Module, wanted: Callable[[str], bool]) -> int:
+    """Set `requires_grad` of every parameter; returns how many numbers will learn.
+
+    A tensor that has two names (tied weights) learns when either name is wanted, so a tied head stays trainable.
+    """
+    chosen = {id(tensor) for name, tensor in model.named_parameters(remove_duplicate=False) if wanted(name)}
+    count = 0
+    for tensor in model.parameters():
+        tensor.requires_grad_(id(tensor) in chosen)
+        count += tensor.numel() if id(tensor) in chosen else 0
+    return count
+
+
+def require_head(anatomy: Anatomy, kind: str) -> None:
+    """Refuse a model without a task head where nothing else of it would learn.
+
+    Raises:
+        ModelError: The model has no task head.
+    """
+    if not anatomy.head:
+        raise ModelError(
+            f"tuning '{kind}' trains the task head, and this model has none",
+            mend="use tuning 'full', or a task that gives the model a head",
+        )

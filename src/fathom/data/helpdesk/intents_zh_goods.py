@@ -1,0 +1,360 @@
+"""Chinese sentences of the intents about goods that arrived, returns and refunds; see `grammar` for the notation."""
+
+from __future__ import annotations
+
+from fathom.data.helpdesk.grammar import Intent
+
+INTENTS: dict[str, Intent] = {
+    "wrong_item": Intent(
+        templates="""
+我买的是{product}，(收到|寄来)的完全是别的东西
+我要的是{colour}，你们寄来{colour}
+盒子里是{product}，我根本没买过
+{order}里面装的是别人的东西
+这个不是图片上的{product}，是另一个型号
+尺码发错了，单子上{size}，袋子里{size}
+好像两个订单弄混了，里面写的是{person}的名字
+应该是{product}，结果里面是个充电器
+拆开一看，不是我花钱买的那个
+装箱单上写的是{product}，东西却不是
+发成旧款了，我选的是新款
+我要的是国标插头，来的是英标
+收到的{product}应该是别的客人的吧
+我买的是左手用的，这个是右手的
+{past}拆了{order}，不是我的东西，标签上是{person}
+外箱上的货号跟我订单{order}对不上
+来的是{size}，确认邮件里明明是{size}
+{product}挺好，可惜不是我的，我买的是大的那种
+给我发成儿童款了
+你们仓库把{order}拣错了
+不是这个！我选{colour}是有原因的
+来了个{product}，我买的明明是一本书
+肯定搞混了，里面是给{place}的{person}的
+等的是{product}，来了个不认识的东西
+包装好好的，可里面的牌子不是我选的那个
+这个是220伏的，我下单的是110
+""",
+        goals="""
+反映你们把{product}发错了
+说一下{order}里装的是别人的东西
+告诉你们我要{colour}却来了{colour}
+要我真正买的那个，不是这个
+说一声两个包裹弄混了
+指出盒子里的型号不是我买的
+""",
+        asides="""
+上次颜色发错了，不过你们处理好了。
+弄混的包裹{past}解决了。
+一开始以为发错了，其实是对的。
+型号发错的那个你们已经给我换了。
+""",
+    ),
+    "damaged_item": Intent(
+        templates="""
+{product}收到就是(坏的|碎的|裂的)
+刚拆开{product}，(屏幕|玻璃|盖子)是裂的
+{courier}送来的时候箱子都压扁了，{product}凹进去一块
+{order}到的时候全湿了
+全新的{product}上面一道大划痕
+东西都齐，就是{product}弯了
+纸箱被撕开了，里面的也毁了
+刚打开一分钟，一条腿是断的
+一拆封就到处漏水
+{product}运到{place}的路上摔碎了，见照片
+{past}收到{order}，表面掉了一块
+东西没发错，就是像被车压过一样
+打开你们的包裹，一地玻璃
+包装太薄了，{product}没扛住
+收到的{product}上有个洞
+新的{product}合页就是断的，这正常吗
+快递员当着我的面把箱子摔了，现在{product}里面哗啦响
+到手就开不了机，{product}外壳都裂开了
+今天到的，漆掉了，角也瘪了
+你们看看{courier}送来的{product}成什么样了
+从箱子里一提，把手就掉了
+路上肯定摔了，{order}的{product}两边都瘪了
+封口是破的，瓶子里的全流到箱子里了
+撕开包装就看到{product}中间裂了一条缝
+灯没事，灯罩到的时候是破的
+包裹进水了，{product}上都是水印
+""",
+        goals="""
+反映{product}收到就是坏的
+给你们看{order}破损的照片
+告诉你们箱子到的时候压扁了
+要个完好的，这个{product}来的时候就裂了
+说一下到货就是瘪的
+为路上摔坏的{product}要个说法
+""",
+        asides="""
+箱子瘪了一点，不过{product}没事。
+去年有一个到货就碎了，你们给补发了。
+还好什么都没摔坏。
+裂了的那个{product}已经处理完了。
+""",
+    ),
+    "missing_part": Intent(
+        templates="""
+{product}里没有(充电器|电源线|说明书|遥控器)
+{order}两样东西，盒子里只有一样
+我买了三个，包裹里两个
+少了螺丝，{product}装不起来
+{product}的盖子没给我
+订单少了一半，包裹里没有{product}
+一套应该六件，我数了五件
+页面写着送电池，盒子里没有
+另一只手套呢？包里就一只
+包裹完好，但是东西不全
+{product}的电源适配器不在里面
+{order}说是发齐了，可我少一个{product}
+你们忘了把{product}一起放进去
+盒子里该放线的地方是空的
+说明书上有C件，我这儿没有C件
+{product}到了，广告里说的赠品没有
+{product}该带的备用滤芯漏发了
+{past}打开{order}，缺了一包螺栓
+都挺好，就是{product}没有底座
+送货单上四样，我拿出来三样
+板子有，支架没有
+{order}另一半是分开寄吗？单子上有{product}，我没拿到
+只有一只鞋，整个盒子里就一只鞋
+我的{product}没有钥匙，打都打不开
+说好跟{product}一起来的配件包没来
+纸都翻了两遍，那个小转接头就是没有
+""",
+        goals="""
+要{product}少的那个充电器
+反映{order}没发齐
+告诉你们一套里少了一件
+要你们忘了装的{product}
+要漏掉的螺丝
+说一下我少了一件东西
+""",
+        asides="""
+上次少的线{past}到了，谢谢。
+这次配件都齐了。
+{order}我数过，不少东西。
+漏掉的螺丝你们已经寄来了。
+""",
+    ),
+    "return_item": Intent(
+        templates="""
+{product}怎么(退|退货)
+我想把{past}买的{product}退回去
+{product}不适合我，寄到哪里退
+{order}要退，请给我一张退货面单
+{product}不满意，没用过，想退了拿回钱
+不喜欢的话几天之内可以退
+东西没毛病，就是不喜欢，想退给你们
+{product}能直接退到{place}的店里吗，不想寄
+送人的她不喜欢，只能退给你们了
+不换别的尺码，{order}我要退
+{product}退回去的话运费谁出
+拆了试了，不合适，接下来怎么弄
+没有原来的盒子，{product}能退吗
+{product}我打算寄回，用哪家快递
+{product}不想留了，{courier}能上门来取吗
+买了两个比较，想把其中一个寄回去
+{product}图片比实物好看，我不留了
+退货页面不认{order}，我想寄回给你们
+{past}收到{order}，想了想还是不要了
+别人送的用不上，小票在，怎么处理
+放我们家太大了，小的也不要，收回去吧
+{past}到的{product}，我要用七天无理由
+你们给的寄回二维码过期了，能再发一个吗
+到得太晚，我已经另买了，{product}给你们寄回去
+料子摸着很廉价，{product}怎么还给你们，钱退我
+不想留的话，要放进箱子里的那张表在哪
+""",
+        goals="""
+把{product}退了
+退掉{past}买的东西
+要{order}的退货面单
+把{product}寄回去拿回钱
+拿到{place}的店里去退
+退一个不喜欢的东西
+""",
+        asides="""
+另外一个我{past}已经寄回去了。
+你们给的退货面单能用。
+本来想退，后来还是决定留着。
+我退的{product}你们{past}收到了。
+""",
+    ),
+    "exchange_item": Intent(
+        templates="""
+{product}小了，能换{size}的吗
+收到的{colour}想换成{colour}
+穿着不合身，请寄{size}的，这件还给你们
+钱不用退，我想要别的颜色的{product}
+{past}收到的{product}能换成大的吗
+身上这件{size}太紧了，可以换个尺码吗
+{order}到手一个星期了，怎么换
+别人送的，{size}，我要{size}
+在{place}的店里可以直接换吗
+我老婆喜欢{colour}，这个{product}给你们，换一个来
+{product}喜欢，可{colour}跟屏幕上不一样，想换个颜色
+{order}别退款，给我换{size}的
+鞋子夹脚，能换大半码吗
+手上这个没问题，就是想要屏幕大一点的那款，这个寄回给你们
+{past}到的{product}能不能换成另一个型号
+选错了，应该是{size}，已经收到了，吊牌还在
+不退钱，换成{colour}的行吗
+还想继续在你们家买，就是不要这个{product}了：同样价钱换个款
+换货，{order}，袖子太长了
+{product}拿到两天了，能换成目录里旁边那个吗
+今天把{size}寄回去，{size}多久能到
+{product}试了大一号，能换小一号的吗
+{product}已经拆了，还能换{colour}的吗
+要换{colour}的，这个跟我家厨房不搭
+要小一码的！{order}到了，穿上像麻袋
+女儿收到两个一样的{product}，第二个能换个别的玩具吗
+""",
+        goals="""
+把{product}换成{size}
+把收到的换成{colour}的
+用这个换个大点的{product}
+把{order}换成别的型号
+要同款{colour}的，这个寄给你们
+把{past}收到的换成小一点的
+""",
+        asides="""
+{size}换得很顺利。
+我{past}把{product}换成{colour}了。
+你们已经给我换过一次了。
+换来的大号正合适。
+""",
+    ),
+    "warranty_repair": Intent(
+        templates="""
+{product}用了(三个月|半年|八个月)就不工作了
+{product}还在保修期吗？我{past}买的
+用了{duration}，{product}的电池充不进电了
+去年买的{product}有怪声音，能修吗
+好好用了一年，现在屏幕一直黑
+{place}附近哪里能修{product}
+{product}的电机坏了，{pastday}的小票还在
+过了两年，修一次要多少钱
+用了{duration}掉了一个按钮，你们给修吗
+零件磨坏了想配一个，{product}用了一年
+{product}最近老是自己关机，师傅能看看吗
+拉链用了十几次就坏了，保修管吗
+{product}在{place}你们修过，又是同样的毛病
+{product}这几天特别烫，危险吗，能检修一下吗
+{order}要保修需要什么材料
+从桌上摔下来了，当时跟{product}一起买的保险赔吗
+上次更新以后{product}开不了机了
+不要新的，把我春天就在用的{product}修好就行
+用了一个冬天，{product}的合页断了
+坏了的{product}寄给厂家还是寄给你们？用了十一个月
+天天用，{duration}以后开始漏水
+{product}不加热了，还没到两年
+去年在你们家买的，{place}附近有维修点吗
+能帮我看看旧的{product}吗？{pastday}起屏幕一直闪
+每隔几分钟就断线，头{duration}都没有这样
+背面有序列号，帮我看看修它要不要钱
+""",
+        goals="""
+修一下旧的{product}
+给{product}走保修
+把用了一年的{product}修好
+找{place}附近的维修点
+问保修还管不管
+请师傅看看{product}
+""",
+        asides="""
+去年你们修的到现在都很好。
+旧的{product}{past}保修修好了。
+我知道保修过期了。
+另一个{place}的师傅已经看过了。
+""",
+    ),
+    "refund_status": Intent(
+        templates="""
+{order}的退款到哪了
+{product}{past}就寄回去了，(钱还没到|一分钱没退)
+你们答应退我{amount}，什么时候到账
+我的钱打了没有
+订单{past}就取消了，{amount}还没回到账上
+退款要多久才会显示在卡上
+你们邮件说退了，银行说没有
+{order}退了{duration}了，在等钱
+我退的{product}收到了吗，什么时候给我钱
+{person}说{day}之前{amount}能到，帮我看看
+退款只到了一部分，还差{amount}
+{product}的退款是回卡里还是回余额
+从{pastday}起你们就欠我{amount}没退
+你们取消了我的会员，说剩下的会退，我没看到
+寄回的包裹{past}就到你们仓库了，钱呢
+{order}的退款你们是哪天打的
+{amount}退给我的事有进展吗
+那个银行账户我销了，退款跑哪去了
+你们说五个工作日，现在十二天了
+查一下我在{place}退的{product}，钱回来没
+退货通过以后，银行账单上没有动静
+{order}该退回来的{amount}我该问谁
+能看看打给{contact}的退款成功了吗
+系统从{pastday}起一直显示“退款中”，是卡住了吗
+不用再退东西了，那个办完了，我只想看到钱
+换货换不了，你们说改成退钱，开始办了吗
+""",
+        goals="""
+知道{order}的退款到哪了
+问{amount}什么时候退回来
+看看我的钱打了没有
+弄清楚为什么只退了一部分
+看看退掉的{product}钱回来没
+问你们哪天打的{amount}
+""",
+        asides="""
+{order}的退款{past}到了。
+{amount}我已经收到了，谢谢。
+退货的钱已经在账上了。
+另一个你们退款挺快的。
+""",
+    ),
+    "price_adjustment": Intent(
+        templates="""
+{product}(现在|突然)比我买的时候便宜了{amount}，能补差价吗
+我{past}花{amount}买的，今天就打折了
+你们保价吗？别的店{product}才{amount}
+别家更便宜，你们能降到{amount}吗
+{order}下单第二天就降价了，不公平吧
+能按活动价算吗，我是活动前刚买的
+{product}有价格保护吗
+{past}原价买的，现在七折，补我一下
+{product}我留着，降的那{amount}退给我就行
+两周之内降价了你们怎么处理
+软件上{amount}，网站上{amount}，同一个{product}，按哪个算
+朋友这周买一样的{product}才{amount}，我买贵了
+省得退了再买，直接补我{amount}的差价行吗
+在{place}看到{product}卖{amount}，你们能一样吗
+我刚下单你们就降价，多付的能返给我吗
+你们能跟另一个网站一样{amount}，我今天就下单
+{order}申请价保
+要是等到{day}再买能省{amount}，能不能通融一下
+付完款几个小时活动才开始，能补上吗
+{past}看到的低价还能给我吗
+你们自己的另一个店铺便宜{amount}，能拉平吗
+不是账单错了，就是变便宜了，能返我一点吗
+同样的东西在你们{place}的店里便宜三分之一
+{product}降价了，在线客服让我来找你们要补偿
+{past}下的{order}能算双十一的价吗
+别人卖{amount}，我凭什么付{amount}买{product}
+""",
+        goals="""
+要{product}降价的差价
+让你们跟{amount}的价格一样
+让{order}按活动价算
+因为降价了退一点给我
+申请价格保护
+按别的店的价买{product}
+""",
+        asides="""
+上次你们给我补过差价。
+我知道现在便宜了，没关系。
+{amount}的差价{past}返给我了。
+活动价算对了。
+""",
+    ),
+}

@@ -50,6 +50,7 @@ _NAMES = {
 }
 _MUST_BE_FINITE = {"model", "optimizer"}
 _DECIDES_RESULT = {"recipe", "recipe_digest", "seed", "data_digests", "base_model"}
+_NUMBER = "not finite"
 _CHUNK_BYTES = 1 << 22
 
 
@@ -86,7 +87,7 @@ def save_checkpoint(run_folder: str | Path, state: TrainingState) -> Path:
     with files.publish(folder, replace=True, expected_bytes=size, known=known) as temporary:
         for group, members in groups.items():
             known[f"{group}.safetensors"] = _write_tensors(temporary / f"{group}.safetensors", members)
-        document = {"schema": SCHEMA, "step": state.step, "aliases": aliases, "values": state.values}
+        document = {"schema": SCHEMA, "step": state.step, "aliases": aliases, "values": _encode(state.values)}
         files.write_json(temporary / VALUES, document)
     files.write_atomic(folder.parent / LATEST, folder.name + "\n")
     return folder
@@ -122,7 +123,7 @@ def load_checkpoint(folder: str | Path) -> TrainingState:
                 raise ArtifactError(f"damaged: {error}", where=str(root / name)) from None
     for alias, name in document["aliases"].items():
         tensors[alias] = tensors[name]
-    return TrainingState(document["step"], tensors, document["values"])
+    return TrainingState(document["step"], tensors, _decode(document["values"]))
 
 
 def load_latest(run_folder: str | Path) -> TrainingState | None:
@@ -297,6 +298,23 @@ def _without_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], 
         if first != name:
             aliases[name] = first
     return {name: tensor for name, tensor in tensors.items() if name not in aliases}, aliases
+
+
+def _encode(value: Any) -> Any:
+    """Spell out numbers that JSON lacks: a score may be NaN, and must come back as it was."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_NUMBER: str(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _encode(item) for name, item in value.items()}
+    return [_encode(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return (
+            float(value[_NUMBER]) if set(value) == {_NUMBER} else {name: _decode(item) for name, item in value.items()}
+        )
+    return [_decode(item) for item in value] if isinstance(value, list) else value
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> files.FileRecord:

@@ -199,6 +199,14 @@ def test_random_state_of_every_library_comes_back(tmp_path: Path) -> None:
     assert [draw() for _ in range(3)] == expected
 
 
+def test_values_json_lacks_come_back(tmp_path: Path) -> None:
+    values = {"best": float("-inf"), "scores": [float("inf"), {"f1": 0.1}], "pearson": float("nan")}
+    checkpoint.save_checkpoint(tmp_path, TrainingState(1, {}, values))
+    loaded = checkpoint.load_latest(tmp_path)
+    assert loaded is not None
+    assert str(loaded.values) == str(dict(sorted(values.items())))
+
+
 def saved_values() -> dict[str, Any]:
     recipe = {"training": {"learning_rate": 5e-5, "epochs": 3}, "task": {"kind": "text-classification"}}
     return {**checkpoint.machine_facts(), "recipe": recipe, "seed": 7, "data_digests": {"train": "aa"}, "best": 0.5}

@@ -34,3 +34,7 @@ class Tuning(Part, ABC):
     def saves_adapter(self) -> bool:
         """Whether the trained part is saved in PEFT's format beside the base model's name, not as a whole model."""
         return False
+
+    def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
+        """Return multipliers of the learning rate by parameter name; names left out have 1."""
+        return {}

@@ -1,0 +1,70 @@
+"""From encoded sequences to padded tensors, and how a batch is cut where memory demands it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fathom.data.example import PER_TOKEN_PADDING, Features
+from fathom.data.store import TokenStore
+
+NOT_FOR_THE_MODEL = ("example", "word_index")
+
+
+def collate(features: Sequence[Features], pad_token_id: int) -> dict[str, Tensor]:
+    """Pad per-token fields on the right to the longest sequence, stack per-sequence fields, add `attention_mask`.
+
+    Args:
+        features: Encoded sequences, all with the same fields.
+        pad_token_id: Fills `input_ids`.
+
+    Returns:
+        int64 tensors (float32 for float fields) `[B, L]` or `[B, ...]`.
+    """
+    lengths = np.fromiter((len(item["input_ids"]) for item in features), dtype=np.int64, count=len(features))
+    inside_BL = np.arange(lengths.max()) < lengths[:, None]
+    batch: dict[str, Tensor] = {"attention_mask": torch.from_numpy(inside_BL.astype(np.int64))}
+    for name in features[0]:
+        values = [item[name] for item in features]
+        if name in PER_TOKEN_PADDING:
+            padding = pad_token_id if name == "input_ids" else PER_TOKEN_PADDING[name]
+            padded_BL = np.full(inside_BL.shape, padding, dtype=np.int64)
+            padded_BL[inside_BL] = np.concatenate(values)
+            batch[name] = torch.from_numpy(padded_BL)
+        else:
+            stacked = np.stack(values)
+            batch[name] = torch.from_numpy(stacked.astype(np.float32 if stacked.dtype.kind == "f" else np.int64))
+    return batch
+
+
+def collate_rows(store: TokenStore, rows: Sequence[int] | np.ndarray[Any, Any], pad_token_id: int) -> dict[str, Tensor]:
+    """Collate sequences of a store."""
+    return collate([store[int(row)] for row in rows], pad_token_id)
+
+
+def cut(lengths: np.ndarray[Any, Any], most_tokens: int | None) -> list[slice]:
+    """Cut a batch, in its order, into runs of at most `most_tokens` tokens; a longer sequence stands alone.
+
+    Args:
+        lengths: Tokens of each sequence.
+        most_tokens: None for no limit.
+    """
+    if most_tokens is None or int(lengths.sum()) <= most_tokens:
+        return [slice(0, len(lengths))]
+    cuts = [0]
+    tokens = 0
+    for index, length in enumerate(lengths.tolist()):
+        if tokens + length > most_tokens and index > cuts[-1]:
+            cuts.append(index)
+            tokens = 0
+        tokens += length
+    return [slice(begin, end) for begin, end in zip(cuts, [*cuts[1:], len(lengths)], strict=True)]
+
+
+def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what goes into a model's `forward`: no labels, no bookkeeping."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}

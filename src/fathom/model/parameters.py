@@ -1,0 +1,208 @@
+"""Trainable parameters, their gradients and their low-precision copies in a few flat tensors.
+
+One flat tensor for each group of equal treatment means one optimizer kernel, one norm, one cast and one fill in place of
+hundreds, and gradients that are written where they are needed instead of being allocated at each step.
+
+Word embeddings are kept *compact*: only rows whose token occurs in the training data can ever have a gradient, so only
+they get gradients and moments. The other rows change by weight decay alone, which `synchronize` applies exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class GroupKey:
+    """What parameters of one flat group have in common."""
+
+    decayed: bool
+    learning_rate_scale: float = 1.0
+
+
+@dataclass
+class Slot:
+    """Where one parameter lies in its group."""
+
+    name: str
+    parameter: nn.Parameter
+    group: int
+    start: int
+    shape: torch.Size
+    rows: Tensor | None = None
+    """For a compact embedding: the vocabulary rows that are kept, ascending."""
+    fresh: bool = True
+    """No gradient was written in this step yet: what the buffer holds is the previous step's."""
+
+    @property
+    def stop(self) -> int:
+        """First element after this parameter."""
+        return self.start + self.shape.numel()
+
+
+class FlatParameters:
+    """All trainable parameters of a model.
+
+    Args:
+        named: Trainable parameters by name, in the model's order, no parameter twice.
+        keys: The group of each name.
+        compact_rows: For an embedding table, the rows that occur in the training data.
+        shadow_dtype: Type of the low-precision copy of matrices; None for no copy.
+    """
+
+    def __init__(
+        self,
+        named: Mapping[str, nn.Parameter],
+        keys: Mapping[str, GroupKey],
+        *,
+        compact_rows: Mapping[str, Tensor] | None = None,
+        shadow_dtype: torch.dtype | None = None,
+    ) -> None:
+        compact = dict(compact_rows or {})
+        self.keys = sorted({keys[name] for name in named}, key=lambda key: (not key.decayed, key.learning_rate_scale))
+        self.slots: dict[str, Slot] = {}
+        self.values: list[Tensor] = []
+        self.gradients: list[Tensor] = []
+        self.shadows: list[Tensor | None] = []
+        self._by_parameter: dict[nn.Parameter, Slot] = {}
+        self._decay = 1.0
+        for index, key in enumerate(self.keys):
+            self._add_group(index, [(n, p) for n, p in named.items() if keys[n] == key], compact, shadow_dtype)
+
+    def _add_group(
+        self,
+        index: int,
+        members: Sequence[tuple[str, nn.Parameter]],
+        compact: dict[str, Tensor],
+        shadow_dtype: torch.dtype | None,
+    ) -> None:
+        start = 0
+        for name, parameter in members:
+            rows = compact.get(name)
+            shape = parameter.shape if rows is None else torch.Size((len(rows), parameter.shape[1]))
+            slot = Slot(name, parameter, index, start, shape, rows)
+            self.slots[name] = slot
+            self._by_parameter[parameter] = slot
+            start = -(-slot.stop // 16) * 16  # each parameter starts on a cache line
+        device = members[0][1].device
+        values = torch.zeros(start, device=device)
+        for name, parameter in members:
+            slot = self.slots[name]
+            view = values[slot.start : slot.stop].view(slot.shape)
+            view.copy_(parameter.data if slot.rows is None else parameter.data[slot.rows])
+            if slot.rows is None:
+                parameter.data = view
+        self.values.append(values)
+        self.gradients.append(torch.zeros(start, device=device))
+        self.shadows.append(values.to(shadow_dtype) if shadow_dtype is not None else None)
+
+    def slot_of(self, parameter: nn.Parameter) -> Slot | None:
+        """Return where a parameter lies; None when it is not trained."""
+        return self._by_parameter.get(parameter)
+
+    def value(self, slot: Slot) -> Tensor:
+        """Return the parameter's values (a view; of a compact embedding, the kept rows)."""
+        return self.values[slot.group][slot.start : slot.stop].view(slot.shape)
+
+    def gradient(self, slot: Slot) -> Tensor:
+        """Return the parameter's gradient buffer (a view)."""
+        return self.gradients[slot.group][slot.start : slot.stop].view(slot.shape)
+
+    def shadow(self, slot: Slot) -> Tensor:
+        """Return the low-precision copy of a parameter (a view), or its values where there is none."""
+        shadow = self.shadows[slot.group]
+        return self.value(slot) if shadow is None else shadow[slot.start : slot.stop].view(slot.shape)
+
+    def accumulate(self, slot: Slot, gradient: Tensor) -> None:
+        """Add a gradient; the first of a step overwrites what the buffer held."""
+        target = self.gradient(slot)
+        if slot.fresh:
+            target.copy_(gradient)
+            slot.fresh = False
+        else:
+            target.add_(gradient)
+
+    def begin_step(self, direct: set[str]) -> None:
+        """Make ready for the gradients of a new step.
+
+        Args:
+            direct: Names whose gradients arrive through `accumulate`; all others arrive through autograd and are
+                zeroed here.
+        """
+        for name, slot in self.slots.items():
+            slot.fresh = True
+            if name not in direct:
+                target = self.gradient(slot).zero_()
+                slot.fresh = False
+                if slot.rows is None:
+                    slot.parameter.grad = target
+
+    def end_step(self) -> None:
+        """Zero the gradient of every parameter that took part in nothing."""
+        for slot in self.slots.values():
+            if slot.fresh:
+                self.gradient(slot).zero_()
+                slot.fresh = False
+
+    def norm(self) -> Tensor:
+        """Return the Euclidean norm of all gradients, a float32 scalar."""
+        norms = [torch.linalg.vector_norm(gradient) for gradient in self.gradients]
+        return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+
+    def refresh_shadows(self) -> None:
+        """Copy the values into their low-precision copies; call after each update."""
+        for values, shadow in zip(self.values, self.shadows, strict=True):
+            if shadow is not None:
+                shadow.copy_(values)
+
+    def note_decay(self, factor: float) -> None:
+        """Remember one step's weight decay `1 - learning_rate * weight_decay` for the rows outside compact tables."""
+        self._decay *= factor
+
+    def synchronize(self) -> None:
+        """Bring compact embeddings up to date in the model itself; call before evaluating or saving."""
+        for slot in self.slots.values():
+            if slot.rows is None:
+                continue
+            if self._decay != 1.0 and self.keys[slot.group].decayed:
+                slot.parameter.data.mul_(self._decay)
+            slot.parameter.data[slot.rows] = self.value(slot)
+        self._decay = 1.0
+
+    def reload(self) -> None:
+        """Read compact embeddings from the model again and refresh the copies; call after loading weights."""
+        for slot in self.slots.values():
+            if slot.rows is not None:
+                self.value(slot).copy_(slot.parameter.data[slot.rows])
+        self._decay = 1.0
+        self.refresh_shadows()
+
+
+    def release(self) -> None:
+        """Give every parameter a tensor of its own again, up to date; the flat ones are done with."""
+        self.synchronize()
+        for slot in self.slots.values():
+            slot.parameter.grad = None
+            if slot.rows is None:
+                slot.parameter.data = slot.parameter.data.clone()
+
+
+def group_parameters(
+    model: nn.Module, learning_rate_scales: Mapping[str, float] | None = None
+) -> tuple[dict[str, nn.Parameter], dict[str, GroupKey]]:
+    """Name the trainable parameters of a model and choose their groups.
+
+    Biases and the parameters of norms (every vector) are never decayed, as in the BERT paper.
+
+    Args:
+        model: With `requires_grad` set.
+        learning_rate_scales: Multiplier of the learning rate by parameter name; 1 where absent.
+    """
+    scales = learning_rate_scales or {}
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    keys = {name: GroupKey(parameter.dim() > 1, scales.get(name, 1.0)) for name, parameter in named.items()}
+    return named, keys

@@ -1,0 +1,194 @@
+"""From a resolved recipe to everything a run needs: examples, task, tokens, model, made ready for the loop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from fathom.data.example import Example
+from fathom.data.load import Splits, load_splits
+from fathom.data.store import TokenStore, open_or_build
+from fathom.device import Machine, seed_everything
+from fathom.errors import ConfigError
+from fathom.log import get_console
+from fathom.model.anatomy import Anatomy, find_anatomy
+from fathom.model.compute import Compute
+from fathom.model.dropout import DropoutSource
+from fathom.model.load import dropout_overrides, load_config, load_model
+from fathom.model.packing import PackedModel, pack_model
+from fathom.model.parameters import FlatParameters, group_parameters
+from fathom.recipe import Recipe
+from fathom.tasks.base import OpenTask
+from fathom.tokenization.load import load_tokenizer
+from fathom.training.step import Workload
+
+ACTIVATION_SHARE = 0.5
+"""Share of the memory that `micro_batch_tokens: auto` lets the activations of one pass take."""
+ACTIVATION_WIDTHS = 40
+"""Floats of the hidden width that a block keeps for its backward pass, per token; an upper bound over the families."""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Examples, the live task and the encoded splits."""
+
+    splits: Splits
+    tokenizer: PreTrainedTokenizerBase
+    task: OpenTask
+    stores: dict[str, TokenStore]
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return the examples of a split by name."""
+        return {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}[split]
+
+    def split(self, name: str) -> tuple[TokenStore, Sequence[Example]] | None:
+        """Return a split's tokens and examples; None where the run has no such split."""
+        return (self.stores[name], self.examples(name)) if name in self.stores else None
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """The model under its tuning strategy, and the workload around it."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    work: Workload
+
+
+def prepare_data(recipe: Recipe) -> PreparedData:
+    """Read the data, open the task and encode every split (or map what an earlier run encoded).
+
+    Raises:
+        DataError: Something is wrong with the data; see the message's place and mend.
+    """
+    splits = load_splits(recipe.data, recipe.task.form)
+    tokenizer = load_tokenizer(recipe.model.name)
+    task = recipe.task.open(splits.train, tokenizer, longest(recipe, tokenizer))
+    stores = {
+        name: encode_split(task, examples)
+        for name, examples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
+        if examples
+    }
+    return PreparedData(splits, tokenizer, task, stores)
+
+
+def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the tokens of the longest sequence: what the recipe wants, within what the model's positions allow.
+
+    Raises:
+        ConfigError: The recipe wants more than the model has positions.
+    """
+    config = load_config(recipe.model.name, {}).get_text_config()
+    positions = config.to_dict().get("max_position_embeddings")
+    limit = int(positions) if positions else tokenizer.model_max_length
+    limit = min(limit, tokenizer.model_max_length)
+    wanted = recipe.data.max_length
+    if wanted is not None and wanted > limit:
+        raise ConfigError(f"the model takes at most {limit} tokens", where="data.max_length", mend=f"write {limit}")
+    return wanted or min(limit, 1 << 20)
+
+
+def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
+    """Encode a split, or map the store an earlier run made of the same examples, tokenizer and task."""
+    tokenizer: Any = task.tokenizer
+    key = {
+        "examples": examples_digest(examples),
+        "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "task": task.cache_key(),
+    }
+    return open_or_build(key, lambda: task.encode(examples))
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    """Return the sha256 of what examples say, wherever they were read from."""
+    hasher = hashlib.sha256()
+    for example in examples:
+        said = {name: value for name, value in example.items() if name != "where"}
+        hasher.update(json.dumps(said, ensure_ascii=False, sort_keys=True, default=list).encode("utf-8", "surrogatepass"))
+        hasher.update(b"\n")
+    return hasher.hexdigest()
+
+
+def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> PreparedModel:
+    """Load the model, apply the tuning strategy, pack its blocks and flatten its parameters."""
+    settings = recipe.training
+    seed_everything(settings.seed)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    overrides = dict(data.task.config_overrides)
+    if settings.dropout is not None:
+        overrides |= dropout_overrides(load_config(recipe.model.name, {}), settings.dropout)
+    model: nn.Module = load_model(recipe.model.name, data.task.auto_class, overrides, settings.seed)
+    model = recipe.tuning.apply(model, find_anatomy(model))
+    model.to(machine.device)
+    anatomy = find_anatomy(model)
+    return PreparedModel(model, anatomy, make_workload(recipe, data, (model, anatomy), machine))
+
+
+def make_workload(
+    recipe: Recipe, data: PreparedData, model_and_anatomy: tuple[nn.Module, Anatomy], machine: Machine
+) -> Workload:
+    """Pack a model's blocks, flatten its parameters and take over its leaves."""
+    settings = recipe.training
+    model, anatomy = model_and_anatomy
+    packed = pack_model(model) if settings.packing else PackedModel(model, reason="packing is off")
+    if packed.reason is not None:
+        get_console().info(f"padded batches: {packed.reason}")
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    dropout = DropoutSource() if machine.device == "cpu" else None
+    packed.dropout = dropout
+    named, keys = group_parameters(model, recipe.tuning.learning_rate_scales(model, anatomy))
+    tables = embedding_tables(model, set(named))
+    ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
+    parameters = FlatParameters(
+        named,
+        keys,
+        compact_rows={f"{path}.weight": ids for path in tables},
+        shadow_dtype=dtype if dtype != torch.float32 else None,
+    )
+    blocks = [block.path for stack in anatomy.stacks for block in stack.blocks]
+    compute = Compute(model, parameters, blocks, embedding_paths=tables, dropout=dropout, dtype=dtype)
+    if settings.activation_checkpointing:
+        options: dict[str, Any] = {"use_reentrant": False}
+        if dropout is not None:
+            options["context_fn"] = dropout.recompute_contexts
+        packed.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    return Workload(
+        model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
+        most_tokens=micro_batch_tokens(settings.micro_batch_tokens, packed, machine),
+    )  # fmt: skip
+
+
+def embedding_tables(model: nn.Module, trained: set[str]) -> list[str]:
+    """Return paths of the word-embedding tables that are trained and tied to nothing else."""
+    found = []
+    for path, module in model.named_modules():
+        if not isinstance(module, nn.Embedding) or f"{path}.weight" not in trained:
+            continue
+        owners = [other for other in model.modules() if vars(other).get("_parameters", {}).get("weight") is module.weight]
+        if module is _inner(model).get_input_embeddings() and len(owners) == 1:
+            found.append(path)
+    return found
+
+
+def _inner(model: nn.Module) -> Any:
+    from fathom.model.packing import inner_model
+
+    return inner_model(model)
+
+
+def micro_batch_tokens(wanted: int | str, packed: PackedModel, machine: Machine) -> int | None:
+    """Return the most tokens in one pass that surely fit the memory, or what the recipe says."""
+    if isinstance(wanted, int):
+        return wanted
+    config = packed.model.config.get_text_config()
+    per_token = config.num_hidden_layers * config.hidden_size * ACTIVATION_WIDTHS * 4
+    return max(1, int(machine.memory_bytes * ACTIVATION_SHARE / per_token))

@@ -1,0 +1,144 @@
+"""Scoring a model on encoded data: streaming, sorted by length within a window, bounded in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fathom import catalog
+from fathom.data.batch import collate_rows, model_inputs
+from fathom.data.example import Example
+from fathom.data.store import TokenStore
+from fathom.evaluation.base import Accumulator
+from fathom.model.packing import PackedModel
+from fathom.tasks.base import OpenTask
+
+WINDOW = 4096
+"""Sequences whose small prediction records are held at once."""
+
+
+@dataclass
+class LossMeter:
+    """A mean loss over batches of any size."""
+
+    total: float = 0.0
+    normalizer: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The loss as one large batch would have it."""
+        return self.total / self.normalizer if self.normalizer else float("nan")
+
+
+def score(
+    model: nn.Module,
+    packed: PackedModel,
+    task: OpenTask,
+    split: tuple[TokenStore, Sequence[Example]],
+    batch_size: int,
+) -> dict[str, Any]:
+    """Score a model in evaluation mode on a labelled split.
+
+    Args:
+        model: In evaluation mode.
+        packed: How its blocks run.
+        task: Decodes and names the metrics.
+        split: Encoded sequences and the examples they came from.
+        batch_size: Sequences per forward pass.
+
+    Returns:
+        `loss` and every metric's scores.
+    """
+    store, examples = split
+    accumulators = open_metrics(task)
+    meter = LossMeter()
+    for example, prediction in predict_split(model, packed, task, (store, examples), batch_size, meter):
+        pair = task.score_pair(example, prediction)
+        for accumulator in accumulators:
+            accumulator.update(*pair)
+    scores: dict[str, Any] = {"loss": meter.mean}
+    for accumulator in accumulators:
+        scores.update(accumulator.compute())
+    return scores
+
+
+def open_metrics(task: OpenTask) -> list[Accumulator]:
+    """Open the metrics a task names."""
+    return [catalog.load("metric", name)().open(task.labels) for name in task.metrics]
+
+
+def predict_split(
+    model: nn.Module,
+    packed: PackedModel,
+    task: OpenTask,
+    split: tuple[TokenStore, Sequence[Example]],
+    batch_size: int,
+    meter: LossMeter | None = None,
+) -> Iterator[tuple[Example, dict[str, Any]]]:
+    """Yield every example with its prediction, in order.
+
+    Args:
+        model: In evaluation mode.
+        packed: How its blocks run.
+        task: Decodes.
+        split: Encoded sequences and the examples they came from.
+        batch_size: Sequences per forward pass.
+        meter: Collects the loss of labelled sequences.
+    """
+    store, examples = split
+    owner = np.asarray(store.fields["example"])
+    begin = 0
+    while begin < len(store):
+        end = _end_of_window(owner, begin)
+        records = _records(model, packed, task, (store, np.arange(begin, end)), batch_size, meter)
+        first = begin
+        while first < end:
+            last = first
+            while last < end and owner[last] == owner[first]:
+                last += 1
+            example = examples[int(owner[first])]
+            features = [store[row] for row in range(first, last)]
+            yield example, task.decode(example, features, [records[row - begin] for row in range(first, last)])
+            first = last
+        begin = end
+
+
+def _end_of_window(owner: np.ndarray[Any, Any], begin: int) -> int:
+    """End of a window of whole examples."""
+    end = min(begin + WINDOW, len(owner))
+    while end < len(owner) and owner[end] == owner[end - 1]:
+        end += 1
+    return end
+
+
+def _records(
+    model: nn.Module,
+    packed: PackedModel,
+    task: OpenTask,
+    rows: tuple[TokenStore, np.ndarray[Any, Any]],
+    batch_size: int,
+    meter: LossMeter | None,
+) -> list[Any]:
+    store, window = rows
+    order = window[np.argsort(-store.lengths[window], kind="stable")]
+    pad = task.tokenizer.pad_token_id or 0
+    records: list[Any] = [None] * len(window)
+    labelled = meter is not None and bool({"labels", "label"} & store.fields.keys())
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = collate_rows(store, chosen, pad)
+            batch = {name: value.to(packed.model.device) for name, value in batch.items()}
+            packed.prepare(batch["attention_mask"])
+            logits = model(**model_inputs(batch)).logits
+            for row, record in zip(chosen, task.raw_predictions(logits, batch), strict=True):
+                records[int(row - window[0])] = record
+            if labelled and meter is not None:
+                meter.total += task.loss(logits, batch).total.item()
+                meter.normalizer += task.normalizer(batch)
+    return records

@@ -1,0 +1,253 @@
+"""The one training loop. What varies (task, tuning, precision) is in the objects it is handed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fathom.data.sampler import Indices, Sampler
+from fathom.device import current_memory_bytes
+from fathom.log import Progress, format_bytes
+from fathom.training.guard import Guard
+from fathom.training.optimizer import LiveOptimizer
+from fathom.training.schedule import Schedule
+from fathom.training.settings import Training
+from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
+
+LOWER_IS_BETTER = ("loss", "mse", "perplexity")
+
+
+@dataclass
+class LoopState:
+    """Where a run stands; all of it is in a checkpoint."""
+
+    step: int = 0
+    """Steps done, skipped ones included."""
+    best_score: float | None = None
+    best_step: int | None = None
+    evaluations_without_gain: int = 0
+    stopped_early: bool = False
+    loss_sum: float = 0.0
+    """Sum of the losses since the last log line."""
+    loss_count: int = 0
+    tokens: int = 0
+    """Real tokens trained on."""
+    most_tokens: int | None = None
+    last_scores: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON for a checkpoint."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls; `runs` makes them.
+
+    Attributes:
+        log: Takes (step, values).
+        evaluate: Scores the validation split with the model as it stands; None where there is no such split.
+        save: Writes a checkpoint.
+        keep_best: Writes the weights as the best so far.
+        places: Names where sequences come from, for messages.
+        progress: The bar.
+    """
+
+    log: Callable[[int, Mapping[str, Any]], None]
+    evaluate: Callable[[], dict[str, Any]] | None
+    save: Callable[[LoopState], None]
+    keep_best: Callable[[LoopState], None]
+    places: Callable[[Indices], Sequence[str]]
+    progress: Progress
+
+
+@dataclass
+class Clock:
+    """Seconds spent on what."""
+
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    save_seconds: float = 0.0
+    tokens: int = 0
+    """Real tokens of the steps this process made."""
+    first_step_at: float | None = None
+    """`time.time()` when the first step of this process was done."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The length of a run in steps."""
+
+    total_steps: int
+    warmup_steps: int
+    steps_per_epoch: int
+
+    @classmethod
+    def of(cls, settings: Training, sampler: Sampler) -> Plan:
+        """Derive it from the settings and the size of the split."""
+        total = settings.max_steps or max(1, math.ceil(settings.epochs * sampler.steps_per_epoch))
+        warmup = settings.warmup_steps
+        if warmup is None:
+            warmup = math.ceil(settings.warmup_ratio * total)
+        return cls(total, min(warmup, total), sampler.steps_per_epoch)
+
+
+class Loop:
+    """Trains a workload from a state to the end of its plan.
+
+    Args:
+        work: What is trained.
+        settings: The recipe's `training` section, resolved.
+        parts: Optimizer and schedule.
+        guard: Judges each step.
+        hooks: What to call.
+        metric: Key of the score that chooses the best model.
+    """
+
+    def __init__(
+        self,
+        work: Workload,
+        settings: Training,
+        parts: tuple[LiveOptimizer, Schedule],
+        guard: Guard,
+        hooks: Hooks,
+        metric: str,
+    ) -> None:
+        assert settings.learning_rate is not None  # resolved
+        self.work = work
+        self.settings = settings
+        self.optimizer, self.schedule = parts
+        self.guard = guard
+        self.hooks = hooks
+        self.metric = metric
+        self.peak_rate = settings.learning_rate
+        self.sampler = Sampler(len(work.store), settings.batch_size, settings.seed)
+        self.plan = Plan.of(settings, self.sampler)
+        self.clock = Clock()
+
+    def run(self, state: LoopState) -> LoopState:
+        """Train until the plan ends or a stop is due; `state` is updated in place and returned."""
+        self.work.model.train()
+        if state.most_tokens is not None:
+            self.work.most_tokens = state.most_tokens
+        while state.step < self.plan.total_steps and not state.stopped_early:
+            began = time.perf_counter()
+            result = self._step(state)
+            self.clock.train_seconds += time.perf_counter() - began
+            self.clock.tokens += result.tokens
+            if self.clock.first_step_at is None:
+                self.clock.first_step_at = time.time()
+            self._log_step(state, result)
+            evaluated = self._evaluate_if_due(state)
+            self._save_if_due(state, evaluated)
+        return state
+
+    def _step(self, state: LoopState) -> StepResult:
+        """Compute one step and, if it is sound, update."""
+        rows = self.sampler.batch(state.step)
+        rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
+        result = compute_gradient(self.work, rows, state.step)
+        sound = self.guard.check(result.loss, result.grad_norm) == "ok"
+        if not sound:
+            result, sound = self._second_try(result, rows, state)
+        state.step += 1
+        state.most_tokens = self.work.most_tokens
+        if sound:
+            state.loss_sum += result.loss
+            state.loss_count += 1
+            state.tokens += result.tokens
+            limit = self.settings.max_grad_norm
+            scale = min(1.0, limit / (result.grad_norm + 1e-6)) if limit > 0 else 1.0
+            self.optimizer.step(rate, scale)
+        return result
+
+    def _second_try(self, result: StepResult, rows: Indices, state: LoopState) -> tuple[StepResult, bool]:
+        """Let the guard's policy decide on a bad step; weights and moments are as before it."""
+        step = state.step + 1
+        places = self.hooks.places(rows)
+        action = self.guard.action(step, places)
+        self.hooks.log(step, {"split": "train", "event": f"{action}: {self.guard.describe(step, places)}"})
+        if action == "retry":
+            result = compute_gradient_in_float32(self.work, rows, state.step)
+            if self.guard.check(result.loss, result.grad_norm) == "ok":
+                return result, True
+            self.guard.action(step, places, retried=True)
+            self.hooks.log(step, {"split": "train", "event": f"skip: {self.guard.describe(step, places)}"})
+        return result, False
+
+    def _log_step(self, state: LoopState, result: StepResult) -> None:
+        rate = self.peak_rate * self.schedule.multiplier(state.step - 1, self.plan.warmup_steps, self.plan.total_steps)
+        speed = self.clock.tokens / max(self.clock.train_seconds, 1e-9)
+        self.hooks.progress.update(
+            state.step,
+            {"loss": result.loss, "tokens/s": round(speed), "memory": format_bytes(current_memory_bytes())},
+        )
+        if state.step % self.settings.logging_steps and state.step != self.plan.total_steps:
+            return
+        values = {
+            "split": "train",
+            "epoch": round(state.step / self.plan.steps_per_epoch, 6),
+            "loss": state.loss_sum / max(state.loss_count, 1),
+            "learning_rate": rate,
+            "grad_norm": result.grad_norm,
+            "tokens": state.tokens,
+            "tokens_per_second": speed,
+        }
+        state.loss_sum, state.loss_count = 0.0, 0
+        self.hooks.log(state.step, values)
+
+    def _evaluate_if_due(self, state: LoopState) -> bool:
+        if self.hooks.evaluate is None:
+            return False
+        every = self.settings.eval_steps or self.plan.steps_per_epoch
+        last = state.step == self.plan.total_steps
+        if state.step % every and not last:
+            return False
+        began = time.perf_counter()
+        self.work.parameters.synchronize()
+        self.work.model.eval()
+        scores = self.hooks.evaluate()
+        self.work.model.train()
+        self.clock.evaluate_seconds += time.perf_counter() - began
+        state.last_scores = scores
+        epoch = round(state.step / self.plan.steps_per_epoch, 6)
+        self.hooks.log(state.step, {"split": "validation", "epoch": epoch, **plain_scores(scores)})
+        self._judge(state, scores)
+        return True
+
+    def _judge(self, state: LoopState, scores: Mapping[str, Any]) -> None:
+        """Keep the best and count evaluations without gain."""
+        score = float(scores[self.metric])
+        if state.best_score is None or is_better(self.metric, score, state.best_score):
+            state.best_score, state.best_step, state.evaluations_without_gain = score, state.step, 0
+            if self.settings.load_best_model_at_end:
+                self.hooks.keep_best(state)
+            return
+        state.evaluations_without_gain += 1
+        patience = self.settings.early_stopping_patience
+        state.stopped_early = patience is not None and state.evaluations_without_gain >= patience
+
+    def _save_if_due(self, state: LoopState, evaluated: bool) -> None:
+        every = self.settings.save_steps
+        due = evaluated if every is None else state.step % every == 0
+        if not due and state.step < self.plan.total_steps and not state.stopped_early:
+            return
+        began = time.perf_counter()
+        self.work.parameters.synchronize()
+        self.hooks.save(state)
+        self.clock.save_seconds += time.perf_counter() - began
+
+
+def is_better(metric: str, score: float, best: float) -> bool:
+    """Whether a score beats the best so far; NaN never does."""
+    if math.isnan(score):
+        return False
+    return score < best if metric in LOWER_IS_BETTER else score > best
+
+
+def plain_scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores that are single numbers."""
+    return {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}

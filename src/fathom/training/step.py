@@ -1,0 +1,137 @@
+"""One step: the exact gradient of a whole batch, however it has to be cut, and nothing of it kept if it is not finite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fathom.data.batch import collate_rows, cut, model_inputs
+from fathom.data.sampler import Indices
+from fathom.data.store import TokenStore
+from fathom.errors import TrainingError
+from fathom.log import get_console
+from fathom.model.compute import Compute
+from fathom.model.dropout import DropoutSource
+from fathom.model.packing import PackedModel
+from fathom.model.parameters import FlatParameters
+from fathom.tasks.base import OpenTask
+
+
+@dataclass
+class Workload:
+    """What is trained: the model made ready, its task and its tokens.
+
+    Attributes:
+        model: In training mode, with `requires_grad` set.
+        packed: How its blocks run.
+        parameters: Its trainable parameters.
+        compute: Its leaves.
+        dropout: Where masks come from; None where torch's generator is used.
+        task: The live task.
+        store: The training split.
+        seed: Of dropout.
+        most_tokens: Most tokens in one forward pass; halved when memory runs out.
+    """
+
+    model: nn.Module
+    packed: PackedModel
+    parameters: FlatParameters
+    compute: Compute
+    dropout: DropoutSource | None
+    task: OpenTask
+    store: TokenStore
+    seed: int
+    most_tokens: int | None = None
+    pad_token_id: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pad_token_id = self.task.tokenizer.pad_token_id or 0
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The loss of a batch and the norm of its gradient, which lies in the flat buffers."""
+
+    loss: float
+    grad_norm: float
+    tokens: int
+
+
+def compute_gradient(work: Workload, rows: Indices, step: int) -> StepResult:
+    """Compute the gradient of one batch; halve the micro-batch and begin again when memory runs out.
+
+    Args:
+        work: What is trained.
+        rows: Sequences of the batch.
+        step: Counted from 0; keys the dropout masks.
+
+    Raises:
+        TrainingError: Memory does not hold a single sequence.
+    """
+    while True:
+        try:
+            return _accumulate(work, rows, step)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            _halve(work, rows, step)
+
+
+def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> StepResult:
+    """Compute the same batch again without low-precision arithmetic."""
+    compute, packed = work.compute, work.packed
+    dtype, stream = compute.dtype, packed.stream_dtype
+    compute.dtype, packed.stream_dtype = torch.float32, None
+    try:
+        return compute_gradient(work, rows, step)
+    finally:
+        compute.dtype, packed.stream_dtype = dtype, stream
+
+
+def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
+    lengths = work.store.lengths[rows]
+    batches = [collate_rows(work.store, rows[part], work.pad_token_id) for part in cut(lengths, work.most_tokens)]
+    normalizer = sum(work.task.normalizer(batch) for batch in batches)
+    work.parameters.begin_step(work.compute.direct)
+    loss = 0.0
+    for index, batch in enumerate(batches):
+        if work.dropout is not None:
+            work.dropout.start(work.seed, step, index)
+        total = forward_loss(work, batch) / normalizer
+        total.backward()  # type: ignore[no-untyped-call]
+        loss += total.item()
+    work.parameters.end_step()
+    return StepResult(loss, work.parameters.norm().item(), int(lengths.sum()))
+
+
+def forward_loss(work: Workload, batch: dict[str, Tensor]) -> Tensor:
+    """Run the model on a batch and return the summed loss."""
+    batch = {name: value.to(work.packed.model.device) for name, value in batch.items()}
+    work.packed.prepare(batch["attention_mask"])
+    logits = work.model(**model_inputs(batch)).logits
+    return work.task.loss(logits, batch).total
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+    )
+
+
+def _halve(work: Workload, rows: Indices, step: int) -> None:
+    lengths = work.store.lengths[rows]
+    in_use = min(work.most_tokens or int(lengths.sum()), int(lengths.sum()))
+    if in_use <= int(np.max(lengths)):
+        raise TrainingError(
+            f"step {step + 1}: memory does not hold one sequence of {int(np.max(lengths))} tokens",
+            mend="lower data.max_length, or set training.activation_checkpointing: true",
+        )
+    work.most_tokens = max(in_use // 2, 1)
+    get_console().warn(
+        f"step {step + 1}: out of memory; the batch is now cut into passes of at most {work.most_tokens:,} tokens, "
+        "with the same gradients"
+    )

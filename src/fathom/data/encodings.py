@@ -93,28 +93,28 @@ def bad_character(value: str) -> str | None:
 
 
 def _clean(text: str, codec: str, note: str | None) -> Decoded:
+    """Drop byte order marks that begin the file or a line (files put end to end); others are characters of the text."""
     notes = [note] if note else []
     text = text.lstrip("\ufeff")
     if "\ufeff" in text:
-        line = text.count("\n", 0, text.index("\ufeff")) + 1
-        notes.append(
-            f"{text.count(chr(0xFEFF))} byte order marks (U+FEFF) inside the text were removed, the first in line {line}"
-        )
-        text = text.replace("\ufeff", "")
+        text, count = re.subn("(?<=[\n\r])\ufeff+(?!\\s)", "", text)
+        if count:
+            notes.append(f"{count} byte order marks (U+FEFF) that begin a line were left out")
+        if "\ufeff" in text:
+            line = text.count("\n", 0, text.index("\ufeff")) + 1
+            notes.append(
+                f"the invisible character U+FEFF stands within {text.count(chr(0xFEFF))} texts, first in line {line}"
+            )
     return Decoded(text, codec, tuple(notes))
 
 
 def _decode_stated(data: bytes, path: str, encoding: str) -> Decoded:
+    mend = "for example utf-8, gb18030, utf-16, latin-1"
     try:
         info = codecs.lookup(encoding)
+        "".encode(encoding)
     except LookupError:
-        raise DataError(
-            f"no encoding is called '{encoding}'", where="data.encoding", mend="utf-8, gb18030, utf-16 ..."
-        ) from None
-    if not info._is_text_encoding:
-        raise DataError(
-            f"'{encoding}' is not an encoding of text", where="data.encoding", mend="utf-8, gb18030, utf-16 ..."
-        )
+        raise DataError(f"no encoding of text is called '{encoding}'", where="data.encoding", mend=mend) from None
     return _clean(_strict(data, info.name, path, encoding), info.name, f"read as {info.name} (stated)")
 
 

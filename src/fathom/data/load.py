@@ -90,7 +90,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
         )
         if not parts["validation"]:
             raise DataError(
-                f"{len(parts['train'])} training examples are too few to take {section.validation_fraction:.0%} for validation",
+                f"{len(parts['train'])} training examples are too few to take some for validation",
                 where=section.train,
                 mend="give data.validation a file, take a larger data.validation_fraction, or 0 for none",
             )
@@ -227,15 +227,18 @@ def _leak_notes(parts: dict[str, list[Example]], section: DataSection) -> list[s
         if not leaks:
             continue
         share = len(leaks) / len(parts[split])
-        said = f"{len(leaks)} of {len(parts[split])} examples of {split} are also in train, the first {leaks[0][0]} = {leaks[0][1]}"
+        said = (
+            f"{len(leaks)} of {len(parts[split])} examples are also in train ({share:.1%}), "
+            f"the first {leaks[0][0]} = {leaks[0][1]}"
+        )
         if share > section.max_leak_share and not section.allow_leaks:
             path = section.validation if split == "validation" else section.test
             raise DataError(
-                f"{said} ({share:.1%}): scores on it would not mean much",
+                f"{said}: scores on it would not mean much",
                 where=path,
                 mend="remove them (fathom data check lists them), or accept them: data.allow_leaks=true",
             )
-        notes.append(f"{split}: {said} ({share:.1%})")
+        notes.append(f"{split}: {said}")
     return notes
 
 

@@ -12,6 +12,9 @@ ROLES = ("text", "text_pair", "label", "tokens", "tags", "entities", "targets")
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
 the target as `text_pair`."""
 
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
+"""Characters between columns by name."""
+
 
 class DataSection(Part):
     """Where the examples are and how they are read."""
@@ -24,15 +27,16 @@ class DataSection(Part):
     """The split that is scored once, at the end."""
     format: str | None = None
     """Catalog name of the reader; left out, told from the file's name and content."""
-    columns: dict[str, str | int] = {}
+    columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; values are
     column names or positions from 0. Columns left out are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
-    delimiter: str | None = Field(None, min_length=1, max_length=1)
-    """Character between the columns of a delimited file; left out, a comma for CSV and a tab for TSV."""
+    delimiter: str | None = None
+    """Character between the columns of a delimited file, or its name (comma, tab, semicolon, bar); left out, a comma
+    for CSV and a tab for TSV."""
     quoting: Literal["auto", "standard", "none"] = "auto"
-    """Whether quotes enclose fields; auto says standard for CSV, and for TSV looks whether all quotes are well formed."""
+    """Whether quotes enclose fields; auto says standard for CSV, and for TSV looks whether they are well formed."""
     label_separator: str | None = Field(None, min_length=1)
     """Character between the labels of one row; gives multi-label examples."""
     encoding: str | None = None
@@ -56,9 +60,20 @@ class DataSection(Part):
     allow_leaks: bool = False
     """Accept a validation or test split that repeats the training split."""
 
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str | None) -> str | None:
+        if delimiter is None:
+            return None
+        delimiter = DELIMITERS.get(delimiter, delimiter)
+        if len(delimiter) != 1 or delimiter in '"\r\n':
+            raise ValueError(f"'{delimiter}' is not one character, nor {', '.join(DELIMITERS)}")
+        return delimiter
+
     @field_validator("columns")
     @classmethod
     def _known_roles(cls, columns: dict[str, str | int]) -> dict[str, str | int]:
+        columns = {role: int(column) if _is_position(column) else column for role, column in columns.items()}
         for role, column in columns.items():
             if role not in ROLES:
                 raise ValueError(f"'{role}' is no role of a column{suggest(role, ROLES)} (known: {', '.join(ROLES)})")
@@ -77,3 +92,7 @@ class DataSection(Part):
         if "entities" in self.columns and "tags" in self.columns:
             raise ValueError("columns names both 'entities' and 'tags'; one of them marks the entities")
         return self
+
+
+def _is_position(column: str | int) -> bool:
+    return isinstance(column, int) or (column.isascii() and column.isdigit())

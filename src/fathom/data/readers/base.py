@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from fathom.config import Part
 from fathom.data.example import Example
+from fathom.data.readers.problems import Problems
 from fathom.data.section import DataSection
 
 Form = Literal["text", "spans"]
 """What a task takes: `text` (a text, a label) or `spans` (a text, words, tags)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of one file, and where its problems go."""
+
+    form: Form
+    options: DataSection
+    problems: Problems
 
 
 @dataclass(frozen=True)
@@ -22,13 +32,13 @@ class Reading:
         examples: In file order.
         notes: One sentence each: format, encoding, columns, scheme, repairs, rows left out.
         digest: sha256 (hex) of the bytes that were read.
+        columns: Names of the columns of the file, for messages.
     """
 
     examples: list[Example]
     notes: tuple[str, ...] = ()
     digest: str = ""
-    columns: tuple[str, ...] = field(default=())
-    """Names of the columns of the file, for messages."""
+    columns: tuple[str, ...] = ()
 
 
 class Reader(Part, ABC):

@@ -2,83 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fathom.config import suggest
-from fathom.data.readers.base import Form
+from fathom.data.readers.base import Form, Request
 from fathom.data.readers.problems import Problems
-from fathom.data.section import DataSection
 
+_TEXT = """
+text sentence sentence1 text_a text1 premise question1 content body utterance review comment message tweet query
+question title headline input document description 文本 句子 内容 正文 评论 问题 标题 文字 文本内容 问句
+"""
+_LABEL = """
+label labels category categories class classes intent intents target sentiment emotion emotions topic score rating stars
+similarity y 标签 类别 分类 类 意图 情感 情绪 主题 标注 评分 分数
+"""
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "text": [
-        "text",
-        "sentence",
-        "sentence1",
-        "text_a",
-        "text1",
-        "premise",
-        "question1",
-        "content",
-        "body",
-        "utterance",
-        "review",
-        "comment",
-        "message",
-        "tweet",
-        "query",
-        "question",
-        "title",
-        "headline",
-        "input",
-        "document",
-        "description",
-        "文本",
-        "句子",
-        "内容",
-        "正文",
-        "评论",
-        "问题",
-        "标题",
-        "文字",
-        "文本内容",
-        "问句",
-    ],  # type: ignore[dict-item]
-    "text_pair": ["text_pair", "sentence2", "text_b", "text2", "hypothesis", "question2", "句子2", "文本2"],  # type: ignore[dict-item]
-    "label": [
-        "label",
-        "labels",
-        "category",
-        "categories",
-        "class",
-        "classes",
-        "intent",
-        "intents",
-        "target",
-        "sentiment",
-        "emotion",
-        "emotions",
-        "topic",
-        "score",
-        "rating",
-        "stars",
-        "similarity",
-        "y",
-        "标签",
-        "类别",
-        "分类",
-        "类",
-        "意图",
-        "情感",
-        "情绪",
-        "主题",
-        "标注",
-        "评分",
-        "分数",
-    ],  # type: ignore[dict-item]
-    "tokens": ["tokens", "words", "token", "word", "chars", "词", "字"],  # type: ignore[dict-item]
-    "tags": ["tags", "ner_tags", "ner", "tag", "labels", "label", "bio_tags", "iob_tags", "标签", "标注"],  # type: ignore[dict-item]
-    "entities": ["entities", "spans", "entity", "label", "labels", "annotations", "ner", "实体"],  # type: ignore[dict-item]
+    "text": tuple(_TEXT.split()),
+    "text_pair": ("text_pair", "sentence2", "text_b", "text2", "hypothesis", "question2", "句子2", "文本2"),
+    "label": tuple(_LABEL.split()),
+    "tokens": ("tokens", "words", "token", "word", "chars", "form", "词", "字"),
+    "tags": ("tags", "ner_tags", "ner", "tag", "ner_tag", "labels", "label", "bio_tags", "iob_tags", "标签", "标注"),
+    "entities": ("entities", "spans", "entity", "label", "labels", "annotations", "ner", "实体"),
 }
 """Names by role, the most telling first; compared without case."""
 
@@ -124,33 +69,30 @@ class Layout:
         return f"columns: {said}"
 
 
-def looks_like_header(row: Sequence[str], options: DataSection, form: Form) -> bool:
+def looks_like_header(row: Sequence[str], request: Request) -> bool:
     """Tell whether the first row of a delimited file names its columns."""
+    options = request.options
     if options.header is not None:
         return options.header
-    if any(isinstance(column, str) and not column.isdigit() for column in options.columns.values()):
+    mapped = {role: column for role, column in options.columns.items() if role in ROLES_OF_FORM[request.form]}
+    if any(isinstance(column, str) for column in mapped.values()):
         return True
     cells = [cell.strip().lower() for cell in row]
     if len(set(cells)) < len(cells) or any(len(cell) > 40 for cell in cells):
         return False
-    if options.columns:
-        return any(
-            int(place) < len(cells) and cells[int(place)] in USUAL_NAMES.get(role, ())
-            for role, place in options.columns.items()
-        )
-    return any(cell in USUAL_NAMES[role] for role in ROLES_OF_FORM[form] if role in USUAL_NAMES for cell in cells)
+    if mapped:
+        places = {role: column for role, column in mapped.items() if isinstance(column, int) and column < len(cells)}
+        return any(cells[column] in USUAL_NAMES.get(role, ()) for role, column in places.items())
+    usual = {name for role in ROLES_OF_FORM[request.form] for name in USUAL_NAMES.get(role, ())}
+    return any(cell in usual for cell in cells)
 
 
-def find_columns(
-    names: Sequence[str], options: DataSection, form: Form, problems: Problems, header: bool = True
-) -> Layout:
+def find_columns(names: Sequence[str], request: Request, header: bool = True) -> Layout:
     """Give columns their roles.
 
     Args:
         names: Of the columns; positions as text where the file has no header.
-        options: With the user's own mapping.
-        form: What the task takes.
-        problems: Of the file, for its place.
+        request: With the user's own mapping.
         header: Whether the names come from the file.
 
     Raises:
@@ -158,33 +100,34 @@ def find_columns(
     """
     twice = sorted({name for name in names if name and list(names).count(name) > 1})
     if twice:
-        raise problems.fail(f"two columns are called '{twice[0]}'", "rename one of them", line=1)
+        raise request.problems.fail(f"two columns are called '{twice[0]}'", "rename one of them", line=1)
     roles: dict[str, int] = {}
-    for role, column in options.columns.items():
-        if role in ROLES_OF_FORM[form]:
-            roles[role] = _position(role, column, names, problems)
+    for role, column in request.options.columns.items():
+        if role in ROLES_OF_FORM[request.form]:
+            roles[role] = _position(role, column, names, request.problems)
     given = set(roles)
     if header:
-        _guess(roles, names, form)
+        _guess(roles, names, request.form)
     layout = Layout(roles, tuple(names), tuple(role for role in roles if role not in given))
-    _require(layout, form, problems, header)
+    _require(layout, request, header)
     return layout
 
 
 def _position(role: str, column: str | int, names: Sequence[str], problems: Problems) -> int:
-    if isinstance(column, str) and column in names:
-        return list(names).index(column)
-    if isinstance(column, int) or column.isdigit():
-        if int(column) < len(names):
-            return int(column)
+    if str(column) in names:
+        return list(names).index(str(column))
+    known = ", ".join(f"'{name}'" for name in names)
+    if isinstance(column, int):
+        if column < len(names):
+            return column
         raise problems.fail(
-            f"columns.{role} is {column}, but there are {len(names)} columns (0 to {len(names) - 1})",
+            f"columns.{role} is {column}, but there are {len(names)} columns ({known})",
             f"give a position from 0 to {len(names) - 1}",
             line=1,
         )
-    folded = [name.strip().lower() for name in names]
-    hint = suggest(column, names) or suggest(column.lower(), folded)
-    known = ", ".join(f"'{name}'" for name in names)
+    folded = {name.strip().lower(): name for name in names}
+    near = difflib.get_close_matches(column.strip().lower(), list(folded), n=1)
+    hint = f", did you mean '{folded[near[0]]}'?" if near else ""
     raise problems.fail(f"no column is called '{column}'{hint}", f"columns.{role} must be one of {known}", line=1)
 
 
@@ -192,17 +135,14 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     folded = [name.strip().lower() for name in names]
 
     def find(role: str) -> None:
-        if role in roles:
-            return
         for name in USUAL_NAMES[role]:
-            if name in folded and folded.index(name) not in roles.values():
+            if role not in roles and name in folded and folded.index(name) not in roles.values():
                 roles[role] = folded.index(name)
-                return
 
     if form == "text":
         find("text")
         pair = _PAIRS.get(folded[roles["text"]]) if "text" in roles else None
-        if pair in folded and "text_pair" not in roles and "targets" not in roles:
+        if pair in folded and not {"text_pair", "targets"} & set(roles):
             roles["text_pair"] = folded.index(str(pair))
         if "targets" not in roles:
             find("label")
@@ -216,16 +156,20 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     find("entities")
 
 
-def _require(layout: Layout, form: Form, problems: Problems, header: bool) -> None:
+def _require(layout: Layout, request: Request, header: bool) -> None:
     roles = set(layout.roles)
-    if form == "text":
+    if request.form == "text":
         if "text" in roles:
             return
-        wanted = "columns: {text: NAME, label: NAME}" if header else "columns: {text: 0, label: 1}"
+        wanted = "{text: NAME, label: NAME}" if header else "{text: 0, label: 1}"
     else:
         if "tokens" in roles or "text" in roles:
             return
-        wanted = "columns: {tokens: NAME, tags: NAME} or {text: NAME, entities: NAME}"
+        wanted = "{tokens: NAME, tags: NAME} or {text: NAME, entities: NAME}"
+        wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
-    what = f"none of the columns {known} is known to hold the text" if header else "the file has no header"
-    raise problems.fail(what, f"say which column is what, for example data.{wanted}", line=1)
+    if header:
+        message = f"none of the columns {known} is known to hold the text"
+    else:
+        message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the text?"
+    raise request.problems.fail(message, f"say which column is what: data.columns={wanted}", line=1)

@@ -7,9 +7,9 @@ import json
 import re
 from typing import Any
 
-from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.readers.base import Form, Reader, Reading, Request
+from fathom.data.readers.collect import collect
 from fathom.data.readers.columns import find_columns
-from fathom.data.readers.json_lines import Record, collect_records
 from fathom.data.readers.parquet import name_classes
 from fathom.data.readers.problems import Problems
 from fathom.data.section import DataSection
@@ -32,10 +32,11 @@ class HubReader(Reader):
             )
         dataset = _load(path, match["name"], match["config"], match["split"] or "train")
         names = list(dataset.column_names)
-        layout = find_columns(names, options, form, problems)
+        request = Request(form, options, problems)
+        layout = find_columns(names, request)
         used = [names[place] for place in layout.roles.values()]
         classes = {name: found for name in used if (found := _class_names(dataset.features[name]))}
-        records: list[Record] = []
+        records: list[tuple[int, dict[str, Any]]] = []
         digest = hashlib.sha256()
         for number, row in enumerate(dataset.select_columns(used), 1):
             record: dict[str, Any] = {
@@ -45,7 +46,8 @@ class HubReader(Reader):
             records.append((number, record))
         if not records:
             raise problems.fail("no rows", "choose a split with rows")
-        examples, more = collect_records(records, len(records), layout, form, options, problems)
+        rows = ((number, [record.get(name) for name in names]) for number, record in records)
+        examples, more = collect(rows, len(records), layout, request)
         notes = (f"format: hub data set {match['name']}, split {match['split'] or 'train'}", layout.note(), *more)
         return Reading(examples, notes, digest.hexdigest(), tuple(names))
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fathom.data.encodings import decode
-from fathom.data.readers.base import Form, Reader, Reading
-from fathom.data.readers.columns import Layout, find_columns
+from fathom.data.readers.base import Form, Reader, Reading, Request
+from fathom.data.readers.collect import collect
+from fathom.data.readers.columns import find_columns
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import Numeral, TextRows
-from fathom.data.readers.spans import SpanRows
+from fathom.data.readers.rows import Numeral
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 
@@ -47,41 +47,17 @@ class JsonLinesReader(Reader):
         num_rows = len(records) + len(problems.rows)
         if not records:
             raise problems.error() if len(problems) else problems.fail("no rows", "give a file with rows")
+        request = Request(form, options, problems)
         names = list(dict.fromkeys(key for _, record in records for key in record))
-        layout = find_columns(names, options, form, problems)
-        examples, more = collect_records(records, num_rows, layout, form, options, problems)
+        layout = find_columns(names, request)
+        rows = ((number, [record.get(name) for name in names]) for number, record in records)
+        examples, more = collect(rows, num_rows, layout, request)
         notes = (f"format: {name}", *decoded.notes, layout.note(), *more)
         return Reading(examples, notes, hashlib.sha256(data).hexdigest(), tuple(names))
 
 
 class JsonReader(JsonLinesReader):
     """Reads a JSON array of objects, or an object that holds one; one object a line is read as such."""
-
-
-def collect_records(
-    records: list[Record], num_rows: int, layout: Layout, form: Form, options: DataSection, problems: Problems
-) -> tuple[list[Any], list[str]]:
-    """Make examples of mappings from column names to values, whatever file they come from."""
-    names = {role: layout.names[place] for role, place in layout.roles.items()}
-    if form == "spans":
-        spans = SpanRows(layout, options, problems)
-        for line, record in records:
-            if "tokens" in names:
-                spans.add_words(
-                    line, record.get(names["tokens"]), record.get(names["tags"]) if "tags" in names else None
-                )
-            else:
-                entities = record.get(names["entities"]) if "entities" in names else None
-                spans.add_text(line, record.get(names["text"]), entities)
-        return spans.finish(num_rows)
-    texts = TextRows(layout, options, problems)
-    text, pair, label = names["text"], names.get("text_pair", ""), names.get("label", "")
-    for line, record in records:
-        if "targets" in names:
-            texts.add_targets(line, record.get(text), record.get(names["targets"]))
-        else:
-            texts.add(line, record.get(text), record.get(pair), record.get(label))
-    return texts.finish(num_rows)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

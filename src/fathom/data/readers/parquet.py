@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fathom.data.readers.base import Form, Reader, Reading
-from fathom.data.readers.columns import find_columns
-from fathom.data.readers.json_lines import Record, collect_records
+from fathom.data.readers.base import Form, Reader, Reading, Request
+from fathom.data.readers.collect import collect
+from fathom.data.readers.columns import Layout, find_columns
 from fathom.data.readers.problems import Problems
 from fathom.data.section import DataSection
 
@@ -23,35 +23,34 @@ class ParquetReader(Reader):
         import pyarrow.parquet as pq
 
         problems = Problems(path, skip=options.on_error == "skip")
+        request = Request(form, options, problems)
         mend = "the file is cut, damaged or no Parquet file; get it again"
         data = Path(path).read_bytes()
         try:
             file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise problems.fail(f"not a readable Parquet file: {error}", mend) from None
-        names = list(file.schema_arrow.names)
-        layout = find_columns(names, options, form, problems)
-        used = [names[place] for place in layout.roles.values()]
-        values: dict[str, list[Any]] = {name: [] for name in used}
+        layout = find_columns(list(file.schema_arrow.names), request)
+        used = Layout(
+            {role: place for place, role in enumerate(layout.roles)},
+            tuple(map(layout.name, layout.roles)),
+            layout.guessed,
+        )
+        columns: list[list[Any]] = [[] for _ in used.names]
         for group in range(file.num_row_groups):
-            for name in used:
+            for name, column in zip(used.names, columns, strict=True):
                 try:
-                    values[name] += file.read_row_group(group, columns=[name]).column(0).to_pylist()
+                    column.extend(file.read_row_group(group, columns=[name]).column(0).to_pylist())
                 except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                     raise problems.fail(f"row group {group} cannot be read: {error}", mend, column=name) from None
         classes = class_names((file.schema_arrow.metadata or {}).get(b"huggingface"))
-        for name in used:
+        for place, name in enumerate(used.names):
             if name in classes:
-                values[name] = [name_classes(value, classes[name]) for value in values[name]]
-        records: list[Record] = [
-            (number, dict(zip(used, row, strict=True)))
-            for number, row in enumerate(zip(*values.values(), strict=True), 1)
-        ]
-        if not records:
-            raise problems.fail("no rows", "give a file with rows")
-        examples, more = collect_records(records, len(records), layout, form, options, problems)
+                columns[place] = [name_classes(value, classes[name]) for value in columns[place]]
+        rows = enumerate(zip(*columns, strict=True), 1)
+        examples, more = collect(rows, len(columns[0]), used, request)
         return Reading(
-            examples, ("format: Parquet", layout.note(), *more), hashlib.sha256(data).hexdigest(), tuple(names)
+            examples, ("format: Parquet", layout.note(), *more), hashlib.sha256(data).hexdigest(), layout.names
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import Any
 
 from fathom.data.encodings import bad_character
@@ -35,8 +36,8 @@ class TextRows:
         self.num_rows = 0
         self.empty: list[int] = []
         self._unlabelled: list[int] = []
-        self._kinds: dict[str, int] = {}
-        self._stripped = self._repeated = 0
+        self._kind: tuple[str, int] | None = None
+        self._stripped = self._repeated = self._targetless = 0
         self._label_name = layout.name("label") if "label" in layout.roles else "label"
 
     def add(self, line: int, text: Any, pair: Any = None, label: Any = None) -> None:
@@ -97,11 +98,11 @@ class TextRows:
             )
             return
         where = f"{self.problems.path}:{line}"
-        for target, label in targets.items():
-            bad = bad_character(text + str(target) + label)
-            if bad is not None:
-                self._bad_character(line, "targets", bad)
-                return
+        bad = bad_character(" ".join([text, *map(str, targets), *targets.values()]))
+        if bad is not None:
+            self._bad_character(line, "targets", bad)
+            return
+        self._targetless += not targets
         for target, label in targets.items():
             self.examples.append({"text": text, "text_pair": str(target), "label": label.strip(), "where": where})
 
@@ -119,20 +120,14 @@ class TextRows:
             notes.append(f"white space around {self._stripped} labels was removed")
         if self._repeated:
             notes.append(f"{self._repeated} rows name a label twice; it counts once")
+        if self._targetless:
+            notes.append(f"{self._targetless} rows name no target and give no example")
         if not self.examples:
             raise problems.fail("no rows", "the file needs at least one row of data besides a header")
         return self.examples, notes
 
     def _settle_labels(self) -> None:
-        if len(self._kinds) > 1:
-            (first, first_line), (second, second_line) = list(self._kinds.items())[:2]
-            raise self.problems.fail(
-                f"labels are {first} in line {first_line} and {second} in line {second_line}",
-                "write all labels of the column the same way",
-                line=second_line,
-                column=self._label_name,
-            )
-        if self._unlabelled and len(self._unlabelled) < self.num_rows - len(self.empty):
+        if self._unlabelled and self._kind is not None:
             for line in self._unlabelled:
                 self.problems.add("the label is empty", "give every row a label", line=line, column=self._label_name)
             self.examples = [example for example in self.examples if "label" in example]
@@ -141,75 +136,87 @@ class TextRows:
         """Return the label as text or list of texts; `_UNLABELLED` for a row without one; None for a bad row."""
         if label is None:
             return _UNLABELLED
-        if isinstance(label, Numeral | bool):
-            self._kinds.setdefault("numbers", line)
-            return self._single(line, str(label).lower() if isinstance(label, bool) else str(label))
-        if isinstance(label, str):
-            self._kinds.setdefault("text", line)
-            if self.options.label_separator:
-                return self._several(line, label.split(self.options.label_separator) if label.strip() else [])
-            return self._single(line, label)
+        if isinstance(label, float) and math.isnan(label):
+            return self._bad_label(line, "NaN is no label")
+        separator = self.options.label_separator
+        if isinstance(label, str) and not isinstance(label, Numeral):
+            if separator is not None:
+                return self._several(line, label.split(separator) if label.strip() else [])
+            return self._single(line, label) if not label.strip() or self._is_kind(line, "text") else None
         if isinstance(label, list):
-            self._kinds.setdefault("lists", line)
             if not all(isinstance(item, str) for item in label):
-                self._bad_label(line, f"the list of labels {label!r} holds something that is not a text")
-                return None
-            return self._several(line, label)
-        if isinstance(label, float) and label != label:
-            self._bad_label(line, "NaN is no label")
-            return None
-        if isinstance(label, int | float):
-            self._kinds.setdefault("numbers", line)
-            return self._single(line, repr(label))
-        self._bad_label(line, f"a label is a text, a number or a list of texts, not {type(label).__name__}")
-        return None
+                return self._bad_label(line, f"the list of labels {label!r} holds something that is not a text"[:120])
+            return self._several(line, label) if self._is_kind(line, "a list") else None
+        if isinstance(label, bool):
+            return str(label).lower() if self._is_kind(line, "true or false") else None
+        if isinstance(label, int | float | Numeral):
+            return self._single(line, str(label)) if self._is_kind(line, "a number") else None
+        if isinstance(label, dict):
+            return self._single(line, str(label))
+        return self._bad_label(line, f"a label is a text, a number or a list of texts, not {type(label).__name__}")
+
+    def _is_kind(self, line: int, kind: str) -> bool:
+        """Whether the labels so far are of one kind; a file that mixes them would merge or part classes silently."""
+        if self._kind is None:
+            self._kind = (kind, line)
+        if self._kind[0] == kind:
+            return True
+        first_kind, first_line = self._kind
+        self.problems.add(
+            f"the label is {kind}, but in line {first_line} it is {first_kind}",
+            "write all labels of the column the same way",
+            line=line,
+            column=self._label_name,
+        )
+        return False
 
     def _single(self, line: int, label: str) -> Any:
         stripped = label.strip()
-        if stripped != label:
-            self._stripped += 1
         if not stripped:
             return _UNLABELLED
+        self._kind = self._kind or ("text", line)
+        self._stripped += stripped != label
         bad = bad_character(stripped)
         if bad is not None:
-            self._bad_label(line, f"{bad} in the label")
-            return None
+            return self._bad_label(line, f"{bad} in the label")
         if stripped.lower() == "nan":
-            self._bad_label(line, f"{stripped} (not a number) is no label")
-            return None
+            return self._bad_label(line, f"{stripped} (not a number) is no label")
         if stripped[0] == "{" and stripped[-1] == "}" and ":" in stripped:
             self.problems.add(
                 f"the label is a mapping: {stripped[:60]}",
-                f"map the column as columns: {{targets: {self._label_name}}}, so that each target becomes a text_pair",
+                f"map the column as data.columns={{text: ..., targets: {self._label_name}}}: "
+                "each target becomes the text_pair of an example",
                 line=line,
                 column=self._label_name,
             )
             return None
         return stripped
 
-    def _several(self, line: int, labels: list[str]) -> list[str] | None:
+    def _several(self, line: int, labels: list[str]) -> Any:
+        self._kind = self._kind or ("text", line)
         result: list[str] = []
         for label in labels:
-            if not label.strip():
-                self._bad_label(line, f"an empty label in {labels!r}")
-                return None
             value = self._single(line, label.strip())
+            if value is _UNLABELLED:
+                return self._bad_label(line, f"an empty label in {labels!r}"[:120])
             if value is None:
                 return None
-            if value in result:
-                self._repeated += 1
-            else:
+            if value not in result:
                 result.append(value)
+        self._repeated += len(result) < len(labels)
         return result
 
-    def _bad_label(self, line: int, message: str) -> None:
-        self.problems.add(message, "write the label of every row as text", line=line, column=self._label_name)
+    def _bad_label(self, line: int, message: str) -> Any:
+        mend = "write the label of every row as text, or remove the row"
+        self.problems.add(message, mend, line=line, column=self._label_name)
+        return None
 
     def _bad_character(self, line: int, role: str, bad: str) -> None:
         self.problems.add(f"{bad} in the text", "remove it", line=line, column=self.layout.name(role))
 
     def _wrong_text(self, line: int, role: str, value: Any) -> None:
-        kind = "missing" if value is None else f"a {type(value).__name__}, not a text"
+        kinds = {Numeral: "number", int: "number", float: "number", bool: "true or false", dict: "mapping"}
+        kind = "missing" if value is None else f"a {kinds.get(type(value), type(value).__name__)}, not a text"
         self.problems.add(f"the {role} is {kind}", "give every row a text", line=line, column=self.layout.name(role))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from fathom.data.encodings import bad_character
@@ -148,9 +149,10 @@ class SpanRows:
             assert not isinstance(span, str)
             found.append(self._trim(text, span))
         found.sort()
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in itertools.pairwise(found):
             if after[0] < before[1]:
-                said = f"entities overlap: {text[before[0] : before[1]]!r} {before} and {text[after[0] : after[1]]!r} {after}"
+                first, second = text[before[0] : before[1]], text[after[0] : after[1]]
+                said = f"entities overlap: {first!r} {before} and {second!r} {after}"
                 self.problems.add(said, "keep one of them (nested entities cannot be tagged)", line=line, column=name)
                 return None
         return found

@@ -54,7 +54,7 @@ def _spaced(words: Sequence[str]) -> tuple[str, list[Span]]:
 
 
 def find_words(text: str, words: Iterable[str]) -> list[Span] | None:
-    """Find words one after another in their raw text, with nothing but white space between; None when they do not fit."""
+    """Find words one after another in a raw text, with only white space between; None when they do not fit."""
     spans = []
     place = 0
     for word in words:
@@ -84,11 +84,12 @@ def split_words(text: str, borders: Iterable[int] = ()) -> list[Span]:
     for start, end in spans:
         while index < len(cuts) and cuts[index] <= start:
             index += 1
+        begin = start
         while index < len(cuts) and cuts[index] < end:
-            result.append((start, cuts[index]))
-            start = cuts[index]
+            result.append((begin, cuts[index]))
+            begin = cuts[index]
             index += 1
-        result.append((start, end))
+        result.append((begin, end))
     return result
 
 

@@ -1,0 +1,81 @@
+"""Rows of values become examples, whatever file they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fathom.data.example import Example
+from fathom.data.readers.base import Request
+from fathom.data.readers.columns import Layout
+from fathom.data.readers.rows import TextRows
+from fathom.data.readers.spans import SpanRows
+
+Rows = Iterable[tuple[int, Sequence[Any]]]
+"""Line (or row) numbers from 1, with the values in the order of the layout's columns."""
+
+
+def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    """Make examples of rows.
+
+    Args:
+        rows: Those that could be read.
+        num_rows: How many the file has, unreadable ones included.
+        layout: Which value is what.
+        request: What is wanted; takes the problems.
+
+    Returns:
+        The examples, and what was noticed.
+
+    Raises:
+        DataError: Problems were found (and are not skipped), or there is no example.
+    """
+    if request.form == "spans":
+        return _collect_spans(rows, num_rows, layout, request)
+    texts = TextRows(layout, request.options, request.problems)
+    roles = layout.roles
+    text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line in spoilt:
+            continue
+        if targets is not None:
+            texts.add_targets(line, values[text], values[targets])
+        else:
+            texts.add(
+                line, values[text], None if pair is None else values[pair], None if label is None else values[label]
+            )
+    return texts.finish(num_rows)
+
+
+def _collect_spans(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    spans = SpanRows(layout, request.options, request.problems)
+    roles = layout.roles
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line in spoilt:
+            continue
+        if "tokens" in roles:
+            tags = _as_list(values[roles["tags"]]) if "tags" in roles else None
+            spans.add_words(line, _as_list(values[roles["tokens"]]), tags)
+        else:
+            entities = values[roles["entities"]] if "entities" in roles else None
+            spans.add_text(line, values[roles["text"]], _as_json(entities))
+    return spans.finish(num_rows)
+
+
+def _as_list(value: Any) -> Any:
+    """Read a list that is written as text: JSON, or items set apart by spaces."""
+    if not isinstance(value, str):
+        return value
+    return _as_json(value) if value.lstrip().startswith("[") else value.split()
+
+
+def _as_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

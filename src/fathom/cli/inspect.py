@@ -10,7 +10,7 @@ from fathom.cli.command import AsJson, guarded
 
 
 @guarded
-def inspect_command(  # noqa: PLR0917
+def inspect_command(
     model: Annotated[str, typer.Argument(help="Hub name, model folder, or preset such as bert-base or llama-3-70b.")],
     tuning: Annotated[str, typer.Option(help="Strategy: a name or YAML such as '{kind: lora, rank: 8}'.")] = "full",
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 32,

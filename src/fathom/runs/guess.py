@@ -1,0 +1,201 @@
+"""Guess what a data file is for: which columns hold the text and the label, and what kind of label it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fathom.data.encodings import decode
+from fathom.data.example import Example
+from fathom.data.load import SUFFIXES, detect_format, load_examples
+from fathom.data.readers.base import Form
+from fathom.data.section import DataSection
+from fathom.errors import DataError
+
+SAMPLE_ROWS = 1000
+"""Rows looked at when columns are guessed by their content."""
+MAX_CLASSES = 200
+"""More distinct labels than this are not taken for classes."""
+MOST = 0.9
+"""Share of a column's cells that must look alike for the column to count as such."""
+SEPARATORS = ("|", ";", ",")
+"""Between the labels of one row, the least ambiguous first."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a data file seems to be for.
+
+    Attributes:
+        form: "text" or "spans".
+        problem: "single-label", "multi-label", "regression" or "tokens".
+        options: Keys of the `data:` section besides the paths.
+        examples: Everything in the file.
+        notes: What was detected, one sentence each.
+    """
+
+    form: Form
+    problem: str
+    options: dict[str, Any]
+    examples: list[Example]
+    notes: tuple[str, ...]
+
+
+def guess_data(path: str) -> Guess:
+    """Read a file and tell what it is for.
+
+    Raises:
+        DataError: The file is missing or damaged, or nothing in it looks like a text with labels.
+    """
+    section = DataSection(train=path)
+    name = detect_format(path, "spans", section)
+    if path.startswith("helpdesk:intents"):
+        return _guess_text(path, name)
+    try:
+        examples, notes = load_examples(path, "spans")
+    except DataError:
+        if SUFFIXES.get(Path(path.partition("#")[0]).suffix.lower()) == "conll":
+            raise
+    else:
+        if any(tag != "O" for example in examples for tag in example.get("tags", ())):
+            return Guess("spans", "tokens", {}, examples, notes)
+    return _guess_text(path, detect_format(path, "text", section))
+
+
+def _guess_text(path: str, name: str) -> Guess:
+    options: dict[str, Any] = {}
+    try:
+        examples, notes = load_examples(path, "text")
+        found = any("label" in example for example in examples)
+        mistake = DataError("no column is known to hold the label", where=path)
+    except DataError as error:
+        found, mistake, examples, notes = False, error, [], ()
+    if not found:
+        options = _columns_by_content(path, name)
+        if not options:
+            raise mistake
+        examples, notes = load_examples(path, "text", DataSection(train=path, **options))
+    labels = [example["label"] for example in examples if "label" in example]
+    problem, separator = _problem_of(labels)
+    if separator is not None:
+        options["label_separator"] = separator
+        examples, notes = load_examples(path, "text", DataSection(train=path, **options))
+    return Guess("text", problem, options, examples, notes)
+
+
+def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:
+    """Return the problem, and the separator where one cell holds several labels."""
+    if any(isinstance(label, list) for label in labels):
+        return "multi-label", None
+    counts = Counter(labels)
+    numbers = [number for label in counts if (number := _number(label)) is not None]
+    if len(numbers) == len(counts) and (any(number % 1 for number in numbers) or len(counts) > MAX_CLASSES):
+        return "regression", None
+    for separator in SEPARATORS:
+        split = [label.split(separator) for label in labels if separator in label]
+        atoms = {atom.strip() for label in labels for atom in label.split(separator)}
+        if len(split) > 0.05 * len(labels) and len(atoms) < len(counts) and "" not in atoms:
+            return "multi-label", separator
+    return "single-label", None
+
+
+def _columns_by_content(path: str, name: str) -> dict[str, Any]:
+    """Options that say which columns are text and label, told by what is in them; empty where that fails."""
+    names, rows, header = _table(path, name)
+    columns = {position: [row[position] for row in rows if position < len(row)] for position in range(len(names))}
+    prose = {
+        position: sum(map(len, values)) / len(values)
+        for position, values in columns.items()
+        if len(set(values)) > 0.5 * len(values) and _share(values, _is_prose) > MOST
+    }
+    if not prose:
+        return {}
+    text = max(prose, key=lambda position: prose[position])
+    labels = {
+        position: len(set(values)) for position, values in columns.items() if position != text and _may_be_label(values)
+    }
+    if not labels:
+        return {}
+    label = min(labels, key=lambda position: labels[position])
+    return {"columns": {"text": names[text], "label": names[label]}, **({} if header is None else {"header": header})}
+
+
+def _may_be_label(values: Sequence[str]) -> bool:
+    distinct = len(set(values))
+    return 1 < distinct <= MAX_CLASSES and (distinct <= 0.5 * len(values) or _is_numeric(values))
+
+
+def _is_numeric(values: Sequence[str]) -> bool:
+    return all(_number(value) is not None for value in values)
+
+
+def _is_mapping(value: str) -> bool:
+    return value.startswith("{") and value.endswith("}") and ":" in value
+
+
+def _is_prose(value: str) -> bool:
+    return bool(value) and value[0] not in "[{" and _number(value) is None
+
+
+def _share(values: Sequence[str], holds: Callable[[str], bool]) -> float:
+    return sum(holds(value.strip()) for value in values) / max(len(values), 1)
+
+
+def _table(path: str, name: str) -> tuple[list[Any], list[list[str]], bool | None]:
+    """Column names (positions where there is no header), a sample of rows as text, and whether a header was seen."""
+    if name in {"csv", "tsv"}:
+        stream = io.StringIO(decode(Path(path).read_bytes(), path).text, newline="")
+        rows = [row for row in islice(csv.reader(stream, delimiter="," if name == "csv" else "\t"), SAMPLE_ROWS) if row]
+        if len(rows) < 2:
+            return [], [], None
+        if _has_header(rows):
+            return [cell.strip() for cell in rows[0]], rows[1:], True
+        return list(range(len(rows[0]))), rows, False
+    records = _records(path, name)
+    names = list(dict.fromkeys(key for record in records for key in record))
+    return names, [[_cell(record.get(key)) for key in names] for record in records], None
+
+
+def _records(path: str, name: str) -> list[dict[str, Any]]:
+    if name == "parquet":
+        from pyarrow import parquet
+
+        found: list[dict[str, Any]] = parquet.read_table(path).slice(0, SAMPLE_ROWS).to_pylist()
+        return found
+    if name not in {"json", "jsonl"}:
+        return []
+    text = decode(Path(path).read_bytes(), path).text
+    try:
+        values = json.loads(text) if name == "json" else [json.loads(line) for line in text.splitlines()[:SAMPLE_ROWS]]
+    except ValueError:
+        return []
+    rows = values if isinstance(values, list) else []
+    return [row for row in rows[:SAMPLE_ROWS] if isinstance(row, dict)]
+
+
+def _has_header(rows: list[list[str]]) -> bool:
+    """A header's cells are short, distinct, no numbers, and none of them comes again in its column."""
+    first = [cell.strip() for cell in rows[0]]
+    if len(set(first)) < len(first) or any(not cell or len(cell) > 40 or _number(cell) is not None for cell in first):
+        return False
+    return not any(
+        cell in {row[place].strip() for row in rows[1:] if place < len(row)} for place, cell in enumerate(first)
+    )
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, default=str)
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

@@ -1,0 +1,143 @@
+"""Write a recipe for a data file: task, columns and settings guessed, nothing asked."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from fathom.config import write_yaml
+from fathom.data.example import Example
+from fathom.data.load import load_examples
+from fathom.data.section import DataSection
+from fathom.errors import ConfigError, DataError
+from fathom.files import write_atomic
+from fathom.log import get_console
+from fathom.runs.guess import Guess, guess_data
+
+DEFAULT_MODEL = "minilm"
+VALIDATION_NAMES = ("validation", "valid", "val", "dev", "eval")
+TEST_NAMES = ("test",)
+_HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+def init(data: str, output: str | Path | None = None) -> Path:
+    """Read a data file, guess what it is for, write a recipe and say what was guessed and what to run next.
+
+    Args:
+        data: A file, or any path a recipe takes under `data.train`.
+        output: The recipe to write; left out, the data's name with `.yaml` in the working folder.
+
+    Returns:
+        The recipe's path.
+
+    Raises:
+        DataError: The file is missing, damaged, or has no text with labels.
+        ConfigError: The recipe exists already.
+    """
+    name = _run_name(data)
+    path = Path(output) if output is not None else Path(f"{name}.yaml")
+    if path.exists():
+        raise ConfigError("this file exists", where=str(path), mend="remove it, or write elsewhere with --output")
+    guess = guess_data(data)
+    remarks = _remarks(guess)
+    raw = _raw_recipe(data, guess)
+    comments = [f"# Written by `fathom init {shlex.quote(data)}`. Everything here was guessed: look it over."]
+    comments += [f"# {remark}" for remark in remarks]
+    write_atomic(path, "\n".join(comments) + "\n" + write_yaml(raw))
+    console = get_console()
+    for line in (*guess.notes, *remarks):
+        console.info(line)
+    console.info(f"wrote {path}; look it over with: fathom data check {shlex.quote(str(path))}")
+    return path
+
+
+def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
+    section: dict[str, Any] = {"train": data, **_siblings(data, guess)}
+    if "validation" not in section:
+        section["validation_fraction"] = 0.1
+    task: Any = "token-classification" if guess.form == "spans" else "text-classification"
+    if guess.problem in {"multi-label", "regression"}:
+        task = {"kind": task, "problem": guess.problem}
+    num_examples = len(guess.examples)
+    return {
+        "model": DEFAULT_MODEL,
+        "data": {**section, **guess.options},
+        "task": task,
+        "tuning": "full",
+        "training": {"epochs": _epochs(num_examples), "batch_size": 32 if num_examples >= 1000 else 16, "seed": 7},
+    }
+
+
+def _epochs(num_examples: int) -> int:
+    """Fewer examples need more passes: a head on new labels wants a few hundred steps."""
+    steps = ((20_000, 3), (5_000, 4), (1_000, 6), (300, 10))
+    return next((epochs for least, epochs in steps if num_examples >= least), 15)
+
+
+def _siblings(data: str, guess: Guess) -> dict[str, str]:
+    """Validation and test files that lie beside a file called like `train.csv`, if they are labelled alike."""
+    path = Path(data)
+    if not path.is_file() or not re.search("train", path.name, re.IGNORECASE):
+        return {}
+    found: dict[str, str] = {}
+    for split, names in (("validation", VALIDATION_NAMES), ("test", TEST_NAMES)):
+        for name in names:
+            sibling = path.with_name(re.sub("train", name, path.name, flags=re.IGNORECASE))
+            if split not in found and sibling.is_file() and _is_labelled(str(sibling), guess):
+                found[split] = str(sibling)
+    return found
+
+
+def _is_labelled(path: str, guess: Guess) -> bool:
+    try:
+        examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
+    except DataError:
+        return False
+    return any("label" in example or "tags" in example for example in examples)
+
+
+def _remarks(guess: Guess) -> list[str]:
+    kinds = {
+        "single-label": "one label for each text",
+        "multi-label": "any number of labels for each text",
+        "regression": "a number for each text",
+        "tokens": "spans in text",
+    }
+    remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
+    counts = _label_counts(guess.examples)
+    if guess.problem != "regression" and counts:
+        (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
+        remarks.append(f"{len(counts)} labels, from '{most}' ({top:,}) to '{least}' ({bottom:,})")
+        if top > 20 * bottom and guess.form == "text":
+            remarks.append("the rare labels may want more weight: task.class_weights=balanced")
+    sample = "".join(example["text"] for example in guess.examples[:1000])
+    if sample and len(_HAN.findall(sample)) > 0.2 * len(sample):
+        remarks.append(
+            f"the text is Chinese, of which '{DEFAULT_MODEL}' knows little; where the hub can be reached take "
+            "model=google-bert/bert-base-chinese"
+        )
+    return remarks
+
+
+def _label_counts(examples: list[Example]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for example in examples:
+        label = example.get("label")
+        if isinstance(label, list):
+            counts.update(label)
+        elif label is not None:
+            counts[str(label)] += 1
+        counts.update(tag[2:] for tag in example.get("tags", ()) if tag.startswith("B-"))
+    return counts
+
+
+def _run_name(data: str) -> str:
+    """A name for the recipe: the file's, or its folder's where the file is only called train."""
+    path = Path(data.partition("#")[0])
+    name = path.stem
+    if name.lower() in {"train", "training", "data"} and path.parent.name:
+        name = path.parent.name
+    return re.sub(r"[^\w.-]+", "-", name).strip("-") or "recipe"

@@ -345,9 +345,9 @@ def _join(raw: Sequence[Any], count: int) -> tuple[np.ndarray[Any, Any], np.ndar
 
 
 def _bridge(tags: list[str], unit: int, tag_U: np.ndarray[Any, Any]) -> None:
-    """Let an entity run on over a word without tokens when the next word that has some goes on with it."""
+    """Give a word without tokens the tag its neighbours imply: an I- after it says that the entity runs through it."""
     before = tags[unit - 1] if unit else OUTSIDE
     following = np.flatnonzero(tag_U[unit + 1 :] >= 0)
     after = tags[unit + 1 + int(following[0])] if len(following) else OUTSIDE
-    if before != OUTSIDE and after == "I-" + type_of(before):
-        tags[unit] = after
+    if after[0] == "I":
+        tags[unit] = after if type_of(before) == type_of(after) else "B-" + type_of(after)

@@ -39,3 +39,94 @@ FAMILIES: Mapping[str, Family] = {
 def family_of(config: Any) -> Family:
     """Return the exceptions of a model's family; most have none."""
     return FAMILIES.get(str(getattr(config, "model_type", "")), Family())
+
+
+POST_NORM = frozenset(
+    [
+        *("albert", "bart", "bert", "bert-generation", "big_bird", "camembert", "deberta", "deberta-v2", "distilbert"),
+        *("electra", "ernie", "layoutlm", "longformer", "marian", "mpnet", "openai-gpt", "rembert", "roberta"),
+        *("roformer", "xlm", "xlm-roberta", "xlnet"),
+    ]
+)
+"""Families that normalise after each sub-layer's addition; all others normalise before the sub-layer."""
+
+
+def normalises_first(config: Any) -> bool:
+    """Whether a sub-layer reads normalised input, so that a trained norm stands below its projections."""
+    model_type = str(getattr(config, "model_type", ""))
+    return bool(getattr(config, "do_layer_norm_before", model_type not in POST_NORM))
+
+
+def num_heads(config: Any, stack: str) -> int:
+    """Return the attention heads of a stack's blocks."""
+    own = getattr(config, f"{stack}_attention_heads", None)
+    return int(own if own is not None else getattr(_text(config), "num_attention_heads", 1))
+
+
+def vocabulary_size(config: Any) -> int | None:
+    """Return the rows of the word-embedding table; None for a model that reads no words."""
+    size = getattr(_text(config), "vocab_size", None)
+    return None if size is None else int(size)
+
+
+def activation_name(config: Any) -> str:
+    """Return the name of the feed-forward's activation function."""
+    keys = ("hidden_activation", "hidden_act", "activation_function", "activation", "dense_act_fn")
+    found = (getattr(_text(config), key, None) for key in keys)
+    return str(next((name for name in found if name is not None), "gelu"))
+
+
+def has_rms_norm(config: Any) -> bool:
+    """Whether the norms are root mean square, written out in float32."""
+    return getattr(_text(config), "rms_norm_eps", None) is not None
+
+
+def dropout_rate(config: Any) -> float:
+    """Return the largest dropout rate of the blocks; 0 where they have none."""
+    keys = ("hidden_dropout_prob", "hidden_dropout", "dropout", "resid_pdrop", "dropout_rate", "mlp_dropout")
+    found = [getattr(_text(config), key, None) for key in keys]
+    return max([float(rate) for rate in found if isinstance(rate, float | int)], default=0.0)
+
+
+def attention_dropout_rate(config: Any) -> float:
+    """Return the dropout rate of attention probabilities; 0 where there is none."""
+    keys = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+    found = [getattr(_text(config), key, None) for key in keys]
+    return max([float(rate) for rate in found if isinstance(rate, float | int)], default=0.0)
+
+
+def expert_share(config: Any) -> float:
+    """Return the share of a block's experts that one token passes through; 1 without experts."""
+    text = _text(config)
+    chosen = getattr(text, "num_experts_per_tok", None)
+    total = getattr(text, "num_local_experts", None) or getattr(text, "num_experts", None)
+    return float(chosen) / float(total) if chosen and total else 1.0
+
+
+def stack_length(config: Any, stack: str, length: int) -> int:
+    """Return the positions a stack runs on; families that read images or sound have a fixed number."""
+    patches = image_patches(config)
+    if patches is not None:
+        return patches + 1
+    frames = getattr(config, "max_source_positions", None)
+    if stack == "encoder" and getattr(config, "num_mel_bins", None) is not None and frames is not None:
+        return int(frames)
+    return length
+
+
+def image_patches(config: Any) -> int | None:
+    """Return how many patches an image is cut into; None for a model that sees none."""
+    image, patch = getattr(config, "image_size", None), getattr(config, "patch_size", None)
+    if isinstance(image, int) and isinstance(patch, int):
+        return (image // patch) ** 2
+    return None
+
+
+def reads_sound(config: Any) -> bool:
+    """Whether the encoder reads a spectrogram."""
+    return getattr(config, "num_mel_bins", None) is not None
+
+
+def _text(config: Any) -> Any:
+    get = getattr(config, "get_text_config", None)
+    return get() if callable(get) else config

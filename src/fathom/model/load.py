@@ -224,6 +224,9 @@ def _from_pretrained(
         except OSError as error:
             raise _unreachable(name, location, error) from None
     model, info = loaded
+    for tensor in (*model.parameters(), *model.buffers()):
+        # weights loaded from a file are pages of it; one tensor that stays would keep every page in memory
+        tensor.data = tensor.data.clone()
     return model, info
 
 

@@ -1,0 +1,239 @@
+"""The ledger: what every block and component of a model costs, before a run.
+
+Parameters, trainable parameters, operations and bytes, under the tuning strategy that was applied to the model. Works
+on the meta device: a model of 70 billion parameters takes no memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from torch import nn
+
+from fathom.model import families
+from fathom.model.anatomy import COMPONENTS, Anatomy, find_anatomy
+from fathom.model.flops import Flops, Place, count_flops
+from fathom.model.flow import trace
+from fathom.model.memory import (
+    LIBRARY_BYTES,
+    PROCESS_BYTES,
+    SLACK_SHARE,
+    Kept,
+    Memory,
+    Setting,
+    Workload,
+    kept_bytes,
+    working_bytes,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One component of one block, or of what is beside the blocks (depth None)."""
+
+    depth: int | None
+    component: str
+    parameters: int
+    trainable: int
+    forward_flops: int
+    """For one sequence."""
+    backward_flops: int
+    weight_bytes: int
+    copy_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+    activation_bytes: int
+
+    @property
+    def cost(self) -> tuple[int, ...]:
+        """Everything but the depth: equal blocks have equal costs."""
+        numbers: tuple[int, ...] = astuple(self)[2:]
+        return numbers
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Costs of a whole model under one strategy."""
+
+    rows: tuple[Row, ...]
+    num_blocks: int
+    depth: int
+    """Blocks a token passes through, shared ones as often as they run."""
+    width: int
+    length: int
+    workload: Workload
+    setting: Setting
+    memory: Memory
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, shared ones once."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that learn."""
+        return sum(row.trainable for row in self.rows)
+
+    @property
+    def forward_flops(self) -> int:
+        """Operations of one sequence's forward pass."""
+        return sum(row.forward_flops for row in self.rows)
+
+    @property
+    def backward_flops(self) -> int:
+        """Operations of one sequence's backward pass."""
+        return sum(row.backward_flops for row in self.rows)
+
+    def block_rows(self, depth: int) -> tuple[Row, ...]:
+        """The components of one block."""
+        return tuple(row for row in self.rows if row.depth == depth)
+
+    def block_groups(self) -> list[tuple[int, int]]:
+        """Runs of neighbouring blocks whose every cost is equal, as (first, last)."""
+        groups: list[tuple[int, int]] = []
+        for depth in range(self.num_blocks):
+            costs = [(row.component, row.cost) for row in self.block_rows(depth)]
+            if groups and costs == [(row.component, row.cost) for row in self.block_rows(groups[-1][0])]:
+                groups[-1] = (groups[-1][0], depth)
+            else:
+                groups.append((depth, depth))
+        return groups
+
+    def to_text(self) -> str:
+        """Return the ledger as an aligned table, equal blocks in one line, and the memory by kind."""
+        from fathom.model.ledger_text import ledger_text
+
+        return ledger_text(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values; FLOPs are of one sequence of `length` tokens."""
+        return {
+            "blocks": self.num_blocks,
+            "depth": self.depth,
+            "width": self.width,
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "trainable_share": self.trainable / max(self.parameters, 1),
+            "length": self.length,
+            "flops": {"forward": self.forward_flops, "backward": self.backward_flops},
+            "flops_per_token": {
+                "forward": self.forward_flops / self.length,
+                "backward": self.backward_flops / self.length,
+            },
+            "memory": self.memory.to_json(),
+            "workload": asdict(self.workload),
+            "setting": asdict(self.setting),
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+
+def build_ledger(model: nn.Module, workload: Workload, setting: Setting | None = None) -> Ledger:
+    """Count the costs of a model as a tuning strategy left it.
+
+    Args:
+        model: A transformers model or a PEFT model around one, on any device.
+        workload: One micro-batch.
+        setting: Precision, optimizer and what else decides the bytes.
+    """
+    setting = setting or Setting()
+    anatomy = find_anatomy(model)
+    config = model.get_submodule(anatomy.prefix.rstrip(".")).config
+    flow = trace(model, anatomy, workload.length)
+    head_positions = workload.length if setting.head_positions is None else setting.head_positions
+    flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
+    kept = kept_bytes(flow, config, workload, setting)
+    states = _states(model, anatomy, setting, families.vocabulary_size(config))
+    places = sorted({*states, *flops, *kept}, key=_order)
+    rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
+    return Ledger(
+        rows=tuple(row for row in rows if any(row.cost)),
+        num_blocks=len(anatomy.blocks),
+        depth=anatomy.depth,
+        width=flow.stacks[0].blocks[0].width,
+        length=workload.length,
+        workload=workload,
+        setting=setting,
+        memory=_memory(rows, kept, working_bytes(flow, config, workload, setting)),
+    )
+
+
+@dataclass
+class _State:
+    """Parameters and the bytes that stay through a run, of one place."""
+
+    parameters: int = 0
+    trainable: int = 0
+    weights: int = 0
+    copies: int = 0
+    gradients: int = 0
+    optimizer: int = 0
+
+
+def _states(model: nn.Module, anatomy: Anatomy, setting: Setting, vocabulary: int | None) -> dict[Place, _State]:
+    found: dict[Place, _State] = defaultdict(_State)
+    for name, parameter in model.named_parameters():
+        depth, component = anatomy.component_of(name)
+        state = found[depth, component]
+        count = parameter.numel()
+        state.parameters += count
+        state.weights += 4 * count
+        in_block = depth is not None and parameter.dim() >= 2
+        if not parameter.requires_grad:
+            state.copies += 2 * count if in_block and setting.precision == "bf16" else 0
+            continue
+        state.trainable += count
+        rows = setting.trainable_vocabulary
+        if rows is not None and component == "embeddings" and parameter.dim() == 2 and parameter.shape[0] == vocabulary:
+            count = rows * parameter.shape[1]
+            state.copies += 4 * count
+        state.copies += 2 * count if setting.precision == "bf16" else 0
+        state.gradients += 4 * count
+        state.optimizer += 4 * setting.moments * count
+    return found
+
+
+def _row(place: Place, state: _State, flops: Flops | None, kept: Kept | None) -> Row:
+    flops, kept = flops or Flops(), kept or Kept()
+    return Row(
+        depth=place[0],
+        component=place[1],
+        parameters=state.parameters,
+        trainable=state.trainable,
+        forward_flops=flops.forward,
+        backward_flops=flops.backward,
+        weight_bytes=state.weights,
+        copy_bytes=state.copies,
+        gradient_bytes=state.gradients,
+        optimizer_bytes=state.optimizer,
+        activation_bytes=kept.activations + kept.attention,
+    )
+
+
+def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], working: int) -> Memory:
+    blocks = [item for (depth, _), item in kept.items() if depth is not None]
+    activations = sum(item.activations for item in blocks)
+    attention = sum(item.attention for item in blocks)
+    outside = sum(item.activations + item.attention for (depth, _), item in kept.items() if depth is None)
+    return Memory(
+        process=PROCESS_BYTES + LIBRARY_BYTES,
+        weights=sum(row.weight_bytes for row in rows),
+        copies=sum(row.copy_bytes for row in rows),
+        gradients=sum(row.gradient_bytes for row in rows),
+        optimizer=sum(row.optimizer_bytes for row in rows),
+        activations=activations,
+        attention=attention,
+        outside=outside,
+        working=working,
+        slack=round(SLACK_SHARE * (activations + attention + outside + working)),
+    )
+
+
+def _order(place: Place) -> tuple[int, int]:
+    depth, component = place
+    rank = COMPONENTS.index(component) if component in COMPONENTS else len(COMPONENTS)
+    if depth is not None:
+        return depth + 1, rank
+    return (0, rank) if component == "embeddings" else (1 << 30, rank)

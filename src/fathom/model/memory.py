@@ -1,0 +1,245 @@
+"""Forecast of the peak memory of a training run on a processor, in named terms.
+
+    peak = process + weights + copies + gradients + optimizer + activations + attention + outside + working + slack
+
+States are counted exactly. Activations are counted from the tensors that autograd keeps in a block, as the packed
+loop runs it; what cannot be counted (interpreter, libraries, allocator) are the constants below, each measured.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fathom.model import families
+from fathom.model.flops import Place
+from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
+
+MEBIBYTE = 1 << 20
+PROCESS_BYTES = 425 * MEBIBYTE
+"""Resident memory of the interpreter with torch, transformers, one modeling file and the reading libraries imported, no
+model loaded (torch alone: 219 MiB, with transformers and BERT's file: 371 MiB; Linux x86-64, torch 2.13 CPU)."""
+LIBRARY_BYTES = 24 * MEBIBYTE
+"""Thread stacks and the primitives oneDNN keeps after a few shapes."""
+SLACK_SHARE = 0.06
+"""Freed blocks the allocator keeps, as a share of what comes and goes in a step."""
+MASK_BYTES = 2
+"""One dropout mask element."""
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One micro-batch: what is in memory at once."""
+
+    sequences: int
+    length: int
+    """Padded length: embeddings and heads run on it."""
+    tokens: int
+    """Real tokens: blocks run on them."""
+    pairs: int
+    """Positions a sequence compares, summed: length squared each."""
+
+    @classmethod
+    def uniform(cls, sequences: int, length: int) -> Workload:
+        """Sequences of one length."""
+        return cls(sequences, length, sequences * length, sequences * length * length)
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> Workload:
+        """Sequences of these lengths, packed."""
+        return cls(len(lengths), max(lengths), sum(lengths), sum(length * length for length in lengths))
+
+    @property
+    def positions(self) -> int:
+        """Padded positions."""
+        return self.sequences * self.length
+
+    def resized(self, length: int) -> Workload:
+        """The same sequences in a stack with its own fixed number of positions."""
+        return self if length == self.length else Workload.uniform(self.sequences, length)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a run keeps its numbers."""
+
+    precision: Precision = "fp32"
+    moments: int = 2
+    """float32 numbers the optimizer keeps for each trained parameter; 2 for AdamW."""
+    checkpointing: bool = False
+    """Whether blocks are recomputed in the backward pass."""
+    trainable_vocabulary: int | None = None
+    """Rows of the word embeddings that occur in the training data: only they have gradients and moments. None: all."""
+    head_positions: int | None = None
+    """Positions of a sequence the head runs on; None: all of them."""
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of one number inside the blocks."""
+        return 2 if self.precision == "bf16" else 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak resident bytes by kind."""
+
+    process: int
+    """Interpreter, torch, transformers and what their libraries keep."""
+    weights: int
+    copies: int
+    """Low-precision copies of the blocks' matrices, and the trained rows of the word embeddings."""
+    gradients: int
+    optimizer: int
+    activations: int
+    """What the blocks keep for the backward pass, attention probabilities aside."""
+    attention: int
+    """Attention probabilities and their dropout masks: they grow with the square of the length."""
+    outside: int
+    """What embeddings, head and loss keep, on padded positions."""
+    working: int
+    """What comes and goes while the highest block runs backward."""
+    slack: int
+    """What the allocator keeps of freed memory."""
+
+    @property
+    def total(self) -> int:
+        """The forecast peak."""
+        return sum(asdict(self).values())
+
+    def to_json(self) -> dict[str, int]:
+        """Return bytes by kind, with their total."""
+        return {**asdict(self), "total": self.total}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes kept for the backward pass by one place of the model."""
+
+    activations: int = 0
+    attention: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(self.activations + other.activations, self.attention + other.attention)
+
+
+def kept_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Setting) -> dict[Place, Kept]:
+    """Count the tensors autograd keeps, by block and component."""
+    kept: dict[Place, Kept] = defaultdict(Kept)
+    for stack in flow.stacks:
+        here = workload.resized(stack.length)
+        for block in stack.blocks:
+            if not block.gradient:
+                continue
+            if setting.checkpointing:  # only the block's input stays
+                kept[block.index, "norm"] += Kept(here.tokens * block.width * setting.stream_bytes)
+                continue
+            for component, found in _block_kept(block, stack, config, here, setting).items():
+                kept[block.index, component] += found
+    kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, workload))
+    kept[None, "head"] += Kept(_head_kept(flow, workload, setting))
+    return dict(kept)
+
+
+def working_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Setting) -> int:
+    """Count what comes and goes while the largest block runs, forward or backward."""
+    largest = 0
+    for stack in flow.stacks:
+        here = workload.resized(stack.length)
+        for block in stack.blocks[:1] + stack.blocks[-1:]:
+            inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
+            passing = here.tokens * (2 * inner + 3 * block.width) * setting.stream_bytes
+            product = inner * block.width * setting.stream_bytes
+            scores = sum(2 * here.pairs * item.heads * 4 for item in block.attentions[:1])
+            again = 0
+            if setting.checkpointing and block.gradient:
+                found = _block_kept(block, stack, config, here, setting).values()
+                again = sum(kept.activations + kept.attention for kept in found)
+            largest = max(largest, passing + product, scores) + again
+    return largest
+
+
+def _block_kept(
+    block: BlockFlow, stack: StackFlow, config: Any, workload: Workload, setting: Setting
+) -> dict[str, Kept]:
+    """Tensors one block keeps: see the comments for which operation keeps which."""
+    tokens, size = workload.tokens, setting.stream_bytes
+    masks = MASK_BYTES * tokens * block.width if families.dropout_rate(config) > 0 else 0
+    attention = Kept()
+    for item in block.attentions:
+        attention += _attention_kept(item, stack, config, workload, size)
+        if item.gradient or item.output.learns:
+            attention += Kept(masks)  # dropout after the projection out
+    # each norm keeps its input and two statistics of every token; RMS norms also keep the normalised value
+    written_out = 4 if families.has_rms_norm(config) else 0
+    per_norm = tokens * (block.width * (written_out + size) + 8)
+    norms = Kept(block.num_norms * per_norm)
+    feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, size) + masks)
+    return {"attention": attention, "norm": norms, "feed-forward": feed_forward}
+
+
+def _attention_kept(item: AttentionFlow, stack: StackFlow, config: Any, workload: Workload, size: int) -> Kept:
+    tokens = workload.tokens
+    kept = 0
+    if any(unit.keeps_input for unit in item.projections):
+        kept += tokens * item.projections[0].inputs * size  # what the projections read, once for all of them
+    if item.output.keeps_input:
+        kept += tokens * item.output.inputs * size
+    kept += sum(_adapter_kept(unit, tokens, size) for unit in (*item.projections, item.output))
+    if not item.gradient:
+        return Kept(kept)
+    kept += 3 * tokens * item.width * size  # queries, keys and values as the products read them
+    keys = stack.source_length if item.cross else stack.length
+    pairs = workload.pairs if keys == stack.length else tokens * keys
+    masked = families.attention_dropout_rate(config) > 0
+    return Kept(kept, pairs * item.heads * (size + (MASK_BYTES if masked else 0)))
+
+
+def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, size: int) -> int:
+    if not units:
+        return 0
+    first, last = units[0], units[-1]
+    kept = first.inputs if any(unit.keeps_input for unit in units[:-1]) else 0
+    if last.keeps_input:
+        kept += last.inputs
+    below = any(factor.input_gradient for unit in units for factor in unit.factors) or first.learns
+    if below and len(units) > 1:
+        kept += last.inputs * _activation_tensors(families.activation_name(config))
+        gated = len(units) > 2 or first.outputs == 2 * last.inputs
+        if gated:  # the product of the two branches keeps both
+            kept += 2 * last.inputs
+    return tokens * kept * size + sum(_adapter_kept(unit, tokens, size) for unit in units)
+
+
+def _activation_tensors(name: str) -> int:
+    """Tensors of the inner width the activation keeps beside what the next projection keeps."""
+    if name == "relu":
+        return 0  # keeps its output, which the projection keeps anyway
+    return 4 if name == "gelu_new" else 1  # gelu_new is written out: cube, tanh and a product
+
+
+def _adapter_kept(unit: Unit, tokens: int, size: int) -> int:
+    """What an adapter's second matrix reads."""
+    return sum(tokens * factor.inputs * size for factor in unit.factors[1:] if factor.inputs != unit.inputs)
+
+
+def _embedding_kept(flow: ModelFlow, config: Any, workload: Workload) -> int:
+    """The sum of the looked-up vectors that the first norm keeps, float32, and a mask, where anything there learns."""
+    blocks = flow.stacks[0].blocks
+    if not (flow.embeddings_learn and blocks):
+        return 0
+    mask = MASK_BYTES if families.dropout_rate(config) > 0 else 0
+    return workload.resized(flow.stacks[0].length).positions * blocks[0].width * (4 + mask)
+
+
+def _head_kept(flow: ModelFlow, workload: Workload, setting: Setting) -> int:
+    """What the head reads, float32; and its logits three times: as made, as log-probabilities, as gradient."""
+    if not flow.head:
+        return 0
+    per_sequence = workload.length if setting.head_positions is None else setting.head_positions
+    positions = workload.sequences * per_sequence
+    read = sum(unit.inputs for unit in flow.head if unit.keeps_input)
+    return positions * 4 * (read + 3 * flow.head[-1].outputs)

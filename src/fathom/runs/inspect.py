@@ -1,0 +1,236 @@
+"""What a model is made of and what training it would cost, before a weight is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+
+from fathom import catalog
+from fathom.config import validate
+from fathom.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedConfig
+
+    from fathom.model.ledger import Ledger
+
+TASK_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+}
+BASE_CLASS = "AutoModel"
+POOLED_CLASSES = (BASE_CLASS, "AutoModelForSequenceClassification")
+ENDINGS = (
+    ("LMHeadModel", "AutoModelForCausalLM"),
+    ("ForCausalLM", "AutoModelForCausalLM"),
+    ("ForSequenceClassification", "AutoModelForSequenceClassification"),
+    ("ForTokenClassification", "AutoModelForTokenClassification"),
+    ("ForMaskedLM", "AutoModelForMaskedLM"),
+    ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
+    ("ForImageClassification", "AutoModelForImageClassification"),
+    ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
+)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One tuning strategy on the model: its ledger, or why the model refuses it."""
+
+    name: str
+    ledger: Ledger | None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class InspectReport:
+    """What `inspect` found."""
+
+    model: str
+    architecture: str
+    head: str
+    """What the model does beside its body."""
+    precision: str
+    strategies: tuple[Strategy, ...]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the first strategy the model takes."""
+        return next(strategy.ledger for strategy in self.strategies if strategy.ledger is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            "model": self.model,
+            "architecture": self.architecture,
+            "head": self.head,
+            "precision": self.precision,
+            "strategies": [
+                {"tuning": item.name, "refused": item.refusal}
+                if item.ledger is None
+                else {"tuning": item.name, **item.ledger.to_json()}
+                for item in self.strategies
+            ],
+        }
+
+    def to_text(self) -> str:
+        """Return aligned tables: the whole ledger of one strategy, or several strategies side by side."""
+        workload = self.ledger.workload
+        title = (
+            f"{self.model} ({self.architecture}, {self.head}), batch {workload.sequences} x {workload.length} tokens, "
+            f"{self.precision}"
+        )
+        if len(self.strategies) == 1:
+            return f"{title}, tuning {self.strategies[0].name}\n{self.ledger.to_text()}"
+        return f"{title}\n{self._comparison()}"
+
+    def _comparison(self) -> str:
+        from fathom.model.ledger_text import align, mebibytes, percent
+
+        ledger = self.ledger
+        lines = [_sizes(ledger), ""]
+        headings = ("tuning", "trainable", "share", "blocks that learn", "forward", "backward", "peak MiB")
+        rows = [headings]
+        for item in self.strategies:
+            if item.ledger is None:
+                rows.append((item.name, "refused", "", "", "", "", ""))
+                continue
+            per_token = 1e6 * item.ledger.length
+            rows.append(
+                (
+                    item.name,
+                    f"{item.ledger.trainable:,}",
+                    percent(item.ledger.trainable, item.ledger.parameters),
+                    _learning_blocks(item.ledger),
+                    f"{item.ledger.forward_flops / per_token:,.1f}",
+                    f"{item.ledger.backward_flops / per_token:,.1f}",
+                    mebibytes(item.ledger.memory.total),
+                )
+            )
+        lines += [*align(rows), "", "forward, backward: million operations per token"]
+        lines += [f"{item.name}: {item.refusal}" for item in self.strategies if item.refusal]
+        return "\n".join(lines)
+
+
+def inspect(
+    name: str,
+    *,
+    tuning: str = "full",
+    batch_size: int = 32,
+    length: int = 128,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    task: str | Mapping[str, Any] | None = None,
+) -> InspectReport:
+    """Count parameters, operations and memory of a model by block and component; no weights are read.
+
+    Args:
+        name: Preset, built-in name, folder or hub name.
+        tuning: A strategy, several with commas between them, or YAML such as `{kind: lora, rank: 8}`.
+        batch_size: Sequences in memory at once.
+        length: Tokens of each.
+        precision: Arithmetic of the blocks; auto asks the machine.
+        task: Whose head the model gets, e.g. token-classification, or `{kind: ..., num_labels: 9}`. Left out, the
+            model as published, with a two-label classifier where a strategy needs a head.
+
+    Raises:
+        ModelError: No such model, or its family cannot take the one strategy asked for.
+        ConfigError: No such strategy or task.
+    """
+    from fathom.device import choose_precision, probe_machine
+    from fathom.model.memory import Setting, Workload
+
+    chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
+    wanted = _strategies(tuning)
+    config, auto_class = _architecture(name, task, needs_head=any(kind != "full" for kind, _ in wanted))
+    head_positions = 1 if auto_class in POOLED_CLASSES and not _is_decoder(config, auto_class) else None
+    setting = Setting(precision=chosen, head_positions=head_positions)
+    workload = Workload.uniform(batch_size, length)
+    found = tuple(_apply(part, kind, (config, auto_class), (workload, setting)) for kind, part in wanted)
+    if all(item.ledger is None for item in found):
+        raise ModelError(found[0].refusal or "the model refuses the strategy", where=name)
+    head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")
+    return InspectReport(name, config.model_type, head, chosen, found)
+
+
+def _apply(part: Any, kind: str, architecture: tuple[PreTrainedConfig, str], load: tuple[Any, Any]) -> Strategy:
+    import torch
+
+    from fathom.model.anatomy import find_anatomy
+    from fathom.model.ledger import build_ledger
+    from fathom.model.load import build_on_meta
+
+    model: nn.Module = build_on_meta(*architecture)
+    try:
+        with torch.device("meta"):  # what the strategy adds takes no memory either
+            model = part.apply(model, find_anatomy(model))
+    except ModelError as error:
+        return Strategy(kind, None, str(error))
+    return Strategy(kind, build_ledger(model, *load))
+
+
+def _strategies(text: str) -> list[tuple[str, Any]]:
+    """Read `full,head` or `{kind: lora, rank: 8}` as (name to show, part)."""
+    try:
+        items = yaml.safe_load(f"[{text}]")
+    except yaml.YAMLError:
+        raise ConfigError(
+            f"'{text}' is no strategy", where="tuning", mend="write a name, or {kind: lora, rank: 8}"
+        ) from None
+    found = []
+    for item in items:
+        options = item if isinstance(item, dict) else {"kind": str(item)}
+        kind = str(options.get("kind"))
+        part = validate(catalog.load("tuning", kind), options, where="tuning")
+        details = ", ".join(f"{key} {value}" for key, value in options.items() if key != "kind")
+        found.append((f"{kind} ({details})" if details else kind, part))
+    if not found:
+        raise ConfigError("no strategy is named", where="tuning", mend="write full, head, top-layers, bitfit or lora")
+    return found
+
+
+def _architecture(name: str, task: str | Mapping[str, Any] | None, *, needs_head: bool) -> tuple[PreTrainedConfig, str]:
+    from fathom.model import presets
+    from fathom.model.load import load_config
+
+    preset = presets.find(name) if not Path(name).is_dir() else None
+    if task is not None:
+        options = {"kind": task} if isinstance(task, str) else dict(task)
+        kind = str(options.pop("kind", ""))
+        if kind not in TASK_CLASSES:
+            raise ConfigError(f"no head is known for the task '{kind}'", mend=f"known: {', '.join(TASK_CLASSES)}")
+        return load_config(name, {"num_labels": 2, **options}, from_preset=True), TASK_CLASSES[kind]
+    config = load_config(name, {}, from_preset=True)
+    auto_class = preset.auto_class if preset is not None else _published_class(config)
+    if auto_class == BASE_CLASS and needs_head and config.model_type != "vit":
+        auto_class = TASK_CLASSES["text-classification"]
+    return config, auto_class
+
+
+def _published_class(config: PreTrainedConfig) -> str:
+    """The auto class of the model a config says its weights are of."""
+    name = str((config.architectures or [""])[0])
+    if config.model_type == "whisper" and name.endswith("ForConditionalGeneration"):
+        return "AutoModelForSpeechSeq2Seq"
+    return next((auto_class for ending, auto_class in ENDINGS if name.endswith(ending)), BASE_CLASS)
+
+
+def _is_decoder(config: PreTrainedConfig, auto_class: str) -> bool:
+    """Whether a pooled class runs its head on every position, as decoders' classifiers do."""
+    from fathom.model.anatomy import find_anatomy
+    from fathom.model.load import build_on_meta
+
+    stacks = find_anatomy(build_on_meta(config, auto_class)).stacks
+    return len(stacks) == 1 and stacks[0].name == "decoder"
+
+
+def _sizes(ledger: Ledger) -> str:
+    return ledger.to_text().split("\n\n")[0]
+
+
+def _learning_blocks(ledger: Ledger) -> str:
+    learning = [d for d in range(ledger.num_blocks) if any(row.trainable for row in ledger.block_rows(d))]
+    return f"{len(learning)} of {ledger.num_blocks}"

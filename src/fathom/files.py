@@ -119,8 +119,9 @@ def read_json(path: str | Path) -> Any:
         ArtifactError: The file is missing or damaged; says where in it.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8")
-        return json.loads(text, parse_constant=_refuse, object_pairs_hook=_unique_keys)
+        return json.loads(
+            Path(path).read_bytes().decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique_keys
+        )
     except (ValueError, RecursionError) as error:  # ValueError covers bad UTF-8 and bad JSON; both say where
         raise ArtifactError(f"damaged: not JSON ({error})", where=str(path)) from None
     except OSError as error:
@@ -138,7 +139,7 @@ def publish(
     """Fill a temporary sibling of a folder and make it visible in one rename.
 
     Args:
-        folder: The folder to appear. Its parent is made if missing.
+        folder: The folder to appear.
         replace: Take the place of an existing folder; without it an existing one is refused.
         expected_bytes: About what will be written; checked against the free space first.
         known: Records of files hashed while they were written, filled in by the caller inside the block (names
@@ -153,7 +154,7 @@ def publish(
         target.parent.mkdir(parents=True, exist_ok=True)
     _restore(target)
     if target.exists() and not replace:
-        raise ArtifactError("already there", where=str(folder), mend="choose another folder, or remove it")
+        raise _already_there(target)
     remove_temporaries(target.parent)
     require_space(target.parent, expected_bytes)
     with _mended(target, expected_bytes):
@@ -161,7 +162,7 @@ def publish(
         try:
             yield temporary
             _seal(temporary, known or {})
-            _move_into_place(temporary, target)
+            _move_into_place(temporary, target, replace)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             os.close(held)
@@ -170,23 +171,21 @@ def publish(
 def verify(folder: str | Path) -> dict[str, Any]:
     """Check every file of a published folder against its manifest and return the manifest.
 
+    Files the manifest does not name are tolerated.
+
     Raises:
-        ArtifactError: No manifest, or a file is missing, of another size or of another digest; names the file. Files
-            the manifest does not name are tolerated.
+        ArtifactError: No manifest, or a file is missing, of another size or digest; names the file.
     """
-    _restore(Path(folder).absolute())
-    manifest = _read_manifest(Path(folder) / MANIFEST)
+    root = Path(folder)
+    _restore(root.absolute())
+    manifest = _read_manifest(root / MANIFEST)
     for name, record in manifest["files"].items():
-        check_file(Path(folder) / name, record)
+        check_file(root / name, record)
     return manifest
 
 
 def check_file(path: Path, record: FileRecord) -> None:
-    """Check one file against its record.
-
-    Raises:
-        ArtifactError: It is missing, of another size or of another digest.
-    """
+    """Check one file against its record, raising `ArtifactError` if it is missing or not what was written."""
     try:
         size = path.stat().st_size
         if size != record["bytes"]:
@@ -199,8 +198,7 @@ def check_file(path: Path, record: FileRecord) -> None:
 
 def remove_folder(folder: str | Path) -> None:
     """Remove a folder so that a kill in the middle leaves no half of it under its own name."""
-    target = Path(folder).absolute()
-    away = _temporary_of(target)
+    target, away = Path(folder).absolute(), _temporary_of(Path(folder).absolute())
     with suppress(FileNotFoundError):
         os.rename(target, away)
         _fsync(target.parent)
@@ -219,11 +217,7 @@ def remove_temporaries(parent: str | Path) -> None:
 
 @contextmanager
 def only_one(folder: str | Path, what: str = "another process") -> Iterator[None]:
-    """Hold a folder for this process; the hold ends with the process, however it dies.
-
-    Raises:
-        FathomError: Another living process holds it.
-    """
+    """Hold a folder until the block or the process ends; a `FathomError` says that another process holds it."""
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
@@ -240,10 +234,8 @@ def _temporary_of(target: Path) -> Path:
 
 
 def _hold(descriptor: int) -> bool | None:
-    """Lock an open file or folder: True held, False someone else holds it, None where the disk knows no locks.
-
-    The kernel drops the lock of a dead process; a process number may be used again or be another container's.
-    """
+    """Lock an open file or folder: True held, False someone else holds it, None where the disk knows no locks."""
+    # The kernel drops the lock of a dead process; a process number may be used again or be another container's.
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -305,20 +297,28 @@ def _seal(temporary: Path, known: Mapping[str, FileRecord]) -> None:
         _fsync(folder)
 
 
-def _move_into_place(temporary: Path, target: Path) -> None:
-    away: Path | None = None
-    if target.exists():
+def _move_into_place(temporary: Path, target: Path, replace: bool) -> None:
+    moved = False
+    while not moved:
         away = target.parent / f".{target.name}.{secrets.token_hex(4)}{_REPLACED}"
-        os.rename(target, away)
-    try:
-        os.rename(temporary, target)
-    except OSError:
-        if away is not None:
-            os.rename(away, target)
-        raise
+        if replace and target.exists():
+            os.rename(target, away)
+        try:
+            os.rename(temporary, target)
+            moved = True
+        except OSError as error:
+            _restore(target)
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            if not replace:
+                raise _already_there(target) from None
+            # A reader that looked between the two renames has brought the old one back: once more.
     _fsync(target.parent)
-    if away is not None:
-        shutil.rmtree(away, ignore_errors=True)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _already_there(target: Path) -> ArtifactError:
+    return ArtifactError("already there", where=str(target), mend="choose another folder, or remove it")
 
 
 def _restore(target: Path) -> None:

@@ -117,6 +117,33 @@ def test_a_replacement_killed_between_its_renames_is_undone(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["model"]
 
 
+def test_who_comes_second_is_told_and_the_first_stays(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="already there"), files.publish(tmp_path / "store") as temporary:
+        (temporary / "a").write_text("second")
+        with files.publish(tmp_path / "store") as other:
+            (other / "a").write_text("first")
+    files.verify(tmp_path / "store")
+    assert (tmp_path / "store" / "a").read_text() == "first"
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_a_reader_between_the_two_renames_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_two(tmp_path / "model")
+    rename, looked = os.rename, []
+
+    def rename_and_look(source: Path, target: Path) -> None:
+        rename(source, target)
+        if str(target).endswith("fathom-old") and not looked:
+            looked.append(files.verify(tmp_path / "model"))
+
+    monkeypatch.setattr(files.os, "rename", rename_and_look)
+    publish_two(tmp_path / "model", "two", replace=True)
+    assert looked
+    assert (tmp_path / "model" / "a.txt").read_text() == "two"
+    files.remove_temporaries(tmp_path)
+    assert os.listdir(tmp_path) == ["model"]
+
+
 def test_a_replaced_folder_that_was_not_removed_in_time_is_removed(tmp_path: Path) -> None:
     publish_two(tmp_path / "model")
     (tmp_path / ".model.0123abcd.fathom-old").mkdir()

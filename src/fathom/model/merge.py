@@ -48,7 +48,7 @@ def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
     apart = float(kept.max())
     if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
         raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(folder))
-    info = copy.deepcopy(dict(opened.info))
+    info: dict[str, Any] = copy.deepcopy(dict(opened.info))
     for key in ("files", "base_files", "weights", "architecture", "config"):
         info.pop(key, None)
     info["lineage"] = [*info.get("lineage", []), {"step": "merge", "adapter": Path(folder).name}]

@@ -1,0 +1,180 @@
+"""Predicting with a saved model: texts, a file or standard input in; rows, JSONL or CSV out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom import files
+from fathom.config import validate
+from fathom.data.encodings import decode
+from fathom.data.load import SUFFIXES, load_examples
+from fathom.data.readers.base import Form
+from fathom.data.section import DataSection
+from fathom.errors import ConfigError, DataError
+from fathom.log import get_console
+
+if TYPE_CHECKING:
+    from fathom.serving.predictor import Predictor
+
+OUTPUT_SUFFIXES = (".jsonl", ".csv")
+STANDARD_INPUT = "-"
+_INPUT_KEYS = ("text", "text_pair", "words")
+
+Inputs = str | Path | Iterable[str | Mapping[str, Any]]
+"""Texts (or mappings with `text` and `text_pair`), the path of a file, or `-`."""
+
+
+def predict(
+    model: str | Path | Predictor,
+    inputs: Inputs,
+    *,
+    output: str | Path | None = None,
+    probabilities: bool = True,
+    columns: Mapping[str, str | int] | None = None,
+    batch_size: int = 64,
+) -> list[dict[str, Any]]:
+    """Predict with a saved model.
+
+    Args:
+        model: A model folder, the folder of a run, or a `Predictor` already loaded.
+        inputs: A list of texts (or of mappings with `text` and `text_pair`); or the path of a file: `.txt` with a text
+            per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for lines of
+            standard input.
+        output: Write the rows here too, as `.jsonl` or `.csv`; the file appears complete or not at all.
+        probabilities: Keep the probability of every label.
+        columns: Which column of the file is what, as `data.columns` in a recipe.
+        batch_size: Sequences per forward pass.
+
+    Returns:
+        A row for each input, in order: the input's `text`, and the prediction.
+
+    Raises:
+        DataError: An input is missing or wrong, with file and line.
+        ModelError: `model` is no model folder.
+        ArtifactError: A file of the model is damaged.
+        ConfigError: `output` is neither `.jsonl` nor `.csv`, or is the input.
+    """
+    _check_output(output, inputs)
+    from fathom.serving.predictor import Predictor
+
+    predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    examples = read_inputs(inputs, predictor.form, columns)
+    rows: list[dict[str, Any]] = []
+    with get_console().progress(len(examples), "predict") as progress:
+        for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
+            rows.append(_row(example, prediction, probabilities))
+            progress.update(len(rows))
+    if output is not None:
+        write_rows(rows, output)
+    return rows
+
+
+def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | None = None) -> list[Mapping[str, Any]]:
+    """Return inputs as mappings a predictor takes, each with `where` it is from.
+
+    Args:
+        inputs: See `predict`.
+        form: What the task takes.
+        columns: Which column of a file is what.
+
+    Raises:
+        DataError: The file is missing, empty or wrong; names the line.
+    """
+    if not isinstance(inputs, str | Path):
+        return [given if isinstance(given, Mapping) else _of_text(given, number) for number, given in _numbered(inputs)]
+    if str(inputs) == STANDARD_INPUT:
+        return _lines(sys.stdin.buffer.read(), "standard input")
+    path = Path(inputs)
+    if path.is_file() and path.suffix.lower() not in SUFFIXES:
+        return _lines(path.read_bytes(), str(path))
+    section = validate(DataSection, {"train": str(path), "columns": dict(columns or {})}, where="predict")
+    examples, notes = load_examples(str(path), form, section)
+    for note in notes:
+        get_console().info(f"{path}: {note}")
+    if not examples:
+        raise DataError("the file has no rows", where=str(path))
+    return [{key: example[key] for key in (*_INPUT_KEYS, "where") if key in example} for example in examples]
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:
+    """Write predictions as `.jsonl` or `.csv`, complete or not at all.
+
+    In CSV a list is a cell of JSON, and each label's probability is a column of its own.
+    """
+    text = _as_csv(rows) if Path(output).suffix.lower() == ".csv" else _as_json_lines(rows)
+    files.write_atomic(output, text)
+
+
+def _check_output(output: str | Path | None, inputs: Inputs) -> None:
+    if output is None:
+        return
+    path = Path(output)
+    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(f"'{path.name}' is neither .jsonl nor .csv", where="output", mend="name the file so")
+    if path.is_dir():
+        raise ConfigError("this is a folder", where=str(output), mend="name a file in it")
+    if isinstance(inputs, str | Path) and Path(inputs).exists() and path.resolve() == Path(inputs).resolve():
+        raise ConfigError("the output would take the place of the input", where=str(output), mend="choose another name")
+
+
+def _numbered(inputs: Iterable[Any]) -> Iterable[tuple[int, Any]]:
+    return enumerate(inputs, start=1)
+
+
+def _of_text(given: Any, number: int) -> Mapping[str, Any]:
+    if not isinstance(given, str):
+        raise DataError(f"{type(given).__name__} is no text", where=f"input {number}", mend="give texts")
+    return {"text": given, "where": f"input {number}"}
+
+
+def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
+    """One text per line; an empty line is an empty text, so that rows and lines keep step."""
+    decoded = decode(data, name)
+    for note in decoded.notes:
+        get_console().info(f"{name}: {note}")
+    lines = decoded.text.replace("\r\n", "\n").split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if not lines:
+        raise DataError("nothing to predict: no line of text", where=name)
+    for number, line in enumerate(lines, start=1):
+        if "\x00" in line:
+            raise DataError("a NUL character", where=f"{name}:{number}", mend="give a file of text")
+    return [{"text": line, "where": f"{name}:{number}"} for number, line in enumerate(lines, start=1)]
+
+
+def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
+    shown = {key: value for key, value in prediction.items() if probabilities or key != "probabilities"}
+    return {**{key: given[key] for key in ("text", "text_pair") if key in given}, **shown}
+
+
+def _as_json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return stream.getvalue()
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "probabilities":
+            cells |= {f"probability {label}": number for label, number in value.items()}
+        elif isinstance(value, list | dict):
+            cells[name] = json.dumps(value, ensure_ascii=False)
+        else:
+            cells[name] = value
+    return cells

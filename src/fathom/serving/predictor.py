@@ -1,0 +1,168 @@
+"""A saved model that answers: texts in, decoded predictions out, in the order they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fathom import catalog, device
+from fathom.data.batch import collate, model_inputs
+from fathom.data.example import Example, Features
+from fathom.data.readers.base import Form
+from fathom.errors import ArtifactError, ConfigError, DataError
+from fathom.model.folder import FathomInfo, open_folder
+from fathom.model.packing import PackedModel, pack_model
+from fathom.tasks.base import OpenTask, Task
+from fathom.tokenization.load import load_tokenizer
+
+Precision = Literal["fp32", "bf16"]
+WINDOW_BATCHES = 16
+"""Batches read ahead at a time: inputs within them are sorted by length, so that a batch's are nearly equal."""
+INPUT_KEYS = ("text", "text_pair", "words")
+"""What an input may say; other keys are refused, so that a misspelt one is not silently ignored."""
+
+
+class Predictor:
+    """A model with its task, ready to predict.
+
+    Args:
+        model: In evaluation mode.
+        task: The live task, with the model's labels and tokenizer.
+        info: `fathom.json` of the folder; empty for a model that has not been saved.
+        precision: Arithmetic of the forward pass; weights stay float32.
+        packing: Run the blocks on packed tokens where the family allows it; changes answers by rounding only.
+
+    Raises:
+        ConfigError: bf16 on a processor that has no such arithmetic.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: OpenTask,
+        info: Mapping[str, Any] | None = None,
+        *,
+        precision: Precision = "fp32",
+        packing: bool = True,
+    ) -> None:
+        self.precision = device.choose_precision(precision, device.probe_machine())
+        self.model = model.eval()
+        self.task = task
+        self.info = cast(FathomInfo, dict(info or {}))
+        self.packed: PackedModel | None = pack_model(model) if packing else None
+        self._device = next(model.parameters()).device
+        padding = task.tokenizer.pad_token_id
+        self._padding = 0 if padding is None else int(padding)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, precision: Precision = "fp32", packing: bool = True) -> Self:
+        """Load a model folder (or the folder of a run), every file checked first.
+
+        Raises:
+            ModelError: It is no model folder, or an adapter's base model is missing.
+            ArtifactError: A file is damaged; names it.
+            ConfigError: bf16 on a processor that has no such arithmetic.
+        """
+        device.choose_precision(precision, device.probe_machine())
+        opened = open_folder(folder)
+        state = opened.info["task"]
+        part = cast(Task, catalog.load("task", state["kind"])())
+        task = part.reopen(state, load_tokenizer(opened.path))
+        return cls(opened.load_model(task.auto_class), task, opened.info, precision=precision, packing=packing)
+
+    @property
+    def form(self) -> Form:
+        """What the task takes: `text`, or `spans` (a text and its words)."""
+        return cast(Form, catalog.load("task", self.task.kind).form)
+
+    def predict(self, inputs: Iterable[str | Mapping[str, Any]], batch_size: int = 64) -> Iterator[dict[str, Any]]:
+        """Predict lazily: a window of inputs is read, answered and given out before the next is read.
+
+        Args:
+            inputs: Texts, or mappings with `text` and, where the model takes pairs, `text_pair`; for token
+                classification `words` may give (start, end) offsets into the text.
+            batch_size: Sequences per forward pass.
+
+        Yields:
+            One prediction for each input, in order, as `OpenTask.decode` makes it.
+
+        Raises:
+            DataError: An input is neither text nor such a mapping; says which.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}", mend="give at least 1")
+        examples = (as_example(given, number) for number, given in enumerate(inputs, start=1))
+        while window := list(islice(examples, batch_size * WINDOW_BATCHES)):
+            yield from self._predict_window(window, batch_size)
+
+    def predict_one(self, given: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Predict one input; see `predict`."""
+        return next(self.predict([given], batch_size=1))
+
+    def _predict_window(self, examples: Sequence[Example], batch_size: int) -> Iterator[dict[str, Any]]:
+        features = self.task.encode(examples)
+        lengths = [len(feature["input_ids"]) for feature in features]
+        order = np.argsort(lengths, kind="stable")[::-1]
+        raw: list[Any] = [None] * len(features)
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size].tolist()
+            batch = collate([features[row] for row in rows], self._padding)
+            for row, record in zip(rows, self.task.raw_predictions(self.logits(batch), batch), strict=True):
+                raw[row] = record
+        own: list[list[int]] = [[] for _ in examples]
+        for row, feature in enumerate(features):
+            own[int(feature["example"])].append(row)
+        for example, rows in zip(examples, own, strict=True):
+            mine: list[Features] = [features[row] for row in rows]
+            yield self.task.decode(example, mine, [raw[row] for row in rows])
+
+    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of a padded batch, float32 on the CPU: [B, classes] or [B, L, classes].
+
+        Raises:
+            ArtifactError: They are not finite.
+        """
+        inputs = {name: tensor.to(self._device) for name, tensor in model_inputs(dict(batch)).items()}
+        if self.packed is not None:
+            self.packed.prepare(inputs["attention_mask"])
+        low = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=low):
+            logits: Tensor = self.model(**inputs).logits
+        logits = logits.float().cpu()
+        seen = logits if logits.dim() == 2 else logits[inputs["attention_mask"].bool().cpu()]
+        if not bool(torch.isfinite(seen).all()):
+            raise ArtifactError("the model answers NaN or Inf", mend="predict with precision fp32, or train again")
+        return logits
+
+
+def as_example(given: str | Mapping[str, Any], number: int) -> Example:
+    """Return an input as an example.
+
+    Args:
+        given: A text, or a mapping with the keys of `INPUT_KEYS`.
+        number: Its place among the inputs, from 1, for messages.
+
+    Raises:
+        DataError: It is neither.
+    """
+    where = f"input {number}"
+    if isinstance(given, str):
+        return {"text": given, "where": where}
+    if not isinstance(given, Mapping):
+        raise DataError(f"{type(given).__name__} is no text", where=where, mend="give a text, or {'text': ...}")
+    where = str(given.get("where", where))
+    unknown = [key for key in given if key not in (*INPUT_KEYS, "where")]
+    if unknown:
+        raise DataError(f"unknown key '{unknown[0]}'", where=where, mend=f"known: {', '.join(INPUT_KEYS)}")
+    for key in ("text", "text_pair"):
+        if not isinstance(given.get(key, ""), str):
+            raise DataError(f"{key} is {type(given[key]).__name__}, not text", where=where, mend="give a text")
+    if "text" not in given:
+        raise DataError("the text is missing", where=where, mend="give {'text': ...}")
+    return {**given, "where": where}

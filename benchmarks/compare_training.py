@@ -28,11 +28,12 @@ from benchmarks.rounds import (
     versions,
     write_result,
 )
-from benchmarks.settings import BERT_BASE_LEARNING_RATE, HYPERPARAMETERS, THREADS, Hyperparameters
 from benchmarks.scores import compare_scores, scored_units
+from benchmarks.settings import BERT_BASE_LEARNING_RATE, HYPERPARAMETERS, THREADS, Hyperparameters
 from benchmarks.sources import find_source, prepare
 
-PEERS = ("default", "tuned", "fathom")
+PEERS = ("default", "tuned", "best", "fathom")
+TRAINERS = PEERS[:-1]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,10 @@ class Bar:
     at_most: bool = False
 
     def judge(self, ratio: float) -> str:
-        better = (lambda bar: ratio <= bar) if self.at_most else (lambda bar: ratio >= bar)
-        return "aim reached" if better(self.aim) else "reached" if better(self.needed) else "missed"
+        sign = -1 if self.at_most else 1
+        if sign * ratio >= sign * self.aim:
+            return "aim reached"
+        return "reached" if sign * ratio >= sign * self.needed else "missed"
 
 
 @dataclass(frozen=True)
@@ -186,13 +189,8 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
             "share_of_peak": achieved / limits["peak"],
             "precision_of_limit": "fp32" if peer == "default" else "bf16",
         }
-    ratios = {
-        "speed_over_default": paired_ratio(speed["fathom"], speed["default"]),
-        "speed_over_tuned": paired_ratio(speed["fathom"], speed["tuned"]),
-        "tuned_over_default": paired_ratio(speed["tuned"], speed["default"]),
-        "memory_over_default": paired_ratio(memory["fathom"], memory["default"]),
-        "memory_over_tuned": paired_ratio(memory["fathom"], memory["tuned"]),
-    }
+    ratios = {f"speed_over_{peer}": paired_ratio(speed["fathom"], speed[peer]) for peer in TRAINERS}
+    ratios |= {f"memory_over_{peer}": paired_ratio(memory["fathom"], memory[peer]) for peer in TRAINERS}
     bars = {
         "speed_over_default": row.over_default,
         "speed_over_tuned": row.over_tuned,
@@ -229,7 +227,7 @@ def check_scores(row: Comparison, rounds: list[Figures], plan: Plan) -> Figures:
     key = source.main_score
     scores = {peer: [turn["peers"][peer]["dev"][key] for turn in rounds] for peer in PEERS}
     units = scored_units(source, plan.work)
-    against = {peer: compare_scores(scores[peer], scores["fathom"], units) for peer in ("default", "tuned")}
+    against = {peer: compare_scores(scores[peer], scores["fathom"], units) for peer in TRAINERS}
     return {"metric": key, "scores": scores, "means": {p: mean(v) for p, v in scores.items()}, "against": against}
 
 

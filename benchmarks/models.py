@@ -57,7 +57,7 @@ def training_flops_per_token(config: dict[str, Any], mean_length: float) -> floa
         config: Of the model.
         mean_length: Mean over tokens, not over sequences, of the length of the token's sequence.
     """
-    width, inner, depth = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+    width, inner, depth = (int(config[key]) for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
     linear = depth * (4 * width * width + 2 * width * inner)
     return 6.0 * linear + 12.0 * depth * width * mean_length
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 
-from benchmarks.compare_training import PEERS, Comparison, Plan, run_peer, settings_of
+from benchmarks.compare_training import PEERS, TRAINERS, Comparison, Plan, run_peer, settings_of
 from benchmarks.rounds import Figures, default_work, read_result, versions, write_result
 from benchmarks.scores import compare_scores, scored_units
 from benchmarks.settings import HYPERPARAMETERS, THREADS
@@ -60,7 +60,7 @@ def summarize_entry(entry: Figures, data: str, plan: Plan) -> Figures:
         }  # fmt: skip
     if "fathom" in scores:
         units = scored_units(source, plan.work)
-        others = [peer for peer in ("default", "tuned") if peer in scores]
+        others = [peer for peer in TRAINERS if peer in scores]
         summary["against"] = {peer: compare_scores(scores[peer], scores["fathom"], units) for peer in others}
         summary["beats_floor"] = None if source.floor is None else mean(scores["fathom"]) > source.floor
     return summary

@@ -105,7 +105,7 @@ def main() -> None:
             "seconds_to_first_step": timing["seconds_to_first_step"],
             "seconds_start_to_end": finished.seconds,
             "peak_memory_bytes": timing["peak_memory_bytes"],
-            "peak_process_bytes": finished.peak_memory_bytes,
+            "peak_process_bytes": max(finished.peak_memory_bytes, timing["peak_memory_bytes"]),
             "forecast": metrics.get("forecast"),
             "measured": metrics.get("measured"),
             "dev_own": metrics.get("validation"),

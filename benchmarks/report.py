@@ -1,0 +1,193 @@
+"""Render benchmarks/results/*.json into docs/benchmarks.md; the README quotes only from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.rounds import Figures, read_result
+from benchmarks.sources import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+ROWS = ("minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77")
+PEERS = {"default": "Trainer, default", "tuned": "Trainer, tuned", "best": "Trainer, best", "fathom": "Fathom"}
+MISSING = "_Not measured yet._"
+
+HEAD = """# Benchmarks
+
+Written by `python -m benchmarks.report` from `benchmarks/results/`; do not edit. How each figure is measured, and how
+to measure it again: [`benchmarks/README.md`](../benchmarks/README.md).
+
+All sides run on the same machine, alternating, each run a fresh process with the same number of threads. Throughput
+counts real tokens (padding is not work). Figures are medians of the rounds, lowest and highest in parentheses.
+"""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def span(values: Figures, digits: int = 2, scale: float = 1.0) -> str:
+    """Return 'median (lowest-highest)'."""
+    middle, low, high = (f"{values[key] * scale:,.{digits}f}" for key in ("median", "min", "max"))
+    return f"{middle} ({low}-{high})"
+
+
+def render_machine(result: Figures) -> str:
+    machine, facts = result["machine"], result["machine"]["facts"]
+    flops = machine["flops_per_s"]
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(result["settings"]["versions"].items()))
+    rows = [
+        [
+            kind,
+            *(f"{flops[kind][model]['step_mix'] / 1e9:,.0f}" for model in ("minilm", "bert-base")),
+            f"{flops[kind]['peak'] / 1e9:,.0f}",
+        ]
+        for kind in ("fp32", "bf16")
+    ]
+    memory = machine["memory"]
+    return "\n".join(
+        [
+            f"{facts['processor']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB, "
+            f"{', '.join(facts['flags'])}; {machine['threads']} threads. Python {facts['python']}, {packages}.",
+            "",
+            table(["GFLOP/s", "products of a MiniLM step", "products of a BERT-base step", "best product"], rows),
+            "",
+            f"Memory: {memory['read_bytes_per_s'] / 1e9:.1f} GB/s read, {memory['copy_bytes_per_s'] / 1e9:.1f} GB/s "
+            "copied (read and written).",
+        ]
+    )
+
+
+def render_row(name: str, result: Figures) -> str:
+    summary, settings = result["summary"], result["settings"]
+    chosen = settings["hyperparameters"]
+    length = f"{settings['max_steps']} steps" if settings["max_steps"] > 0 else f"{chosen['epochs']:g} epochs"
+    rows = []
+    for peer, title in PEERS.items():
+        share = summary["share_of_limit"][peer]
+        speed, memory = summary["real_tokens_per_s"][peer], summary["peak_memory_bytes"][peer]
+        score = summary["scores"]["means"][peer] if summary["scores"] else None
+        rows.append(
+            [
+                title,
+                span(speed, 0),
+                f"{share['share_of_step_mix']:.0%} {share['precision_of_limit']}",
+                span(memory, 0, 1 / 2**20),
+                span(summary["seconds_to_first_step"][peer], 1),
+                "-" if score is None else f"{score:.4f}",
+            ]
+        )
+    titles = ["", "real tokens/s", "share of GEMM limit", "peak MiB", "first step after, s", "dev score"]
+    lines = [
+        f"### {name}",
+        "",
+        f"Full fine-tuning, batch {chosen['batch_size']}, {length}, learning rate {chosen['learning_rate']:g}, "
+        f"weight decay {chosen['weight_decay']:g}, warmup {chosen['warmup_ratio']:g}, linear; "
+        f"{len(result['rounds'])} rounds.",
+        "",
+        table(titles, rows),
+        "",
+        table(["ratio", "median (range)", "needed", "aim", ""], list(_ratio_rows(summary))),
+    ]
+    if summary["scores"]:
+        fair = all(check["not_worse"] for check in summary["scores"]["against"].values())
+        metric = summary["scores"]["metric"]
+        lines += ["", f"Dev {metric} is {'equal or better' if fair else '**worse: no claim of speed**'}."]
+    return "\n".join(lines)
+
+
+def _ratio_rows(summary: Figures) -> Iterator[list[str]]:
+    for key, ratio in summary["ratios"].items():
+        bar = summary["bars"].get(key)
+        bars = [f"{bar['needed']:g}", f"{bar['aim']:g}", summary["verdicts"][key]] if bar else ["", "", ""]
+        yield [key.replace("_", " "), span(ratio), *bars]
+
+
+def render_startup(result: Figures) -> str:
+    rows = [
+        [
+            data,
+            span(found["second_run"]["default"]),
+            span(found["second_run"]["fathom"]),
+            span(found["default_over_fathom"]),
+            found["verdict"],
+        ]
+        for data, found in result["first_step"].items()
+    ]
+    return "\n".join(
+        [
+            f"`fathom --help`: {span(result['help_seconds'], 3)} s (needed 0.25: {result['verdict_help']}).",
+            "",
+            "From process start to the end of the first optimizer step, second run, seconds:",
+            "",
+            table(["", "Trainer script", "Fathom", "times sooner", "needed 2"], rows),
+        ]
+    )
+
+
+def render_quality(result: Figures) -> str:
+    rows = []
+    for data, entry in result["data"].items():
+        summary = entry["summary"]
+        cells = []
+        for peer in PEERS:
+            found = summary["peers"].get(peer)
+            cells.append(
+                f"{found['mean']:.4f} ± {found['standard_deviation']:.4f} ({found['seeds']})" if found else "-"
+            )
+        checks = [check["not_worse"] for check in summary.get("against", {}).values()]
+        verdict = "-" if not checks else "equal or better" if all(checks) else "worse"
+        floor = "-" if summary["floor"] is None else f"{summary['floor']:.3f}"
+        rows.append([data, summary["metric"], *cells, verdict, floor, summary["reference"] or "-"])
+    return table(["data", "score", *PEERS.values(), "Fathom is", "floor", "published"], rows)
+
+
+def render_forecast(result: Figures) -> str:
+    rows = [
+        [
+            name,
+            f"{run['forecast']['peak_memory_bytes'] / 2**20:,.0f}",
+            f"{run['measured']['peak_memory_bytes'] / 2**20:,.0f}",
+            f"{run['memory_error']:+.1%}",
+            f"{run['measured']['trainable_parameters']:,}",
+            "exact" if run["parameters_exact"] else "wrong",
+        ]
+        for name, run in result["runs"].items()
+    ]
+    summary = result["summary"]
+    titles = ["run", "forecast MiB", "measured MiB", "error", "trainable parameters", "forecast"]
+    return (
+        f"Median error {summary['median_error']:.1%}, worst {summary['worst_error']:.1%} over "
+        f"{summary['configurations']} configurations (needed 10%, aim 5%: {summary['verdict']}).\n\n"
+        f"{table(titles, rows)}"
+    )
+
+
+def render() -> str:
+    measured = {name: result for name in ROWS if (result := read_result(name)) and "summary" in result}
+    parts = [HEAD, "## The machine\n"]
+    parts.append(render_machine(next(iter(measured.values()))) if measured else MISSING)
+    parts.append("\n## Training speed and memory\n")
+    parts.append("\n\n".join(render_row(name, result) for name, result in measured.items()) or MISSING)
+    sections = (
+        ("Start-up", "startup", render_startup),
+        ("Quality", "quality", render_quality),
+        ("Forecasts", "forecast-memory", render_forecast),
+    )
+    for title, name, renderer in sections:
+        result = read_result(name)
+        parts.append(f"\n## {title}\n")
+        parts.append(renderer(result) if result else MISSING)
+    return "\n".join(parts) + "\n"
+
+
+def main(page: Path = PAGE) -> None:
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render(), encoding="utf-8")
+    print(f"wrote {page.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    main()

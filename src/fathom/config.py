@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
@@ -59,6 +59,7 @@ class Choice(Bare):
     """
 
     family: str = ""
+    default: str | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.load, handler(source))
@@ -68,7 +69,7 @@ class Choice(Bare):
         raw = self.spread(value)
         if not isinstance(raw, Mapping):
             return raw
-        return self.part(raw).model_validate({**raw})
+        return self.part(raw).model_validate({**({self.key: self.default} if self.default else {}), **raw})
 
     def part(self, raw: Mapping[str, Any]) -> type[Part]:
         """Return the class a raw mapping names.
@@ -76,7 +77,7 @@ class Choice(Bare):
         Raises:
             ConfigError: `kind` is missing, or no part of the family is called so.
         """
-        kind = raw.get(self.key)
+        kind = raw.get(self.key, self.default)
         if not isinstance(kind, str):
             raise ConfigError(
                 f"the key '{self.key}' is required, a name of a {self.family}",
@@ -86,9 +87,9 @@ class Choice(Bare):
         return found
 
 
-def choice(family: str) -> Choice:
-    """Return the annotation of a field that holds one part of a catalog family."""
-    return Choice(key="kind", family=family)
+def choice(family: str, default: str | None = None) -> Choice:
+    """Return the annotation of a field that holds one part of a catalog family, `default` where `kind` is left out."""
+    return Choice(key="kind", family=family, default=default)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -240,6 +241,13 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_text(self, text: Any) -> yaml.ScalarNode:
+        # YAML takes these for line ends and folds them away unless they are escaped, which double quotes do.
+        style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    yaml_representers = {**yaml.SafeDumper.yaml_representers, str: cast(Any, represent_text)}  # noqa: RUF012
 
 
 def _set(target: dict[str, Any], path: list[str], value: Any, cls: type[Part] | None) -> None:

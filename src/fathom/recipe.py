@@ -28,7 +28,7 @@ RUNS_FOLDER = "runs"
 
 WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "": frozenset({"name", "output", "trackers"}),
-    "training": frozenset({"logging_steps", "save_steps", "save_total_limit", "eval_batch_size"}),
+    "training": frozenset({"logging_steps", "save_steps", "save_total_limit", "eval_batch_size", "threads"}),
 }
 """Keys by section that change where a result is written or how often it is told, never the result."""
 
@@ -44,8 +44,11 @@ class ModelSection(Part):
     """Whether Python code that a hub repository carries may run on this machine."""
 
 
-def _full() -> Any:
-    return choice("tuning").load("full")
+TUNING = choice("tuning", default="full")
+
+
+def _default_tuning() -> Any:
+    return TUNING.load({})
 
 
 def _known(family: str, name: str) -> str:
@@ -76,7 +79,7 @@ class Recipe(Part):
     """The splits and how to read them."""
     task: Annotated[SerializeAsAny[Task], choice("task")]
     """What the model learns to do; a bare name, or `{kind: ..., options}`."""
-    tuning: Annotated[SerializeAsAny[Tuning], choice("tuning")] = Field(default_factory=_full)
+    tuning: Annotated[SerializeAsAny[Tuning], TUNING] = Field(default_factory=_default_tuning)
     """Which parameters learn; a bare name, or `{kind: ..., options}`."""
     training: Annotated[Training, AfterValidator(_known_parts)] = Training()
     """How they learn."""
@@ -141,11 +144,16 @@ def dump_recipe(recipe: Recipe) -> str:
     return write_yaml(recipe.model_dump(mode="json"))
 
 
-def recipe_digest(recipe: Recipe) -> str:
-    """Return the sha256 of everything in a recipe that can change its result."""
+def deciding(recipe: Recipe) -> dict[str, Any]:
+    """Return everything in a recipe that can change its result, as JSON."""
     raw = recipe.model_dump(mode="json", exclude=set(WITHOUT_EFFECT[""]))
     raw["training"] = {key: value for key, value in raw["training"].items() if key not in WITHOUT_EFFECT["training"]}
-    return digest(raw)
+    return raw
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Return the sha256 of everything in a recipe that can change its result."""
+    return digest(deciding(recipe))
 
 
 def _read(source: str) -> tuple[dict[str, Any], str | None, str]:

@@ -11,22 +11,27 @@ from fathom.cli.command import AsJson, guarded, say, say_json
 
 @guarded
 def list_command(
-    family: Annotated[str | None, typer.Argument(help="One family, with what each part does.")] = None,
+    family: Annotated[
+        str | None, typer.Argument(help="One family, with what each part does; recipe lists ready recipes.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List every part by name: tasks, tuning strategies, readers, metrics and more."""
+    """List every part by name, family by family."""
     from fathom import catalog
     from fathom.cli.tables import table_text
-    from fathom.errors import InputError
 
-    if family is None:
+    if family == "recipe":
+        from fathom.recipe import ready_recipes
+
+        recipes = ready_recipes()
+        contents, text = {"recipe": list(recipes)}, table_text(["recipe", ""], list(recipes.items()))
+    elif family is None:
         contents = catalog.contents()
         text = "\n".join(f"{name:<14}{', '.join(parts)}" for name, parts in contents.items())
-    elif family in catalog.families():
-        contents = {family: catalog.names(family)}
-        text = table_text([family, ""], [[name, _first_line(catalog.load(family, name))] for name in contents[family]])
     else:
-        raise InputError(f"no family '{family}'", mend=f"known: {', '.join(catalog.families())}")
+        contents = {_known_family(family): catalog.names(family)}
+        rows = [[name, _first_line(catalog.load(family, name))] for name in contents[family]]
+        text = table_text([family, ""], rows)
     if as_json:
         say_json(contents)
     else:
@@ -35,7 +40,7 @@ def list_command(
 
 @guarded
 def environment_command(as_json: AsJson = False) -> None:
-    """Show versions, processor, memory, arithmetic and installed extras; put it in a bug report."""
+    """Show versions, machine and extras, for a bug report."""
     from fathom.runs.environment import environment, environment_text
 
     facts = environment()
@@ -43,6 +48,17 @@ def environment_command(as_json: AsJson = False) -> None:
         say_json(facts)
     else:
         say(environment_text(facts))
+
+
+def _known_family(family: str) -> str:
+    from fathom.catalog import families
+    from fathom.config import suggest
+    from fathom.errors import InputError
+
+    known = [*families(), "recipe"]
+    if family not in known:
+        raise InputError(f"no family is called '{family}'{suggest(family, known)}", mend=f"known: {', '.join(known)}")
+    return family
 
 
 def _first_line(part: type) -> str:

@@ -36,7 +36,7 @@ def init_command(
     output: Annotated[str | None, typer.Option(help="Recipe to write; left out, beside the data's name here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a recipe for a data file, guessing task and columns; asks nothing."""
+    """Write a recipe for a data file, all of it guessed."""
     from fathom.runs.init import init
 
     path = init(data, output)

@@ -17,7 +17,7 @@ def train_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model as a recipe says; the same command resumes a run that was stopped."""
+    """Train as a recipe says; run again, it resumes."""
     from fathom.recipe import load_recipe
     from fathom.runs.train import train
 

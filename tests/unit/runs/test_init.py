@@ -1,0 +1,110 @@
+"""Guessing what a data file is for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fathom.errors import ConfigError, DataError
+from fathom.recipe import load_recipe
+from fathom.runs.guess import guess_data
+from fathom.runs.init import init
+
+
+def _csv(tmp_path, header, rows, name="data.csv", separator=","):
+    path = tmp_path / name
+    lines = [separator.join(header)] if header else []
+    path.write_text("\n".join(lines + [separator.join(map(str, row)) for row in rows]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+TEXTS = [f"this is sentence number {number} about something" for number in range(40)]
+
+
+def test_usual_column_names_need_no_mapping(tmp_path):
+    path = _csv(tmp_path, ["text", "label"], [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)])
+    guess = guess_data(path)
+    assert (guess.form, guess.problem, guess.options) == ("text", "single-label", {})
+
+
+def test_columns_are_told_by_content(tmp_path):
+    rows = [(n, text, "xyz"[n % 3], n * 7) for n, text in enumerate(TEXTS)]
+    guess = guess_data(_csv(tmp_path, ["number", "what was said", "kind of thing", "weight"], rows))
+    assert guess.options == {"columns": {"text": "what was said", "label": "kind of thing"}, "header": True}
+
+
+def test_a_file_without_header(tmp_path):
+    guess = guess_data(_csv(tmp_path, None, [("ab"[n % 2], text) for n, text in enumerate(TEXTS)]))
+    assert guess.options == {"columns": {"text": 1, "label": 0}, "header": False}
+    assert len(guess.examples) == len(TEXTS)
+
+
+def test_fractions_are_regression(tmp_path):
+    guess = guess_data(_csv(tmp_path, ["text", "score"], [(text, n / 8) for n, text in enumerate(TEXTS)]))
+    assert guess.problem == "regression"
+
+
+def test_whole_numbers_few_are_classes(tmp_path):
+    guess = guess_data(_csv(tmp_path, ["text", "score"], [(text, n % 5) for n, text in enumerate(TEXTS)]))
+    assert guess.problem == "single-label"
+
+
+def test_several_labels_in_a_cell_are_multi_label(tmp_path):
+    sets = ["joy", "joy|fear", "anger", "fear|anger", "joy|anger"]
+    guess = guess_data(_csv(tmp_path, ["text", "labels"], [(text, sets[n % 5]) for n, text in enumerate(TEXTS)]))
+    assert guess.problem == "multi-label"
+    assert guess.options == {"label_separator": "|"}
+    assert guess.examples[1]["label"] == ["joy", "fear"]
+
+
+def test_lists_of_labels_are_multi_label(tmp_path):
+    path = tmp_path / "data.jsonl"
+    rows = [{"text": text, "labels": ["a", "b"][: 1 + n % 2]} for n, text in enumerate(TEXTS)]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert guess_data(str(path)).problem == "multi-label"
+
+
+def test_conll_is_token_classification(tmp_path):
+    path = tmp_path / "train.conll"
+    path.write_text("Ann\tB-PER\nis\tO\nhere\tO\n\nBob\tB-PER\nleft\tO\n", encoding="utf-8")
+    guess = guess_data(str(path))
+    assert (guess.form, guess.problem) == ("spans", "tokens")
+
+
+def test_unusable_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        guess_data(str(tmp_path / "none.csv"))
+    empty = tmp_path / "empty.csv"
+    empty.write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="empty"):
+        guess_data(str(empty))
+    with pytest.raises(DataError):
+        guess_data(_csv(tmp_path, ["a", "b"], [(n, n) for n in range(9)]))
+
+
+def test_init_finds_the_files_beside_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)]
+    (tmp_path / "mails").mkdir()
+    for name in ("train.csv", "dev.csv", "test.csv"):
+        _csv(tmp_path / "mails", ["text", "label"], rows, name)
+    path = init("mails/train.csv")
+    assert path.name == "mails.yaml"
+    recipe = load_recipe(path)
+    assert (recipe.data.validation, recipe.data.test) == ("mails/dev.csv", "mails/test.csv")
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_init_overwrites_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = _csv(tmp_path, ["text", "label"], [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)])
+    assert init(data, "mine.yaml").read_text(encoding="utf-8").startswith("# Written by")
+    with pytest.raises(ConfigError, match="exists"):
+        init(data, "mine.yaml")
+
+
+def test_chinese_text_is_told_that_the_model_knows_little(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = _csv(tmp_path, ["文本", "标签"], [(f"我想退掉第{n}件商品", "退货换货"[n % 2 * 2 :][:2]) for n in range(40)])
+    assert "chinese" in init(data).read_text(encoding="utf-8")

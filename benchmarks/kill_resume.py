@@ -31,7 +31,6 @@ WORDS = [
     "fine",
     "poor",
     "nice",
-    "awful",
     "great",
     "film",
     "book",
@@ -41,11 +40,17 @@ WORDS = [
     "a",
     "was",
     "very",
-    "not",
-    "and",
     "so",
 ]
-PRELOADED = ["torch", "transformers", "transformers.models.bert.modeling_bert", "fathom.cli.main", "fathom.cli.train"]
+PRELOADED = [
+    "transformers.models.bert.modeling_bert",
+    "fathom.cli.main",
+    "fathom.runs.train",
+    "fathom.tasks.text_classification",
+    "fathom.evaluation.classification",
+    "fathom.tuning.full",
+    "fathom.training.optimizer",
+]
 LIMIT_SECONDS = 300.0
 
 
@@ -105,7 +110,7 @@ def make_inputs(folder: Path) -> Path:
         "task: text-classification\n"
         "training: {epochs: 3, batch_size: 8, micro_batch_tokens: 48, learning_rate: 1e-3, dropout: 0.1, seed: 7,\n"
         "  save_steps: 3, eval_steps: 4, logging_steps: 1, early_stopping_patience: 9, load_best_model_at_end: true,\n"
-        "  threads: 1}\n"
+        "  threads: 1, verify_reload: false}\n"
     )
     return recipe
 

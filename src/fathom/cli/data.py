@@ -15,8 +15,16 @@ def check_command(
     edits: Annotated[list[str] | None, typer.Argument(help="Changes to the recipe.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report label sets that differ, leaks between splits, truncation, imbalance, encodings."""
-    raise NotImplementedError
+    """Report what is wrong with data: labels, leaks, lengths."""
+    from fathom.runs.data import check
+
+    report = check(source, edits or ())
+    if as_json:
+        say_json(report.to_json())
+    else:
+        say(report.to_text())
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 @guarded
@@ -26,8 +34,14 @@ def preview_command(
     index: Annotated[int, typer.Option(min=0, help="Which example.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Show one example as the model will see it: sub-words and the label on each."""
-    raise NotImplementedError
+    """Show one example as the model will see it."""
+    from fathom.runs.data import preview
+
+    shown = preview(source, edits or (), index)
+    if as_json:
+        say_json(shown.to_json())
+    else:
+        say(shown.to_text())
 
 
 @guarded
@@ -37,10 +51,11 @@ def init_command(
     as_json: AsJson = False,
 ) -> None:
     """Write a recipe for a data file, all of it guessed."""
+    from fathom.config import read_yaml
     from fathom.runs.init import init
 
     path = init(data, output)
     if as_json:
-        say_json({"recipe": str(path)})
+        say_json({"recipe": str(path), "content": read_yaml(path)})
     else:
         say(f"fathom train {path}")

@@ -22,7 +22,7 @@ from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
-from fathom.model.load import dropout_overrides, load_config, load_model
+from fathom.model.load import dropout_overrides, load_config, load_model, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.recipe import Recipe
@@ -70,7 +70,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         DataError: Something is wrong with the data; see the message's place and mend.
     """
     splits = load_splits(recipe.data, recipe.task.form)
-    tokenizer = load_tokenizer(recipe.model.name)
+    tokenizer = load_tokenizer(resolve_model(recipe.model.name))
     task = recipe.task.open(splits.train, tokenizer, longest(recipe, tokenizer))
     stores = {
         name: encode_split(task, examples)

@@ -36,7 +36,8 @@ class LoopState:
     tokens: int = 0
     """Real tokens trained on."""
     most_tokens: int | None = None
-    last_scores: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
+    """Scores of the untrained model on the validation split."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON for a checkpoint."""
@@ -86,13 +87,14 @@ class Plan:
     steps_per_epoch: int
 
     @classmethod
-    def of(cls, settings: Training, sampler: Sampler) -> Plan:
-        """Derive it from the settings and the size of the split."""
-        total = settings.max_steps or max(1, math.ceil(settings.epochs * sampler.steps_per_epoch))
+    def of(cls, settings: Training, num_sequences: int) -> Plan:
+        """Derive it from the settings and the size of the training split."""
+        steps_per_epoch = -(-num_sequences // settings.batch_size)
+        total = settings.max_steps or max(1, math.ceil(settings.epochs * steps_per_epoch))
         warmup = settings.warmup_steps
         if warmup is None:
             warmup = math.ceil(settings.warmup_ratio * total)
-        return cls(total, min(warmup, total), sampler.steps_per_epoch)
+        return cls(total, min(warmup, total), steps_per_epoch)
 
 
 class Loop:
@@ -125,7 +127,7 @@ class Loop:
         self.metric = metric
         self.peak_rate = settings.learning_rate
         self.sampler = Sampler(len(work.store), settings.batch_size, settings.seed)
-        self.plan = Plan.of(settings, self.sampler)
+        self.plan = Plan.of(settings, len(work.store))
         self.clock = Clock()
 
     def run(self, state: LoopState) -> LoopState:
@@ -212,7 +214,6 @@ class Loop:
         scores = self.hooks.evaluate()
         self.work.model.train()
         self.clock.evaluate_seconds += time.perf_counter() - began
-        state.last_scores = scores
         epoch = round(state.step / self.plan.steps_per_epoch, 6)
         self.hooks.log(state.step, {"split": "validation", "epoch": epoch, **plain_scores(scores)})
         self._judge(state, scores)

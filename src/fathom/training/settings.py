@@ -73,5 +73,7 @@ class Training(Part):
     """Treat a loss this many times the running median as non-finite; off when left out."""
     seed: int = Field(7, ge=0)
     """Seed of the order, of dropout and of new weights."""
+    verify_reload: bool = True
+    """After saving, load the model with transformers alone in a fresh process and compare its logits."""
     threads: int | None = Field(None, gt=0)
     """Processor threads; left out, every core."""

@@ -1,0 +1,135 @@
+"""The end of a run: final scores, the model folder, the proof that it is the trained model, the report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from fathom import files
+from fathom.data.batch import collate_rows, model_inputs
+from fathom.device import Machine
+from fathom.log import get_console
+from fathom.model.reload import verify_reload
+from fathom.model.save import save_model
+from fathom.recipe import Recipe, recipe_digest
+from fathom.runs.environment import environment
+from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.runs.report import write_report
+from fathom.runs.scoring import score
+from fathom.training.loop import Clock, LoopState, plain_scores
+
+METRICS = "metrics.json"
+MODEL = "model"
+COMPARED_SEQUENCES = 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the loop left."""
+
+    folder: Path
+    machine: Machine
+    state: LoopState
+    clock: Clock
+    peak_bytes: int
+
+
+def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome: Outcome) -> dict[str, Any]:
+    """Score, save and verify the trained model; returns what `metrics.json` holds.
+
+    Final scores are computed in float32, as `fathom evaluate` and any other user of the saved weights would.
+
+    Raises:
+        ArtifactError: The saved folder, loaded by transformers alone, answers differently.
+    """
+    work = prepared.work
+    work.parameters.release()
+    work.compute.remove()
+    work.packed.dropout, work.packed.stream_dtype = None, None
+    model = work.model.eval()
+    scores: dict[str, Any] = {}
+    for name in ("validation", "test"):
+        split = data.split(name)
+        if split is not None:
+            scores[name] = score(model, work.packed, data.task, split, recipe.training.eval_batch_size)
+    metrics = {
+        "recipe_digest": recipe_digest(recipe),
+        "task": recipe.task.kind,
+        "tuning": recipe.tuning.kind,
+        "main_metric": data.task.main_metric,
+        "steps": outcome.state.step,
+        "best_step": outcome.state.best_step,
+        "stopped_early": outcome.state.stopped_early,
+        "before": outcome.state.before,
+        **scores,
+        "parameters": _parameters(model),
+        "timing": _timing(outcome),
+    }
+    folder = outcome.folder
+    work.packed.remove()
+    _save(recipe, data, prepared, (folder / MODEL, metrics))
+    if recipe.training.verify_reload:
+        metrics["reload_difference"] = _verify(data, prepared, folder / MODEL)
+    files.write_json(folder / "environment.json", environment())
+    write_report(folder, recipe, data, metrics)
+    files.write_json(folder / METRICS, metrics)  # last: a run with this file is finished
+    return metrics
+
+
+def _parameters(model: torch.nn.Module) -> dict[str, int]:
+    total = sum(parameter.numel() for parameter in model.parameters())
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {"total": total, "trainable": trainable}
+
+
+def _timing(outcome: Outcome) -> dict[str, float]:
+    clock = outcome.clock
+    began = psutil.Process().create_time()
+    timing = {
+        "train_seconds": clock.train_seconds,
+        "evaluate_seconds": clock.evaluate_seconds,
+        "save_seconds": clock.save_seconds,
+        "total_seconds": time.time() - began,
+        "real_tokens": clock.tokens,
+        "real_tokens_per_s": clock.tokens / clock.train_seconds if clock.train_seconds else 0.0,
+        "peak_memory_bytes": outcome.peak_bytes,
+    }
+    if clock.first_step_at is not None:
+        timing["seconds_to_first_step"] = clock.first_step_at - began
+    return timing
+
+
+def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, dict[str, Any]]) -> None:
+    folder, metrics = place
+    task = data.task
+    judged = {name: plain_scores(metrics[name]) for name in ("before", "validation", "test") if name in metrics}
+    info = {
+        "task": {"kind": task.kind, **task.state()},
+        "base_model": recipe.model.name,
+        "max_length": task.max_length,
+        "recipe_digest": metrics["recipe_digest"],
+        "data_digests": dict(data.splits.digests),
+        "metrics": judged,
+        "lineage": [
+            {"step": "train", "base_model": recipe.model.name, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}
+        ],
+    }
+    save_model(prepared.model, data.tokenizer, folder, info, replace=True)
+
+
+def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
+    """Compare the saved folder, loaded by transformers alone in a fresh process, with the model in memory."""
+    name = "validation" if "validation" in data.stores else "train"
+    store = data.stores[name]
+    rows = range(min(COMPARED_SEQUENCES, len(store)))
+    inputs = model_inputs(collate_rows(store, list(rows), data.tokenizer.pad_token_id or 0))
+    with torch.inference_mode():
+        logits = prepared.model(**inputs).logits
+    difference = verify_reload(folder, data.task.auto_class, inputs, logits)
+    get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
+    return difference

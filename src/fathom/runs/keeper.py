@@ -1,0 +1,140 @@
+"""Keeps a run: checkpoints, the best weights, and going on from where a stopped run was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fathom import files
+from fathom.log import get_console
+from fathom.model.parameters import FlatParameters
+from fathom.recipe import Recipe, deciding
+from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.tracking.base import TrackerGroup
+from fathom.training.checkpoint import (
+    TrainingState,
+    capture_rng,
+    check_resumable,
+    load_latest,
+    machine_facts,
+    prune,
+    restore_rng,
+    save_checkpoint,
+)
+from fathom.training.guard import Guard
+from fathom.training.loop import LoopState
+from fathom.training.optimizer import LiveOptimizer
+
+BEST = Path("checkpoints", "best")
+BEST_WEIGHTS = "model.safetensors"
+
+
+@dataclass
+class RunKeeper:
+    """Writes and reads everything a run needs to go on.
+
+    Attributes:
+        folder: The run folder.
+        facts: What the bits of the result depend on: recipe, data, machine.
+        parameters: Trainable parameters of the model.
+        optimizer: With its moments.
+        guard: With its median.
+        trackers: With their positions.
+        checkpoints_kept: Besides the best weights.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    parameters: FlatParameters
+    optimizer: LiveOptimizer
+    guard: Guard
+    trackers: TrackerGroup
+    checkpoints_kept: int
+
+    def begin(self) -> LoopState:
+        """Return the state of the newest sound checkpoint, put back into every part; or a new state.
+
+        Raises:
+            ConfigError: The checkpoints are of another recipe or other data.
+        """
+        saved = load_latest(self.folder)
+        if saved is None:
+            self.trackers.rewind({})
+            return LoopState()
+        for note in check_resumable(saved.values["facts"], self.facts):
+            get_console().warn(f"not the same machine as before, the last bits may differ: {note}")
+        for name, slot in self.parameters.slots.items():
+            slot.parameter.data.copy_(saved.tensors[f"model/{name}"])
+        self.parameters.reload()
+        prefix = "optimizer/"
+        self.optimizer.load_state_tensors(
+            {name.removeprefix(prefix): value for name, value in saved.tensors.items() if name.startswith(prefix)}
+        )
+        self.guard.restore(saved.values["guard"])
+        self.trackers.rewind(saved.values["trackers"])
+        restore_rng(saved)
+        state = LoopState(**saved.values["loop"])
+        get_console().info(f"resumed from step {state.step:,} in {self.folder}")
+        return state
+
+    def save(self, state: LoopState) -> None:
+        """Write a checkpoint; compact embeddings are up to date when this is called."""
+        rng_tensors, rng_values = capture_rng()
+        moments = {f"optimizer/{name}": value for name, value in self.optimizer.state_tensors().items()}
+        values = {
+            "loop": state.to_json(),
+            "guard": self.guard.state(),
+            "trackers": self.trackers.positions(),
+            "facts": self.facts,
+            **rng_values,
+        }
+        save_checkpoint(self.folder, TrainingState(state.step, {**self._weights(), **moments, **rng_tensors}, values))
+        prune(self.folder, self.checkpoints_kept)
+
+    def keep_best(self, state: LoopState) -> None:
+        """Keep the weights of the best evaluation so far."""
+        weights = {name.removeprefix("model/"): value.contiguous() for name, value in self._weights().items()}
+        size = sum(value.nbytes for value in weights.values())
+        with files.publish(self.folder / BEST, replace=True, expected_bytes=size) as temporary:
+            save_file({name: value.clone() for name, value in weights.items()}, str(temporary / BEST_WEIGHTS))
+            files.write_json(temporary / "values.json", {"step": state.step, "score": state.best_score})
+
+    def load_best(self) -> None:
+        """Put the best weights back.
+
+        Raises:
+            ArtifactError: They are damaged.
+        """
+        folder = self.folder / BEST
+        files.verify(folder)
+        weights = load_file(str(folder / BEST_WEIGHTS))
+        for name, slot in self.parameters.slots.items():
+            slot.parameter.data.copy_(weights[name])
+        self.parameters.reload()
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {f"model/{name}": slot.parameter.data for name, slot in self.parameters.slots.items()}
+
+
+def facts_of(recipe: Recipe, data: PreparedData) -> dict[str, Any]:
+    """Return what the bits of a run's result depend on."""
+    return {"recipe": deciding(recipe), "data_digests": dict(data.splits.digests), **machine_facts()}
+
+
+def open_keeper(
+    recipe: Recipe,
+    data: PreparedData,
+    prepared: PreparedModel,
+    parts: tuple[LiveOptimizer, Guard, TrackerGroup],
+    folder: Path,
+) -> RunKeeper:
+    """Make the keeper of a run."""
+    optimizer, guard, trackers = parts
+    kept = recipe.training.save_total_limit
+    return RunKeeper(
+        folder, facts_of(recipe, data), prepared.work.parameters, optimizer, guard, trackers, checkpoints_kept=kept
+    )

@@ -1,0 +1,49 @@
+"""What cannot learn is refused before the first step."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import nn
+
+from fathom.data.example import IGNORED_LABEL
+from fathom.data.store import TokenStore
+from fathom.errors import ConfigError, DataError
+from fathom.log import get_console
+
+TRUNCATED_SHARE_TOLD = 0.001
+
+
+def check_data(store: TokenStore, max_length: int) -> None:
+    """Refuse a training split without anything to learn from; tell of long texts.
+
+    Raises:
+        DataError: No label is left after encoding.
+    """
+    if "labels" in store.fields:
+        supervised = int((np.asarray(store.fields["labels"]) != IGNORED_LABEL).sum())
+        if supervised == 0:
+            raise DataError(
+                "no token of the training split carries a label: the loss would be 0 and nothing learned",
+                where="data.train",
+                mend="look at one example with 'fathom data preview'",
+            )
+    elif "label" not in store.fields:
+        raise DataError("the training split has no labels", where="data.train", mend="name the column: data.columns")
+    full = int((store.lengths >= max_length).sum())
+    if full > TRUNCATED_SHARE_TOLD * len(store):
+        get_console().info(
+            f"{full:,} of {len(store):,} training sequences ({full / len(store):.1%}) fill max_length {max_length}; "
+            "longer texts are cut there (classification) or split into windows (token classification)"
+        )
+
+
+def check_trainable(model: nn.Module, strategy: str) -> int:
+    """Return the number of trainable parameters.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if count == 0:
+        raise ConfigError(f"the strategy '{strategy}' trains no parameter of this model", where="tuning")
+    return count

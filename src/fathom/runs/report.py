@@ -1,0 +1,67 @@
+"""`report.md` of a run: what was trained, what it scores, what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fathom import files
+from fathom.log import format_bytes, format_duration
+from fathom.recipe import Recipe
+from fathom.runs.prepare import PreparedData
+
+
+def write_report(folder: Path, recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]) -> None:
+    """Write `report.md` into a run folder."""
+    files.write_atomic(folder / "report.md", render_report(recipe, data, metrics))
+
+
+def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]) -> str:
+    """Return the report as Markdown."""
+    timing, parameters = metrics["timing"], metrics["parameters"]
+    share = parameters["trainable"] / parameters["total"]
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"{recipe.task.kind} with {recipe.model.name}, tuning {recipe.tuning.kind}: "
+        f"{parameters['trainable']:,} of {parameters['total']:,} parameters trained ({share:.1%}), "
+        f"{metrics['steps']:,} steps, {len(data.splits.train):,} training examples.",
+        "",
+        *score_table({name: metrics[name] for name in ("before", "validation", "test") if metrics.get(name)}),
+        "",
+        f"Training took {format_duration(timing['train_seconds'])} "
+        f"({timing['real_tokens_per_s']:,.0f} real tokens/s), evaluation "
+        f"{format_duration(timing['evaluate_seconds'])}; peak memory {format_bytes(timing['peak_memory_bytes'])}.",
+    ]
+    final = metrics.get("test") or metrics.get("validation") or {}
+    for key in ("per_class", "per_type"):
+        if key in final:
+            lines += ["", *class_table(final[key])]
+    if data.splits.notes:
+        lines += ["", "## Data", "", *(f"- {note}" for note in data.splits.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def score_table(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a Markdown table of scores by split."""
+    names = list(dict.fromkeys(name for scores in splits.values() for name in scores))
+    plain = [name for name in names if all(not isinstance(scores.get(name), Mapping) for scores in splits.values())]
+    rows = [f"| score | {' | '.join(splits)} |", f"|---|{'---:|' * len(splits)}"]
+    for name in plain:
+        cells = [_cell(scores.get(name)) for scores in splits.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def class_table(classes: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return a Markdown table with a line for each class."""
+    rows = ["| class | precision | recall | F1 | support |", "|---|---:|---:|---:|---:|"]
+    for name, scores in classes.items():
+        cells = " | ".join(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1"))
+        rows.append(f"| {name} | {cells} | {int(scores['support']):,} |")
+    return rows
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)

@@ -1,0 +1,154 @@
+"""From recipe to a trained, saved and verified model: the `train` verb."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fathom import catalog, files
+from fathom.data.sampler import Indices
+from fathom.device import Machine, peak_memory_bytes, probe_machine
+from fathom.errors import ConfigError
+from fathom.log import Progress, get_console
+from fathom.recipe import Recipe, dump_recipe, recipe_digest, resolve
+from fathom.runs.finish import METRICS, Outcome, finish
+from fathom.runs.keeper import RunKeeper, open_keeper
+from fathom.runs.preflight import check_data, check_trainable
+from fathom.runs.prepare import PreparedData, PreparedModel, prepare_data, prepare_model
+from fathom.runs.scoring import score
+from fathom.tracking.base import TrackerGroup
+from fathom.training.guard import Guard
+from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
+from fathom.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves.
+
+    Attributes:
+        folder: The run folder; the model lies in its `model` folder.
+        metrics: What `metrics.json` holds.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(recipe: Recipe) -> RunResult:
+    """Train as a recipe says; a run that was stopped goes on where it was, a finished one is not repeated.
+
+    Args:
+        recipe: Resolved here for this machine.
+
+    Returns:
+        The run folder and its metrics.
+
+    Raises:
+        InputError: The recipe, the data or the model is wrong; nothing half-written is left.
+        TrainingError: Training cannot go on.
+    """
+    machine = probe_machine()
+    recipe = resolve(recipe, machine)
+    assert recipe.output is not None
+    folder = Path(recipe.output)
+    finished = _finished(folder, recipe)
+    if finished is not None:
+        get_console().info(f"{folder} is finished; give another output to train again")
+        return RunResult(folder, finished)
+    data = prepare_data(recipe)
+    check_data(data.stores["train"], data.task.max_length)
+    for note in data.splits.notes:
+        get_console().info(note)
+    prepared = prepare_model(recipe, data, machine)
+    check_trainable(prepared.model, recipe.tuning.kind)
+    with files.only_one(folder, what="another training run"):
+        return RunResult(folder, _run(recipe, data, prepared, (folder, machine)))
+
+
+def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Return the metrics of a finished run of this recipe, None where the run is not finished.
+
+    Raises:
+        ConfigError: The folder holds the finished run of another recipe.
+    """
+    if not (folder / METRICS).is_file():
+        return None
+    metrics: dict[str, Any] = files.read_json(folder / METRICS)
+    if metrics["recipe_digest"] != recipe_digest(recipe):
+        raise ConfigError(
+            "the folder holds the finished run of another recipe",
+            where=str(folder),
+            mend="choose another output, or remove the folder",
+        )
+    return metrics
+
+
+def _run(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, Machine]
+) -> dict[str, Any]:
+    folder, machine = place
+    settings, work = recipe.training, prepared.work
+    trackers = open_trackers(recipe, folder)
+    guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
+    optimizer = catalog.load("optimizer", settings.optimizer)().open(work.parameters, settings)
+    schedule: Schedule = catalog.load("lr_scheduler", settings.lr_scheduler)()
+    keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)
+    state = keeper.begin()
+    files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
+    if state.step == 0:
+        _score_before(recipe, data, prepared, (state, trackers))
+    total = Plan.of(settings, len(work.store)).total_steps
+    with get_console().progress(total, "train", start=state.step) as progress:
+        hooks = _hooks(recipe, data, prepared, (keeper, trackers, progress))
+        metric = settings.metric_for_best_model or data.task.main_metric
+        loop = Loop(work, settings, (optimizer, schedule), guard, hooks, metric)
+        loop.run(state)
+    peak_bytes = peak_memory_bytes()
+    trackers.close()
+    if settings.load_best_model_at_end and state.best_step is not None:
+        keeper.load_best()
+    return finish(recipe, data, prepared, Outcome(folder, machine, state, loop.clock, peak_bytes))
+
+
+def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:
+    """Open the trackers of a run; `jsonl` is always among them."""
+    names = dict.fromkeys(("jsonl", *recipe.trackers))
+    return TrackerGroup([catalog.load("tracker", name)().open(folder) for name in names])
+
+
+def _hooks(
+    recipe: Recipe,
+    data: PreparedData,
+    prepared: PreparedModel,
+    parts: tuple[RunKeeper, TrackerGroup, Progress],
+) -> Hooks:
+    keeper, trackers, progress = parts
+    work, split = prepared.work, data.split("validation")
+    evaluate = None
+    if split is not None:
+        evaluate = partial(score, work.model, work.packed, data.task, split, recipe.training.eval_batch_size)
+    return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress)
+
+
+def _score_before(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, parts: tuple[LoopState, TrackerGroup]
+) -> None:
+    """Score the untrained model, so that the gain can be told."""
+    state, trackers = parts
+    split = data.split("validation")
+    if split is None:
+        return
+    work = prepared.work
+    work.model.eval()
+    state.before = score(work.model, work.packed, data.task, split, recipe.training.eval_batch_size)
+    trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(state.before)})
+
+
+def _places(data: PreparedData, rows: Indices) -> Sequence[str]:
+    """Say where the examples of a batch come from."""
+    owners = data.stores["train"].fields["example"][rows]
+    return [str(data.splits.train[int(owner)].get("where", f"example {owner}")) for owner in owners]

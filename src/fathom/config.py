@@ -181,6 +181,16 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{near[0]}'?" if near else ""
 
 
+def aliases_of(cls: type[BaseModel]) -> dict[str, str]:
+    """The other names of a part's fields: alias to field."""
+    found: dict[str, str] = {}
+    for name, field in cls.model_fields.items():
+        alias = field.validation_alias or field.alias
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        found |= {other: name for other in choices if isinstance(other, str) and other != name}
+    return found
+
+
 _RESOLVERS: tuple[tuple[str, str, str], ...] = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
@@ -239,7 +249,7 @@ class _Dumper(yaml.SafeDumper):
 
     yaml_implicit_resolvers = _both_resolvers()
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignorealiases_of(self, data: Any) -> bool:
         return True
 
     def represent_text(self, text: Any) -> yaml.ScalarNode:
@@ -253,7 +263,7 @@ class _Dumper(yaml.SafeDumper):
 def _set(target: dict[str, Any], path: list[str], value: Any, cls: type[Part] | None) -> None:
     head, rest = path[0], path[1:]
     if cls is not None:
-        aliases = _aliases(cls)
+        aliases = aliases_of(cls)
         head = aliases.get(head, head)
         for spelled in [key for key in target if aliases.get(key) == head]:
             target[head] = target.pop(spelled)
@@ -296,7 +306,7 @@ def _describe(cls: type[Part], raw: Mapping[str, Any], item: Any) -> tuple[str, 
 
 
 def _unknown_key(part: type[Part], key: str) -> str:
-    aliases = _aliases(part)
+    aliases = aliases_of(part)
     if key in aliases:
         return f"the same key as '{aliases[key]}', given twice under two names"
     known = sorted(part.model_fields)
@@ -315,16 +325,6 @@ def _written_path(raw: Any, location: tuple[str | int, ...]) -> list[str]:
         current = current[step]
         written.append(str(step))
     return written
-
-
-def _aliases(cls: type[BaseModel]) -> dict[str, str]:
-    """The other names of a part's fields: alias to field."""
-    found: dict[str, str] = {}
-    for name, field in cls.model_fields.items():
-        alias = field.validation_alias or field.alias
-        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-        found |= {other: name for other in choices if isinstance(other, str) and other != name}
-    return found
 
 
 def _bare(field: FieldInfo | None) -> Bare | None:
@@ -352,5 +352,5 @@ def _part_at(cls: type[Part], raw: Any, location: list[str]) -> type[Part] | Non
         if current is None or not isinstance(raw, Mapping):
             return None
         raw = raw.get(name)
-        current = _part_of(current.model_fields.get(_aliases(current).get(name, name)), raw)
+        current = _part_of(current.model_fields.get(aliases_of(current).get(name, name)), raw)
     return current

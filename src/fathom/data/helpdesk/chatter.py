@@ -8,11 +8,41 @@ from __future__ import annotations
 from fathom.data.helpdesk.grammar import Language
 
 GREETINGS: dict[Language, list[str]] = {
-    "en": ["Hi,", "Hello,", "Hey,", "Dear team,", "Good morning,", "Hi there,", "hello??", "Good evening,", "Excuse me,"],
-    "zh": ["你好，", "您好，", "在吗？", "亲，", "客服你好，", "哈喽，", "请问一下，", "有人吗？", "早上好，", "打扰一下，"],
+    "en": [
+        "Hi,",
+        "Hello,",
+        "Hey,",
+        "Dear team,",
+        "Good morning,",
+        "Hi there,",
+        "hello??",
+        "Good evening,",
+        "Excuse me,",
+    ],
+    "zh": [
+        "你好，",
+        "您好，",
+        "在吗？",
+        "亲，",
+        "客服你好，",
+        "哈喽，",
+        "请问一下，",
+        "有人吗？",
+        "早上好，",
+        "打扰一下，",
+    ],
 }
 THANKS: dict[Language, list[str]] = {
-    "en": ["Thanks.", "Thank you!", "Thanks in advance.", "Cheers.", "Please advise.", "Best regards", "Thx", "Many thanks!"],
+    "en": [
+        "Thanks.",
+        "Thank you!",
+        "Thanks in advance.",
+        "Cheers.",
+        "Please advise.",
+        "Best regards",
+        "Thx",
+        "Many thanks!",
+    ],
     "zh": ["谢谢。", "谢谢！", "麻烦了。", "辛苦了。", "多谢。", "等回复。", "急！", "尽快回复，谢谢。", "拜托了。"],
 }
 MIXED: dict[Language, list[str]] = {
@@ -99,6 +129,54 @@ I searched for a phone number for ages.
 找电话找了半天。
 """,
 }
+
+WISHES: dict[Language, str] = {
+    "en": """
+I (want|need) to {goal}
+I'd like to {goal}
+can you help me {goal}?
+how can I {goal}?
+is it possible to {goal}?
+I'm writing to {goal}
+would it be possible to {goal}, please
+what do I have to do to {goal}?
+(please|kindly) help me to {goal}
+I was hoping to {goal}
+need help: I want to {goal}
+trying to {goal}, no luck so far
+my question is how to {goal}
+where do I go to {goal}?
+is there a way to {goal}
+I would like to {goal} as soon as possible
+(so|basically) I need to {goal}
+could somebody tell me how to {goal}
+all I want is to {goal}
+what's the (quickest|easiest) way to {goal}?
+""",
+    "zh": """
+我(想|要){goal}
+麻烦帮我{goal}
+我需要{goal}
+怎么{goal}？
+可以{goal}吗
+我来是想{goal}
+请问能不能{goal}
+要{goal}的话该怎么办
+请协助{goal}
+我希望{goal}
+求助：我想{goal}
+一直想{goal}，没成功
+我的问题是怎么{goal}
+在哪里可以{goal}
+有没有办法{goal}
+我想尽快{goal}
+(总之|所以)我想{goal}
+谁能告诉我怎么{goal}
+我就想{goal}
+{goal}，最快怎么弄
+""",
+}
+"""Frames that make a request of a wish; also said after the story, to sum it up."""
 
 CONTRASTS: dict[Language, str] = {
     "en": """

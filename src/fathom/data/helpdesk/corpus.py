@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, get_args
 
 from fathom.data.example import Example
@@ -50,7 +51,7 @@ def generate(
     if language not in ("both", *LANGUAGES):
         raise DataError(f"helpdesk has no language '{language}'", where=f"helpdesk:{kind}", mend="both, en or zh")
     size = DEFAULT_SIZES[kind][split] if size is None else size
-    languages = LANGUAGES if language == "both" else (language,)
+    languages: tuple[Language, ...] = LANGUAGES if language == "both" else (language,)
     key = f"helpdesk/{kind}/{split}/{seed}"
     make = _MAKERS[kind]
     seen: set[str] = set()
@@ -58,7 +59,7 @@ def generate(
     for index, (tongue, label) in zip(range(size), _schedule(key, languages), strict=False):
         where = f"helpdesk:{kind}/{split}:{index + 1}"
         chooser = Chooser(f"{key}/{tongue}/{label}/{index}")
-        examples.append(_new(lambda make=make, t=tongue, l=label, c=chooser: make(split, t, l, c), split, seen, where))
+        examples.append(_new(partial(make, split, tongue, label, chooser), split, seen, where))
     return examples
 
 

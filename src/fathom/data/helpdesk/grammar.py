@@ -20,14 +20,14 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Item = TypeVar("Item")
 
 _OWNERS: dict[str, Split] = {"T": "train", "V": "validation", "E": "test"}
-TEMPLATE_PATTERN = "TTETVTTETVTET"
-GOAL_PATTERN = "TTETVT"
+TEMPLATE_PATTERN = "TTETVTTETTVETTTETVTTETTTEV"
+GOAL_PATTERN = "TTETVTTETTVETTETTV"
 ASIDE_PATTERN = "TETV"
 VALUE_PATTERN = "TETVTE"
 
 
 class Chooser:
-    """A random stream of its own, keyed by a string; uses nothing of `random` but `random()`, whose values are fixed."""
+    """A random stream keyed by a string; of `random` it uses only `random()`, whose values never changed."""
 
     def __init__(self, key: str) -> None:
         self._random = random.Random(key).random
@@ -102,12 +102,10 @@ class Intent:
 
     Args:
         templates: Whole requests, one on each line.
-        goals: The same wish as a verb phrase that follows "I want to" (or 我想), for contrasts.
         asides: Sentences that touch the subject but ask for nothing; they go into requests of *other* intents.
     """
 
     templates: str
-    goals: str
     asides: str
 
 

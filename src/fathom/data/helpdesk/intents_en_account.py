@@ -34,14 +34,6 @@ I paid cash in {place} and was billed online as well
 the discount was on the screen, but the full {amount} went off my card
 you're taking money every week, I agreed to once a month
 """,
-        goals="""
-dispute a charge of {amount}
-report that I was billed twice for {order}
-ask why you took {amount} from my card
-have an unknown payment explained
-get the extra {amount} looked into
-tell you the sum debited is wrong
-""",
         asides="""
 The double charge from {pastday} was corrected.
 My card was billed correctly this time.
@@ -77,14 +69,6 @@ nothing has been charged as the payment never succeeded, how do I try again for 
 instalments were refused by your partner, is there another way to pay for the {product}
 my transfer of {amount} came back, did the account number change
 it asks me to verify my card, I do, and then it fails
-""",
-        goals="""
-pay for {order}, but the card is declined
-finish a payment that keeps failing
-find out why checkout refuses my card
-retry the payment for the {product}
-know how to pay when the code never comes
-get past the payment error
 """,
         asides="""
 The payment went through without any problem.
@@ -122,14 +106,6 @@ I returned one item, so I need a corrected invoice, the refund's done already
 you charged me correctly, I'm just lacking the paper that goes with it
 which page has the tax receipts? I'm doing my expenses for {place}
 """,
-        goals="""
-get the invoice for {order}
-have a receipt sent to {contact}
-receive a bill with our company name
-download the tax document for the {product}
-have the name on the invoice corrected
-get proof of payment over {amount}
-""",
         asides="""
 I have the invoice already.
 The receipt was in the box.
@@ -165,14 +141,6 @@ how do I redeem a gift card, it wants a pin that's not on it
 the voucher got used up by an order I cancelled, can I have it back
 one letter of the promo is unreadable on my printed card
 your banner says spring deal, no deduction at the till though
-""",
-        goals="""
-use my voucher of {amount}
-get the promo code to work
-have the discount applied to {order}
-redeem a gift card that is refused
-ask why my coupon isn't accepted
-bring back an expired code
 """,
         asides="""
 The coupon worked this time.
@@ -210,14 +178,6 @@ do I still get the benefits if I leave {plan} now
 I can't afford the plan any longer, what's the way out
 my late father {person} had a membership, it has to be ended
 """,
-        goals="""
-cancel my {plan} membership
-end the monthly plan for good
-stop {plan} from renewing
-get out of the subscription
-quit {plan} before {day}
-turn off the renewal
-""",
         asides="""
 I left {plan} {past}, that's done.
 My subscription ended last month.
@@ -253,14 +213,6 @@ freeze it! not delete, not cancel
 the pause button for {plan} is gone, I need four weeks off
 would you set my plan to zero for the winter and wake it up in March
 every second month is enough for now, the other ones can be left out
-""",
-        goals="""
-pause {plan} until {day}
-skip the next monthly box
-put my membership on hold
-freeze the plan while I'm in {place}
-take a break from {plan} and come back
-suspend the payments for two months
 """,
         asides="""
 My plan was paused over the summer, that worked.
@@ -298,14 +250,6 @@ is there something wrong with accounts in {place}? none of us can enter
 after the update it no longer knows my fingerprint
 I've got two profiles and can only open the empty one
 """,
-        goals="""
-get back into my account
-reset the password for {contact}
-sign in without the old phone
-have my account unlocked
-receive the login code
-log in, which fails since {pastday}
-""",
         asides="""
 Logging in works again.
 I reset my password {past}, no trouble.
@@ -341,14 +285,6 @@ take my phone number and everything else off your servers
 our firm in {place} is closing, the business profile has to be dissolved
 no more account, no more mails, nothing
 I'm done with online shopping, please strike me from your customer list
-""",
-        goals="""
-delete my account
-have all my data erased
-close the profile under {contact}
-remove myself from your system
-shut down my login for ever
-have every record about me wiped
 """,
         asides="""
 My old account was deleted {past}.

@@ -34,14 +34,6 @@ expected the {product}, found a completely unknown article
 the parcel's undamaged but it holds a different brand from the one I picked
 this is the 220 volt edition, my order was for 110
 """,
-        goals="""
-report that you sent me the wrong {product}
-say that {order} contained somebody else's item
-tell you I got {colour} instead of {colour}
-get the item I actually ordered, not this one
-let you know two parcels were mixed up
-point out that the model in the box isn't what I bought
-""",
         asides="""
 Last time you sent the wrong colour, but you fixed it.
 The mixed-up parcel was sorted out {past}.
@@ -77,14 +69,6 @@ the seal was broken and the bottle had run out into the box
 I took it out of the wrapping and found the {product} cracked down the middle
 the lamp is fine but the shade was torn when it got here
 water got into the parcel, the {product} is stained
-""",
-        goals="""
-report that the {product} arrived broken
-show you photos of the damage to {order}
-tell you the box came crushed
-get a whole one, because this {product} came cracked
-let you know it was dented on arrival
-claim for the {product} that broke in transit
 """,
         asides="""
 The box had a small dent but the {product} is fine.
@@ -122,14 +106,6 @@ my {product} has no key, so I can't even open it
 the accessories pack promised with the {product} didn't come along
 I've looked through all the paper twice, the small adapter simply isn't there
 """,
-        goals="""
-get the missing charger for the {product}
-report that {order} was incomplete
-tell you one piece of the set isn't in the box
-receive the {product} you forgot to pack
-ask for the screws that were left out
-let you know I am short one item
-""",
         asides="""
 The missing cable arrived {past}, thanks.
 All parts are in the box this time.
@@ -165,14 +141,6 @@ your QR code for dropping off the {product} has run out, can I get a new one
 it came late and I had bought another by then, so I'll post the {product} back
 the material feels cheap, what do I do to get rid of the {product} and be paid back
 where's the form I have to put in the box when I'm not keeping something
-""",
-        goals="""
-return the {product}
-send back what I bought {past}
-get a return label for {order}
-give the {product} back and be repaid
-bring it back to the shop in {place}
-hand back something I don't like
 """,
         asides="""
 I sent back the other one {past}, so that's done.
@@ -210,14 +178,6 @@ replacement in {colour} wanted, this one does not go with our kitchen
 one step smaller please! {order} arrived and hangs on me like a tent
 my daughter got the same {product} twice, may we have another game for the second one
 """,
-        goals="""
-exchange the {product} for size {size}
-swap the one I got for a {colour} one
-get a bigger {product} for this one
-trade {order} against another model
-have the same thing in {colour} and send this one to you
-change what arrived {past} for a smaller one
-""",
         asides="""
 The exchange for size {size} went well.
 I swapped the {product} for a {colour} one {past}.
@@ -253,14 +213,6 @@ is there a service point around {place} for things I bought from you last year
 could someone check my old {product}? the display flickers since {pastday}
 every few minutes it disconnects, it didn't do that for the first {duration}
 serial number is on the back, please tell me if repairing it is free
-""",
-        goals="""
-have my old {product} repaired
-use the guarantee for the {product}
-get the {product} fixed after a year of use
-find a service point near {place}
-know if the warranty still covers it
-get a technician to look at the {product}
 """,
         asides="""
 The repair you did last year holds up well.
@@ -298,14 +250,6 @@ your system shows 'refund pending' since {pastday}, is it stuck
 I don't have to return anything any more, that's done, I only want to see my money
 the exchange wasn't possible so you were going to repay me, has this been started
 """,
-        goals="""
-know where my refund for {order} is
-ask when the {amount} comes back
-check whether my money has been sent
-find out why only part was paid back
-see the repayment for the {product} I returned
-hear which day you transferred the {amount}
-""",
         asides="""
 The refund for {order} arrived {past}.
 I already got my {amount} back, thanks.
@@ -341,14 +285,6 @@ the same thing costs a third less at your shop in {place}
 my {product} went down in price and the chat told me to ask you for compensation
 can the Black Friday rate count for {order} which I placed {past}
 why should I pay {amount} when others list the {product} at {amount}
-""",
-        goals="""
-get the difference now that the {product} is cheaper
-have you match a price of {amount}
-use the sale price for {order}
-be credited because the price dropped
-ask for price protection
-pay what the other shop asks for the {product}
 """,
         asides="""
 You matched the price for me last time.

@@ -34,14 +34,6 @@ you (told|informed) me {order} is delayed again, so I'm done waiting, (call it o
 made a mistake at checkout and would rather start over, so please erase {order} first
 my boss didn't approve the {product}, so the order we placed must not go out
 """,
-        goals="""
-cancel order {order}
-stop the order before it goes out
-call off the {product} I ordered {past}
-have you drop the whole purchase
-undo the order I just placed
-make sure {order} never gets shipped
-""",
         asides="""
 I cancelled an order {past} and that was quick.
 My earlier order was called off already.
@@ -77,14 +69,6 @@ I'd prefer the {size} one, the package hasn't left your warehouse as far as I ca
 same order, different colour please: {colour} not {colour}
 can the cable in {order} be replaced by the longer one before shipping?
 I'd like (one|two) more of the {product} on the order from {pastday}
-""",
-        goals="""
-change what is in order {order}
-add one more {product} to the order
-have the open order in {colour} instead
-correct the quantity before it ships
-take the {product} out and keep the rest of the order
-switch to size {size} before you pack it
 """,
         asides="""
 I had the order edited {past}, so the items are right.
@@ -122,14 +106,6 @@ my company relocated, future orders go to {place}
 where the {product} should arrive has changed, we are in {place} from {day}
 can you have it dropped at my neighbour's instead, number 12, same street
 """,
-        goals="""
-change the delivery address of {order}
-have the parcel sent to {place} instead
-correct the street on my order
-ship the {product} to my new home
-update where my orders go
-redirect the box to my office in {place}
-""",
         asides="""
 I updated my address {past}, so that is fine.
 The new address in {place} is already in my account.
@@ -165,14 +141,6 @@ it left {place} {past}, then silence. what's the current state
 could I get an update on my delivery, the app only says 'on its way'
 when I enter {order} it says label created, so is it moving at all
 my {product} was meant to be here {duration} ago, can you see it in your system
-""",
-        goals="""
-know where order {order} is
-find out how far the {product} has got
-get the current status of my parcel
-learn whether {order} has left the warehouse
-see some tracking for my delivery
-hear when the {product} will show up
 """,
         asides="""
 The tracking worked fine by the way.
@@ -210,14 +178,6 @@ tomorrow doesn't work for me at all, any chance for {day}?
 what do I do if I can't be there at the time {courier} gave me
 please tell {courier} mornings only for {order}
 """,
-        goals="""
-move the delivery to {day}
-get a different time slot for {order}
-have {courier} come another day
-receive the {product} a few days later
-pick an evening delivery
-ask the driver to try again {future}
-""",
         asides="""
 The delivery was moved to {day}, which suits me.
 I already have a new time slot for the other parcel.
@@ -253,14 +213,6 @@ marked delivered at 3 am which is impossible, I have no box
 my order status changed to completed, although the {product} hasn't turned up at all
 looks like {courier} scanned {order} as dropped off and kept it in the van
 what happens when a parcel vanishes after the last scan in {place}
-""",
-        goals="""
-report that {order} is marked delivered but never came
-find the parcel that was supposedly handed over
-tell you the {product} never reached me although it shows delivered
-know who signed for my package
-claim a package stolen from my door
-get help with a delivered box I don't have
 """,
         asides="""
 The lost parcel from last time was found at a neighbour's.
@@ -298,14 +250,6 @@ do the shops around {place} carry it, or is it online only
 my favourite {product} disappeared from the catalogue, is it finished
 could you tell me if something like the {product} will be on offer in {size} again
 """,
-        goals="""
-know whether the {product} is in stock
-ask when the {product} is back
-find out if you have it in {colour}
-check if the shop in {place} carries the {product}
-buy a {product} that shows as sold out
-hear if size {size} returns
-""",
         asides="""
 I saw the {product} is back in stock, nice.
 The {colour} one is sold out, I know.
@@ -341,14 +285,6 @@ the lady on the phone mocked my accent, I expect someone to respond to this
 every time I write I get the same copied answer, it feels like you don't care
 the courier parked across our drive in {place} and insulted me when I asked him to move
 one hour in the queue only to be told to phone again, that's disgraceful
-""",
-        goals="""
-complain about {person} from your team
-report the rude driver from {courier}
-tell a manager how I was treated
-make a complaint about your phone support
-get an apology for the tone of your staff
-say how badly the {place} shop treated me
 """,
         asides="""
 Your colleague {person} was lovely, by the way.

@@ -34,14 +34,6 @@ INTENTS: dict[str, Intent] = {
 包装好好的，可里面的牌子不是我选的那个
 这个是220伏的，我下单的是110
 """,
-        goals="""
-反映你们把{product}发错了
-说一下{order}里装的是别人的东西
-告诉你们我要{colour}却来了{colour}
-要我真正买的那个，不是这个
-说一声两个包裹弄混了
-指出盒子里的型号不是我买的
-""",
         asides="""
 上次颜色发错了，不过你们处理好了。
 弄混的包裹{past}解决了。
@@ -77,14 +69,6 @@ INTENTS: dict[str, Intent] = {
 撕开包装就看到{product}中间裂了一条缝
 灯没事，灯罩到的时候是破的
 包裹进水了，{product}上都是水印
-""",
-        goals="""
-反映{product}收到就是坏的
-给你们看{order}破损的照片
-告诉你们箱子到的时候压扁了
-要个完好的，这个{product}来的时候就裂了
-说一下到货就是瘪的
-为路上摔坏的{product}要个说法
 """,
         asides="""
 箱子瘪了一点，不过{product}没事。
@@ -122,14 +106,6 @@ INTENTS: dict[str, Intent] = {
 说好跟{product}一起来的配件包没来
 纸都翻了两遍，那个小转接头就是没有
 """,
-        goals="""
-要{product}少的那个充电器
-反映{order}没发齐
-告诉你们一套里少了一件
-要你们忘了装的{product}
-要漏掉的螺丝
-说一下我少了一件东西
-""",
         asides="""
 上次少的线{past}到了，谢谢。
 这次配件都齐了。
@@ -165,14 +141,6 @@ INTENTS: dict[str, Intent] = {
 到得太晚，我已经另买了，{product}给你们寄回去
 料子摸着很廉价，{product}怎么还给你们，钱退我
 不想留的话，要放进箱子里的那张表在哪
-""",
-        goals="""
-把{product}退了
-退掉{past}买的东西
-要{order}的退货面单
-把{product}寄回去拿回钱
-拿到{place}的店里去退
-退一个不喜欢的东西
 """,
         asides="""
 另外一个我{past}已经寄回去了。
@@ -210,14 +178,6 @@ INTENTS: dict[str, Intent] = {
 要小一码的！{order}到了，穿上像麻袋
 女儿收到两个一样的{product}，第二个能换个别的玩具吗
 """,
-        goals="""
-把{product}换成{size}
-把收到的换成{colour}的
-用这个换个大点的{product}
-把{order}换成别的型号
-要同款{colour}的，这个寄给你们
-把{past}收到的换成小一点的
-""",
         asides="""
 {size}换得很顺利。
 我{past}把{product}换成{colour}了。
@@ -253,14 +213,6 @@ INTENTS: dict[str, Intent] = {
 能帮我看看旧的{product}吗？{pastday}起屏幕一直闪
 每隔几分钟就断线，头{duration}都没有这样
 背面有序列号，帮我看看修它要不要钱
-""",
-        goals="""
-修一下旧的{product}
-给{product}走保修
-把用了一年的{product}修好
-找{place}附近的维修点
-问保修还管不管
-请师傅看看{product}
 """,
         asides="""
 去年你们修的到现在都很好。
@@ -298,14 +250,6 @@ INTENTS: dict[str, Intent] = {
 不用再退东西了，那个办完了，我只想看到钱
 换货换不了，你们说改成退钱，开始办了吗
 """,
-        goals="""
-知道{order}的退款到哪了
-问{amount}什么时候退回来
-看看我的钱打了没有
-弄清楚为什么只退了一部分
-看看退掉的{product}钱回来没
-问你们哪天打的{amount}
-""",
         asides="""
 {order}的退款{past}到了。
 {amount}我已经收到了，谢谢。
@@ -341,14 +285,6 @@ INTENTS: dict[str, Intent] = {
 {product}降价了，在线客服让我来找你们要补偿
 {past}下的{order}能算双十一的价吗
 别人卖{amount}，我凭什么付{amount}买{product}
-""",
-        goals="""
-要{product}降价的差价
-让你们跟{amount}的价格一样
-让{order}按活动价算
-因为降价了退一点给我
-申请价格保护
-按别的店的价买{product}
 """,
         asides="""
 上次你们给我补过差价。

@@ -34,14 +34,6 @@ INTENTS: dict[str, Intent] = {
 下单的时候填错了，想重新拍，先把{order}关掉
 领导没批，{product}这单不能发出来
 """,
-        goals="""
-取消订单{order}
-在发货前把订单拦下来
-把{past}买的{product}撤掉
-整单都不要了
-撤回刚下的单
-让{order}别发货
-""",
         asides="""
 我{past}取消过一个订单，挺顺利的。
 之前那一单早就撤了。
@@ -77,14 +69,6 @@ INTENTS: dict[str, Intent] = {
 还是这个订单，颜色改一下：要{colour}，不要{colour}
 {order}里面的线发货前能换成长一点的吗
 {past}那个订单想多要(一|两)个{product}
-""",
-        goals="""
-改一下订单{order}里的东西
-在订单里多加一个{product}
-把没发货的那个改成{colour}
-趁没发货把数量改对
-把{product}去掉，订单其他的留着
-打包前换成{size}的
 """,
         asides="""
 {past}订单已经改好了，东西是对的。
@@ -122,14 +106,6 @@ INTENTS: dict[str, Intent] = {
 {product}收货的地方变了，{day}起我们在{place}
 能不能放到邻居家，同一条街12号
 """,
-        goals="""
-改一下{order}的收货地址
-把包裹改寄到{place}
-把订单上的街道改对
-让{product}寄到新家
-更新以后收货的地方
-让快递转到{place}的公司
-""",
         asides="""
 地址我{past}已经更新了，这个没问题。
 账户里已经是{place}的新地址了。
@@ -165,14 +141,6 @@ INTENTS: dict[str, Intent] = {
 能更新一下配送进度吗，软件只写“运输中”
 输入{order}显示已出面单，到底动没动
 我的{product}{duration}前就该到了，系统里能看到吗
-""",
-        goals="""
-知道订单{order}到哪了
-看看{product}走到哪一步了
-查一下包裹现在的状态
-问问{order}出库没有
-看看物流进度
-了解{product}什么时候能到
 """,
         asides="""
 物流信息我看得到，没问题。
@@ -210,14 +178,6 @@ INTENTS: dict[str, Intent] = {
 {courier}给的时间我赶不回来怎么办
 跟{courier}说一下，{order}只能上午送
 """,
-        goals="""
-把送货时间改到{day}
-给{order}换个时间段
-让{courier}改天再来
-晚几天收{product}
-预约晚上送货
-让司机{day}再送一次
-""",
         asides="""
 送货已经改到{day}了，挺合适。
 另一个包裹已经约好新时间了。
@@ -253,14 +213,6 @@ INTENTS: dict[str, Intent] = {
 订单状态变成已完成了，可是{product}压根没出现
 感觉{courier}把{order}扫成已送，东西还在车上
 最后一次扫描在{place}，之后显示妥投，人没见着货，怎么处理
-""",
-        goals="""
-反映{order}显示签收了但没收到
-找回那个说是已经送到的包裹
-告诉你们{product}显示妥投了我却没拿到
-查一下是谁签收了我的包裹
-报一下门口的快递被偷了
-处理一个显示送达但我没有的件
 """,
         asides="""
 上次丢的包裹后来在邻居家找到了。
@@ -298,14 +250,6 @@ INTENTS: dict[str, Intent] = {
 我最喜欢的{product}从目录里消失了，以后不做了吗
 像{product}这样的，{size}还会再卖吗
 """,
-        goals="""
-问{product}有没有现货
-问{product}什么时候补货
-看看有没有{colour}的
-查{place}的店里有没有{product}
-买显示售罄的{product}
-问{size}还会不会有
-""",
         asides="""
 我看到{product}又有货了，真好。
 我知道{colour}的卖完了。
@@ -341,14 +285,6 @@ INTENTS: dict[str, Intent] = {
 每次写信都收到一样的复制回复，感觉你们根本不在乎
 快递车堵在{place}我家门口，叫他挪一下还骂人
 排了一个小时，最后让我再打一次，太过分了
-""",
-        goals="""
-投诉你们的{person}
-反映{courier}司机没礼貌
-跟经理说说你们怎么对我的
-投诉你们的电话客服
-为你们员工的态度要个道歉
-说说{place}的店对我有多差
 """,
         asides="""
 对了，你们的{person}人很好。

@@ -148,7 +148,9 @@ def _amount_en(chooser: Chooser) -> str:
     if style == 1:
         return f"{whole}.{chooser.between(0, 99):02d} {chooser.pick(('EUR', 'USD', 'GBP'))}"
     mark = chooser.pick("$€£")
-    return f"{mark}{whole}" if style in (2, 3) else f"{mark}{whole}.{chooser.pick((99, 50, 95, chooser.between(10, 98)))}"
+    return (
+        f"{mark}{whole}" if style in (2, 3) else f"{mark}{whole}.{chooser.pick((99, 50, 95, chooser.between(10, 98)))}"
+    )
 
 
 def _amount_zh(chooser: Chooser) -> str:

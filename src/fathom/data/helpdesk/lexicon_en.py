@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LISTS: dict[str, list[str]] = {
+LISTS: dict[str, str] = {
     "product": """
 coffee machine;rain jacket;desk lamp;phone case;rice cooker;mountain bike;office chair;electric kettle;sleeping bag
 baby monitor;vacuum cleaner;running watch;garden hose;bluetooth speaker;hair dryer;yoga mat;graphics tablet;bookshelf
@@ -14,7 +14,8 @@ espresso grinder;swim suit;floor mirror;heated blanket;pressure washer;router;co
 sewing machine;bike helmet;wine rack;portable heater;training bench;ice cream maker;screen protector;rowing machine
 power bank;stroller;dish rack;pocket projector;cotton duvet;bird feeder;e-reader;steam iron;soundbar;patio umbrella
 kitchen mixer;mini fridge;snow shovel;foam mattress;tool box;cat tree;weather station;waffle iron;label printer;poncho
-noise meter;air purifier;bar stool;fleece vest;jump rope;kids tablet;milk frother;shoe cabinet;wrist brace;paper shredder
+noise meter;air purifier;bar stool;fleece vest;jump rope;kids tablet;milk frother;shoe cabinet;wrist brace
+paper shredder
 """,
     "brand": """
 Norvik;Halden;Brightwell;Kestrel;Oakline;Tamaro;Fernley;Lumio;Castrel;Wenford;Pollux;Marlowe;Tessaro;Quillon;Ardent
@@ -55,14 +56,51 @@ fastpost.example;myoffice.example;bluemail.example;dayletter.example;northnet.ex
 }
 
 WORDS: dict[str, list[str]] = {
-    "colour": ["black", "white", "red", "navy blue", "green", "grey", "beige", "dark brown", "pink", "yellow", "silver", "purple", "orange"],
+    "colour": [
+        "black",
+        "white",
+        "red",
+        "navy blue",
+        "green",
+        "grey",
+        "beige",
+        "dark brown",
+        "pink",
+        "yellow",
+        "silver",
+        "purple",
+        "orange",
+    ],
     "size": ["S", "M", "L", "XL", "38", "40", "42", "44", "medium", "large", "small", "9 and a half"],
     "plan": ["Plus", "Premium", "the Plus plan", "Gold", "the family plan", "Prime Box"],
-    "duration": ["two weeks", "ten days", "a month", "six months", "half an hour", "three weeks", "40 minutes", "nine months", "a year"],
+    "duration": [
+        "two weeks",
+        "ten days",
+        "a month",
+        "six months",
+        "half an hour",
+        "three weeks",
+        "40 minutes",
+        "nine months",
+        "a year",
+    ],
 }
 
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 SHORT_MONTHS = [month[:3] for month in MONTHS]
 
 PAST = [

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
-from fathom.data.helpdesk import chatter, intents_en_account, intents_en_goods, intents_en_orders, noise
-from fathom.data.helpdesk import intents_zh_account, intents_zh_goods, intents_zh_orders
+from fathom.data.helpdesk import (
+    chatter,
+    goals_en_account,
+    goals_en_shop,
+    goals_zh_account,
+    goals_zh_shop,
+    intents_en_account,
+    intents_en_goods,
+    intents_en_orders,
+    intents_zh_account,
+    intents_zh_goods,
+    intents_zh_orders,
+    noise,
+)
 from fathom.data.helpdesk.grammar import (
     ASIDE_PATTERN,
     GOAL_PATTERN,
     Chooser,
-    Fill,
     Intent,
     Language,
     Piece,
@@ -25,6 +36,10 @@ from fathom.data.helpdesk.lexicon import lexicon
 INTENTS: dict[Language, dict[str, Intent]] = {
     "en": {**intents_en_orders.INTENTS, **intents_en_goods.INTENTS, **intents_en_account.INTENTS},
     "zh": {**intents_zh_orders.INTENTS, **intents_zh_goods.INTENTS, **intents_zh_account.INTENTS},
+}
+GOALS: dict[Language, dict[str, str]] = {
+    "en": {**goals_en_shop.GOALS, **goals_en_account.GOALS},
+    "zh": {**goals_zh_shop.GOALS, **goals_zh_account.GOALS},
 }
 LABELS = tuple(INTENTS["en"])
 
@@ -39,6 +54,7 @@ class Speech:
     goals: dict[str, list[Template]]
     asides: dict[str, list[Template]]
     contexts: list[Template]
+    wishes: list[Template]
     contrasts: list[Template]
 
 
@@ -57,50 +73,69 @@ def speech(language: Language, split: Split) -> Speech:
     for label, intent in INTENTS[language].items():
         prefix = f"{language}/{label}"
         requests[label] = templates(f"{prefix}/request", intent.templates)[split]
-        goals[label] = templates(f"{prefix}/goal", intent.goals, GOAL_PATTERN)[split]
+        goals[label] = templates(f"{prefix}/goal", GOALS[language][label], GOAL_PATTERN)[split]
         asides[label] = templates(f"{prefix}/aside", intent.asides, ASIDE_PATTERN)[split]
     contexts = templates(f"{language}/context", chatter.CONTEXT[language])[split]
+    wishes = templates(f"{language}/wish", chatter.WISHES[language])[split]
     contrasts = templates(f"{language}/contrast", chatter.CONTRASTS[language])[split]
-    return Speech(language, split, requests, goals, asides, contexts, contrasts)
+    return Speech(language, split, requests, goals, asides, contexts, wishes, contrasts)
 
 
 def compose(source: Speech, label: str, chooser: Chooser) -> Message:
     """Compose one message whose one request is `label`; everything else in it asks for nothing."""
-    fill = partial(lexicon(source.language, source.split).fill, chooser=chooser)
-    names: list[str] = []
-    request = _contrast(source, label, chooser, names) if chooser.chance(0.2) else None
-    if request is None:
-        template = chooser.pick(source.requests[label])
-        names.append(template.name)
-        request = template.expand(chooser, fill)
-    sentences = [request]
-    if chooser.chance(0.25):
-        other = chooser.pick(chatter.NEAR[label])
-        sentences.insert(0, _sentence(source.asides[other], chooser, fill, names))
-    if chooser.chance(0.25):
-        place = chooser.below(len(sentences) + 1)
-        sentences.insert(place, _sentence(source.contexts, chooser, fill, names))
-    return Message(_dress(source.language, sentences, chooser), tuple(names))
+    voice = _Voice(source, label, chooser)
+    form = chooser.below(100)
+    if form < 55:
+        sentences = [voice.say(source.requests[label])]
+        if form < 42:
+            sentences.insert(form % 3 > 0, voice.say(source.wishes))
+    else:
+        sentences = [voice.say(source.wishes if form < 86 else source.contrasts)]
+    if chooser.chance(0.12):
+        voice.change_subject()
+        sentences.insert(0, voice.say(source.asides[voice.other]))
+    if chooser.chance(0.2):
+        voice.change_subject()
+        sentences.insert(0 if chooser.chance(0.5) else len(sentences), voice.say(source.contexts))
+    return Message(_dress(source.language, sentences, chooser), tuple(voice.names))
 
 
-def _sentence(choices: Sequence[Template], chooser: Chooser, fill: Fill, names: list[str]) -> list[Piece]:
-    template = chooser.pick(choices)
-    names.append(template.name)
-    return template.expand(chooser, fill)
+class _Voice:
+    """One user: speaks of the same order and product in every sentence about the same subject."""
 
+    def __init__(self, source: Speech, label: str, chooser: Chooser) -> None:
+        self.names: list[str] = []
+        self.other = chooser.pick(chatter.NEAR[label])
+        """The near intent this message may mention."""
+        self._source = source
+        self._label = label
+        self._chooser = chooser
+        self._values = lexicon(source.language, source.split)
+        self._told: dict[tuple[str, int], list[Piece]] = {}
+        self._said: dict[str, int] = {}
 
-def _contrast(source: Speech, label: str, chooser: Chooser, names: list[str]) -> list[Piece]:
-    """Say what is *not* wanted and what is; the words of the near intent are there, its wish is not."""
-    values = lexicon(source.language, source.split)
-    other = chooser.pick(chatter.NEAR[label])
+    def say(self, choices: Sequence[Template]) -> list[Piece]:
+        """Return one sentence of one of the patterns."""
+        self._said = {}
+        return self._expand(choices)
 
-    def fill(slot: str) -> Sequence[Piece]:
+    def change_subject(self) -> None:
+        """Forget the order and the product spoken of."""
+        self._told = {}
+
+    def _expand(self, choices: Sequence[Template]) -> list[Piece]:
+        template = self._chooser.pick(choices)
+        self.names.append(template.name)
+        return template.expand(self._chooser, self._fill)
+
+    def _fill(self, slot: str) -> Sequence[Piece]:
         if slot in ("goal", "other"):
-            choices = source.goals[label if slot == "goal" else other]
-            return _sentence(choices, chooser, fill, names)
-        return values.fill(slot, chooser)
-
-    return _sentence(source.contrasts, chooser, fill, names)
+            return self._expand(self._source.goals[self._label if slot == "goal" else self.other])
+        place = (slot, self._said.get(slot, 0))
+        self._said[slot] = place[1] + 1
+        if place not in self._told:
+            self._told[place] = self._values.fill(slot, self._chooser)
+        return self._told[place]
 
 
 def _dress(language: Language, sentences: list[list[Piece]], chooser: Chooser) -> list[Piece]:

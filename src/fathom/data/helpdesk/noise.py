@@ -9,29 +9,26 @@ from dataclasses import replace
 from fathom.data.helpdesk.grammar import Chooser, Language, Piece
 
 _ABBREVIATIONS = {
-    "please": ("pls", "plz"), "you": ("u",), "your": ("ur",), "are": ("r",), "because": ("bc", "cuz"), "thanks": ("thx",),
-    "could": ("cud",), "about": ("abt",), "without": ("w/o",), "with": ("w/",), "don't": ("dont",), "can't": ("cant",),
-    "isn't": ("isnt",), "i'd": ("id",), "i'm": ("im",), "want": ("wanna have",), "going to": ("gonna",), "and": ("&", "n"),
-    "before": ("b4",), "for": ("4",), "message": ("msg",), "tomorrow": ("tmrw",), "password": ("pw",), "account": ("acct",),
-    "delivery": ("delivry",), "received": ("recieved",), "address": ("adress",), "return": ("retrun",), "refund": ("re-fund",),
-    "subscription": ("subscripton",), "really": ("rly",), "something": ("sth",), "order": ("ordr",), "package": ("pkg",),
+    "please": ("pls", "plz"), "you": ("u",), "your": ("ur",), "are": ("r",), "because": ("bc", "cuz"), "thanks":
+    ("thx",), "could": ("cud",), "about": ("abt",), "without": ("w/o",), "with": ("w/",), "don't": ("dont",),
+    "can't": ("cant",), "isn't": ("isnt",), "i'd": ("id",), "i'm": ("im",), "and": ("&", "n"), "before": ("b4",),
+    "message": ("msg",), "tomorrow": ("tmrw",), "password": ("pw",), "account": ("acct",), "delivery":
+    ("delivry",), "received": ("recieved",), "address": ("adress",), "return": ("retrun",), "refund":
+    ("re-fund",), "subscription": ("subscripton",), "really": ("rly",), "something": ("sth",), "order": ("ordr",),
+    "package": ("pkg",),
 }  # fmt: skip
-_UNSAFE = {"want", "for"}
-"""Abbreviations that read badly in most sentences; used rarely."""
 
 _NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk", "k": "jl",
-    "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry", "u": "yi", "v": "cb",
-    "w": "qe", "x": "zc", "y": "tu", "z": "x",
+    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
+    "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry", "u":
+    "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
 }  # fmt: skip
 
 _CHINESE_SLIPS = (
-    ("账号", "帐号"), ("登录", "登陆"), ("麻烦", "麻煩"), ("怎么", "咋"), ("什么", "啥"), ("没有", "木有"), ("不知道", "不造"),
-    ("一下", "下"), ("的时候", "得时候"), ("在哪", "再哪"), ("已经", "己经"), ("收到", "收倒"), ("请问", "请向"), ("给我", "给窝"),
-    ("快递", "快第"), ("我们", "咱们"), ("为什么", "为啥"), ("这个", "介个"), ("可以", "可以的话"), ("就是", "就事"), ("还没", "还莫"),
-    ("尺码", "尺马"), ("换", "还"), ("退款", "退钱"), ("订单", "定单"), ("优惠", "优慧"), ("知道", "之道"), ("地址", "地止"),
+    ("账号", "帐号"), ("登录", "登陆"), ("麻烦", "麻煩"), ("怎么", "咋"), ("什么", "啥"), ("没有", "木有"), ("不知道", "不造"), ("的时候",
+    "得时候"), ("在哪", "再哪"), ("已经", "己经"), ("收到", "收倒"), ("我们", "咱们"), ("为什么", "为啥"), ("就是", "就事"), ("订单", "定单"),
+    ("知道", "只道"), ("地址", "地扯"), ("快递", "快第"), ("一下", "一哈"),
 )  # fmt: skip
-_SLIPS_THAT_CHANGE_MEANING = {"换", "可以", "退款"}
 
 _CHINESE_TO_ENGLISH = (
     ("订单", "order"), ("退款", "refund"), ("邮件", "email"), ("软件", "APP"), ("优惠码", "code"), ("发票", "invoice"),
@@ -43,7 +40,8 @@ _QUESTION_EN = re.compile(
     r"^(how|can|could|where|when|is|do|does|will|which|what|why|who|would you|did|has|are|should|may|whose|any)\b", re.I
 )
 _QUESTION_AFTER_COMMA = re.compile(
-    r"^(how (do|can|long|much)|can|could|where (is|are|do)|when (is|will|do)|is|do|does|will|what|why|would you|did|has)\b", re.I
+    r"^(how (do|can|long|much)|can|could|where (is|are|do)|when (is|will|do)|is|do|does|will|what|why|did|has)\b",
+    re.I,
 )
 _QUESTION_ZH = re.compile(r"吗|怎么|能不能|行不行|够不够|多少|什么时候|为什么|为啥|多久|^谁|哪[里儿天个]|[在到]哪$|呢$")
 
@@ -103,7 +101,7 @@ def _english(pieces: Sequence[Piece], chooser: Chooser, rate: float) -> list[Pie
 
 def _word(word: str, chooser: Chooser, rate: float, short: bool) -> str:
     key = word.lower()
-    if short and key in _ABBREVIATIONS and key not in _UNSAFE and chooser.chance(0.3):
+    if short and key in _ABBREVIATIONS and chooser.chance(0.3):
         return chooser.pick(_ABBREVIATIONS[key])
     if len(word) < 4 or not chooser.chance(rate * 1.5):
         return word
@@ -141,7 +139,7 @@ def _chinese(pieces: Sequence[Piece], chooser: Chooser, rate: float) -> list[Pie
 
 def _swap(text: str, pairs: tuple[tuple[str, str], ...], chooser: Chooser, probability: float) -> str:
     for old, new in pairs:
-        if old in text and old not in _SLIPS_THAT_CHANGE_MEANING and chooser.chance(probability):
+        if old in text and chooser.chance(probability):
             text = text.replace(old, new, 1)
     return text
 
@@ -152,5 +150,7 @@ def _chinese_punctuation(text: str, style: int, chooser: Chooser) -> str:
     if style == 1:
         return text.replace("，", ",").replace("。", ".").replace("？", "?")
     if style == 2 and text[-1:] in {"。", "？", "！"}:
-        return text[:-1] + chooser.pick((" ", "~", text[-1] * 2, "..", "哈", "！", " ") if text[-1] == "。" else ("??", "？？", " "))
+        return text[:-1] + chooser.pick(
+            (" ", "~", text[-1] * 2, "..", "哈", "！", " ") if text[-1] == "。" else ("??", "？？", " ")
+        )
     return text

@@ -37,19 +37,17 @@ def join(pieces: Sequence[Piece]) -> tuple[str, list[dict[str, Any]]]:
 
 def tag(text: str, entities: Sequence[dict[str, Any]]) -> tuple[list[tuple[int, int]], list[str]]:
     """Cut a text into words (Chinese: characters) and give each its IOB2 tag."""
-    words: list[tuple[int, int]] = []
-    tags: list[str] = []
-    remaining = list(entities)
-    for match in _WORD.finditer(text):
-        start, end = match.span()
-        while remaining and remaining[0]["end"] <= start:
-            remaining.pop(0)
-        inside = remaining and remaining[0]["start"] <= start
-        words.append((start, end))
-        if inside:
-            tags.append(f"{'B' if remaining[0]['start'] == start else 'I'}-{remaining[0]['label']}")
-        else:
-            tags.append("O")
+    words = [match.span() for match in _WORD.finditer(text)]
+    tags = ["O"] * len(words)
+    place = 0
+    for entity in entities:
+        while words[place][0] < entity["start"]:
+            place += 1
+        mark = "B-"
+        while place < len(words) and words[place][0] < entity["end"]:
+            tags[place] = mark + entity["label"]
+            mark = "I-"
+            place += 1
     return words, tags
 
 

@@ -1,0 +1,61 @@
+"""The corpus Fathom brings along, by paths such as `helpdesk:intents` or `helpdesk:entities/test@zh`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import cast
+
+from fathom.config import suggest
+from fathom.data.example import Example
+from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, LANGUAGES, SPLITS, Kind, Language, Split, generate
+from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.section import DataSection
+from fathom.errors import DataError
+
+FORMS: dict[Form, Kind] = {"text": "intents", "spans": "entities"}
+"""Which kind of examples a task of each form is trained on."""
+
+_PATH = re.compile(r"helpdesk:(?P<kind>[\w-]+)(?:/(?P<split>[\w-]+))?(?P<rest>(?:@[\w-]+|#\d+)*)\Z")
+_KEYS = ("text", "label", "words", "tags", "language", "where")
+
+
+class HelpdeskReader(Reader):
+    """Generates one split: `helpdesk:KIND[/SPLIT][@LANGUAGE][#SIZE]`; left out: train, both, all rows."""
+
+    def read(self, path: str, form: Form, options: DataSection) -> Reading:
+        """Generate the examples of a path; nothing in `options` changes them.
+
+        Raises:
+            DataError: The path names something helpdesk does not have, or another form than the task takes.
+        """
+        match = _PATH.match(path)
+        if match is None:
+            raise DataError(
+                "not a helpdesk path", where=path, mend="write helpdesk:intents or helpdesk:entities/test@zh#500"
+            )
+        kind = cast(Kind, _known(path, "kind", match["kind"], KINDS))
+        split = cast(Split, _known(path, "split", match["split"] or "train", SPLITS))
+        if FORMS[form] != kind:
+            raise DataError(f"'{kind}' do not fit this task", where=path, mend=f"write helpdesk:{FORMS[form]}")
+        language, size = "both", DEFAULT_SIZES[kind][split]
+        for option in re.findall(r"[@#][\w-]+", match["rest"]):
+            if option[0] == "@":
+                language = _known(path, "language", option[1:], ("both", *LANGUAGES))
+            else:
+                size = int(option[1:])
+        if size < 1:
+            raise DataError("a sample of 0 rows", where=path, mend="give a number from 1 after #")
+        rows = generate(kind, split, size, language=cast("Language", language))
+        examples: list[Example] = [{key: row[key] for key in _KEYS if key in row} for row in rows]
+        digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()
+        notes = (f"format: generated, helpdesk {kind}, split {split}, language {language}",)
+        return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in examples[0]))
+
+
+def _known(path: str, what: str, name: str, names: tuple[str, ...]) -> str:
+    if name not in names:
+        hint = suggest(name, names)
+        raise DataError(f"helpdesk has no {what} '{name}'{hint}", where=path, mend=f"known: {', '.join(names)}")
+    return name

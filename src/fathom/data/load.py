@@ -76,7 +76,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
         if path is None:
             continue
         reading = read_path(path, form, section)
-        _require_labels(reading, path, split, form)
+        require_labels(reading, path, split, form)
         parts[split] = reading.examples
         digests[split] = reading.digest
         notes += [f"{split}: {note}" for note in (f"{len(reading.examples)} examples from {path}", *reading.notes)]
@@ -143,6 +143,9 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
     Raises:
         DataError: There is no such file, or its format cannot be told.
     """
+    match = _SAMPLE.match(path)
+    if match is not None and not Path(path).exists():
+        path = match["path"]
     if path.startswith("helpdesk:"):
         return "helpdesk"
     if path.startswith("hub:"):
@@ -202,7 +205,12 @@ def _sniff(file: Path, form: Form) -> str:
     )
 
 
-def _require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
+def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
+    """Refuse a split without a single label.
+
+    Raises:
+        DataError: No example has a label (or tags); names the columns there are.
+    """
     key = "label" if form == "text" else "tags"
     if any(key in example for example in reading.examples):
         return

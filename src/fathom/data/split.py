@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fathom.data.example import Example
 
@@ -42,8 +42,7 @@ def stratified_split(examples: Sequence[Example], fraction: float, seed: int) ->
 
     Groups of equal text stay together. Each group belongs to the stratum of its rarest label (classes, sets of labels,
     quartiles of numbers, or the rarest entity type), and each stratum gives its share, so that the shares hold as far
-    as whole groups allow. A label of one group stays in the first part; one of two or more gives at least one group
-    when its share is at least half a group.
+    as whole groups allow. Every label stays in the first part: a label that one group alone holds is not split off.
 
     Args:
         examples: To split; order within both parts is kept.
@@ -63,27 +62,42 @@ def stratified_split(examples: Sequence[Example], fraction: float, seed: int) ->
             frequency[label] += 1
     strata: dict[str, list[list[int]]] = defaultdict(list)
     for members in groups.values():
-        labels = sorted(
-            {label for index in members for label in marks[index]}, key=lambda label: (frequency[label], label)
-        )
-        strata[labels[0] if labels else ""].append(members)
-    generator = random.Random(f"split {seed}")
+        held = {label for index in members for label in marks[index]}
+        strata[min(held, key=lambda label: (frequency[label], label)) if held else ""].append(members)
+    taken = _choose(strata, fraction, random.Random(f"split {seed}"))
+    _give_back(taken, list(groups.values()), marks)
+    first = [example for index, example in enumerate(examples) if index not in taken]
+    return first, [examples[index] for index in sorted(taken)]
+
+
+def _choose(strata: dict[str, list[list[int]]], fraction: float, generator: random.Random) -> set[int]:
+    """Take the share of each stratum; what rounding leaves over is owed to the next one."""
     taken: set[int] = set()
     owed = 0.0
     for stratum in sorted(strata, key=lambda label: (len(strata[label]), label)):
         pool = strata[stratum]
         generator.shuffle(pool)
-        size = sum(map(len, pool))
-        wanted = size * fraction + owed
+        wanted = sum(map(len, pool)) * fraction + owed
         count = 0
         for members in pool[1:]:
-            if count + len(members) / 2 > wanted:
-                continue
-            taken.update(members)
-            count += len(members)
-        owed = min(max(wanted - count, -1.0), 1.0) if len(strata) > 1 else 0.0
-    first = [example for index, example in enumerate(examples) if index not in taken]
-    return first, [examples[index] for index in sorted(taken)]
+            if count + len(members) / 2 <= wanted:
+                taken.update(members)
+                count += len(members)
+        owed = min(max(wanted - count, -1.0), 1.0)
+    largest = max(strata.values(), key=len, default=[])
+    if not taken and fraction > 0 and len(largest) > 1:
+        taken.update(largest[1])
+    return taken
+
+
+def _give_back(taken: set[int], groups: list[list[int]], marks: Sequence[Collection[str]]) -> None:
+    """Return a group to the first part for each label that would be missing there."""
+    kept = {label for index, labels in enumerate(marks) if index not in taken for label in labels}
+    for members in groups:
+        held = {label for index in members for label in marks[index]}
+        if members[0] in taken and not held <= kept:
+            taken.difference_update(members)
+            kept |= held
 
 
 def _marks(examples: Sequence[Example]) -> list[tuple[str, ...]]:

@@ -26,7 +26,7 @@ def join_words(words: Sequence[str], join: str = "auto") -> tuple[str, list[Span
     Returns:
         The text and the place of each word in it.
     """
-    if join != "none" and (join == "space" or not _JOINED.search("".join(words))):
+    if join == "space" or (join == "auto" and not _JOINED.search("".join(words))):
         return _spaced(words)
     pieces: list[str] = []
     spans: list[Span] = []
@@ -44,13 +44,8 @@ def join_words(words: Sequence[str], join: str = "auto") -> tuple[str, list[Span
 
 
 def _spaced(words: Sequence[str]) -> tuple[str, list[Span]]:
-    spans = []
-    start = 0
-    for word in words:
-        end = start + len(word)
-        spans.append((start, end))
-        start = end + 1
-    return " ".join(words), spans
+    end = -1
+    return " ".join(words), [(start := end + 1, end := start + len(word)) for word in words]
 
 
 def find_words(text: str, words: Iterable[str]) -> list[Span] | None:
@@ -58,9 +53,11 @@ def find_words(text: str, words: Iterable[str]) -> list[Span] | None:
     spans = []
     place = 0
     for word in words:
-        start = text.find(word, place)
-        if start < 0 or text[place:start].strip():
-            return None
+        start = place
+        if not text.startswith(word, place):
+            start = text.find(word, place)
+            if start < 0 or text[place:start].strip():
+                return None
         place = start + len(word)
         spans.append((start, place))
     return None if text[place:].strip() else spans

@@ -1,0 +1,77 @@
+"""One example as the model sees it: sub-words, and the label of each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fathom.data.example import Example
+
+
+@dataclass(frozen=True)
+class PreviewToken:
+    """One sub-word: its text in the vocabulary, its id, and the label it learns (None where none)."""
+
+    token: str
+    id: int
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An example, decoded.
+
+    Attributes:
+        index: Position in the training split.
+        num_examples: Of the training split.
+        example: As it came from the reader.
+        windows: The sequences the model gets: one, or several for a long text.
+        notes: What the readers detected.
+    """
+
+    index: int
+    num_examples: int
+    example: Example
+    windows: tuple[tuple[PreviewToken, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the preview as JSON."""
+        return {
+            "index": self.index,
+            "num_examples": self.num_examples,
+            "example": {**self.example, "entities": self.entities} if "tags" in self.example else dict(self.example),
+            "windows": [[asdict(token) for token in window] for window in self.windows],
+            "notes": list(self.notes),
+        }
+
+    @property
+    def entities(self) -> list[dict[str, Any]]:
+        """The entities of the example, with character offsets."""
+        found: list[dict[str, Any]] = []
+        for (start, end), tag in zip(self.example.get("words", ()), self.example.get("tags", ()), strict=False):
+            if tag[0] == "B":
+                found.append({"start": start, "end": end, "label": tag[2:]})
+            elif tag[0] == "I" and found:
+                found[-1]["end"] = end
+        return [{**entity, "text": self.example["text"][entity["start"] : entity["end"]]} for entity in found]
+
+    def to_text(self) -> str:
+        """Return the preview as lines for people."""
+        example = self.example
+        lines = [*self.notes, "", f"example {self.index} of {self.num_examples:,}, {example.get('where', '')}"]
+        lines.append(f"text: {example['text']}")
+        if "text_pair" in example:
+            lines.append(f"pair: {example['text_pair']}")
+        if "label" in example:
+            label = example["label"]
+            lines.append(f"label: {', '.join(label) if isinstance(label, list) else label}")
+        lines += [
+            f"entity: {entity['start']}-{entity['end']} {entity['label']}: {entity['text']}" for entity in self.entities
+        ]
+        for number, window in enumerate(self.windows, 1):
+            title = f"window {number} of {len(self.windows)}" if len(self.windows) > 1 else "sub-words"
+            lines += ["", f"{title}: {len(window)} tokens"]
+            width = max((len(token.token) for token in window), default=0)
+            lines += [f"{token.id:>8}  {token.token:<{width}}  {token.label or ''}".rstrip() for token in window]
+        return "\n".join(lines)

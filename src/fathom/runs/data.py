@@ -1,0 +1,225 @@
+"""Check data before a run, and look at one example of it as the model will see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom import catalog
+from fathom.config import apply_edits, validate
+from fathom.data.check import CheckOptions, check_splits
+from fathom.data.example import Example
+from fathom.data.findings import CheckReport, Finding, order
+from fathom.data.load import detect_format, load_splits, read_path, require_labels
+from fathom.data.preview import Preview, PreviewToken
+from fathom.data.readers.base import Form
+from fathom.data.section import DataSection
+from fathom.data.split import stratified_split
+from fathom.errors import ConfigError, DataError, ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from fathom.tasks.base import Task
+
+DEFAULT_MODEL = "minilm"
+DEFAULT_MAX_LENGTH = 512
+"""Tokens of the longest sequence where neither recipe nor tokenizer states a limit."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a recipe or a bare data file says: the data, and the task and model if it is a recipe."""
+
+    section: DataSection
+    form: Form
+    task: Task | None = None
+    model: str | None = None
+
+
+def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
+    """Check the data of a recipe, or one data file.
+
+    Every file is read and every problem is reported, not only the first file's. With a recipe the length of texts is
+    measured by its model's tokenizer.
+
+    Args:
+        source: A recipe (as `fathom train` takes it) or a data file (as `data.train` takes it).
+        edits: Changes to the recipe (`data.test=test.csv`); for a data file `data.` may be left out.
+
+    Returns:
+        The report; its `exit_code` is 2 when there are errors.
+
+    Raises:
+        ConfigError: The recipe or an edit is wrong.
+    """
+    found = _read_source(source, list(edits))
+    section = found.section
+    findings: list[Finding] = []
+    notes: list[str] = []
+    parts: dict[str, Sequence[Example]] = {}
+    for split, path in (("train", section.train), ("validation", section.validation), ("test", section.test)):
+        if path is None:
+            continue
+        try:
+            reading = read_path(path, found.form, section)
+            parts[split] = reading.examples
+            notes += [f"{split}: {note}" for note in reading.notes]
+            findings += _reader_findings(split, reading.notes)
+            require_labels(reading, path, split, found.form)
+        except DataError as error:
+            where = f"{error.where}: " if error.where else ""
+            message = f"{split}: {where}{error.message}"
+            findings.append(Finding("unreadable", "error", message, 1, (), error.mend or ""))
+    if "train" in parts and section.validation is None and section.validation_fraction > 0:
+        train, validation = stratified_split(parts["train"], section.validation_fraction, section.split_seed)
+        parts = {"train": train, "validation": validation, **{k: v for k, v in parts.items() if k != "train"}}
+    options, more = _options(found)
+    facts, checked = check_splits(parts, options)
+    return CheckReport(facts, order([*findings, *more, *checked]), tuple(notes))
+
+
+def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
+    """Show one training example: its text and labels, and the label of each sub-word.
+
+    Args:
+        source: A recipe or a data file, as for `check`.
+        edits: Changes to it, as for `check`.
+        index: Position of the example in the training split.
+
+    Raises:
+        ConfigError: The recipe or an edit is wrong.
+        DataError: A file is wrong, or there is no such example.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    found = _read_source(source, list(edits))
+    splits = load_splits(found.section, found.form)
+    if not 0 <= index < len(splits.train):
+        raise DataError(
+            f"there is no example {index}", where=found.section.train, mend=f"give 0 to {len(splits.train) - 1}"
+        )
+    tokenizer = _load_tokenizer(found.model or DEFAULT_MODEL)
+    task = (found.task or _default_task(found.form)).open(
+        splits.train, tokenizer, _max_length(found.section, tokenizer)
+    )
+    example = splits.train[index]
+    windows = []
+    for features in task.encode([example]):
+        ids = [int(token) for token in features["input_ids"]]
+        labels = [int(label) for label in features["labels"]] if "labels" in features else [-1] * len(ids)
+        windows.append(
+            tuple(
+                PreviewToken(token, number, task.labels[label] if 0 <= label < len(task.labels) else None)
+                for token, number, label in zip(tokenizer.convert_ids_to_tokens(ids), ids, labels, strict=True)
+            )
+        )
+    return Preview(index, len(splits.train), example, tuple(windows), splits.notes)
+
+
+def _read_source(source: str, edits: list[str]) -> _Source:
+    if _is_recipe(source):
+        from fathom.recipe import load_recipe
+
+        recipe = load_recipe(source, edits)
+        form: Form = catalog.load("task", recipe.task.kind).form
+        return _Source(recipe.data, form, recipe.task, recipe.model.name)
+    from fathom.runs.guess import guess_data
+
+    keys = {"data", "task", "model"}
+    full = [edit if edit.partition("=")[0].partition(".")[0] in keys else f"data.{edit}" for edit in edits]
+    raw = apply_edits({"data": {"train": source}}, full)
+    section = validate(DataSection, _mapping(raw["data"]), "data")
+    task = raw.get("task")
+    if task is None and not edits:
+        guess = guess_data(source)
+        return _Source(validate(DataSection, {"train": source, **guess.options}, "data"), guess.form)
+    return _Source(section, _guess_form(section, task), None, _model_name(raw.get("model")))
+
+
+def _is_recipe(source: str) -> bool:
+    path = Path(source)
+    if path.suffix in {".yaml", ".yml"} or (path / "recipe.yaml").is_file():
+        return True
+    if path.exists() or source.startswith(("helpdesk:", "hub:")) or "/" in source or "#" in source:
+        return False
+    from fathom.recipe import ready_recipes
+
+    return source in ready_recipes() or (":" in source and source.partition(":")[0].isidentifier())
+
+
+def _guess_form(section: DataSection, task: Any) -> Form:
+    kind = task.get("kind") if isinstance(task, Mapping) else task
+    if kind is not None:
+        return "spans" if kind == "token-classification" else "text"
+    if {"tokens", "tags", "entities"} & set(section.columns):
+        return "spans"
+    return "spans" if detect_format(section.train, "text", section) == "conll" else "text"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError("'data' is a section of keys", where="data", mend="write data.train=...")
+    return value
+
+
+def _model_name(model: Any) -> str | None:
+    return model.get("name") if isinstance(model, Mapping) else model
+
+
+def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
+    section = found.section
+    options = CheckOptions(max_leak_share=section.max_leak_share, allow_leaks=section.allow_leaks)
+    if found.model is None:
+        return options, []
+    try:
+        tokenizer = _load_tokenizer(found.model)
+    except ModelError as error:
+        said = f"lengths were not checked, for the tokenizer cannot be loaded: {error.message}"
+        return options, [Finding("tokenizer", "note", said, 1, (), error.mend or "")]
+
+    def lengths(examples: Sequence[Example]) -> list[int]:
+        counted: list[int] = []
+        for begin in range(0, len(examples), 1000):
+            run = examples[begin : begin + 1000]
+            texts = [example["text"] for example in run]
+            pairs = [example["text_pair"] for example in run] if "text_pair" in run[0] else None
+            encoded = tokenizer(texts, pairs, add_special_tokens=True, verbose=False)
+            counted += [len(ids) for ids in encoded["input_ids"]]
+        return counted
+
+    limit = _max_length(section, tokenizer)
+    return replace(options, max_length=limit, lengths=lengths, windows=found.form == "spans"), []
+
+
+def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:
+    from fathom.model.load import resolve_model
+    from fathom.tokenization.load import load_tokenizer
+
+    return load_tokenizer(resolve_model(model))
+
+
+def _max_length(section: DataSection, tokenizer: PreTrainedTokenizerBase) -> int:
+    stated = int(tokenizer.model_max_length)
+    limit = stated if stated < 1_000_000 else DEFAULT_MAX_LENGTH
+    return min(section.max_length, limit) if section.max_length is not None else limit
+
+
+def _default_task(form: Form) -> Task:
+    from fathom.config import choice
+
+    task: Task = choice("task").load("token-classification" if form == "spans" else "text-classification")
+    return task
+
+
+def _reader_findings(split: str, notes: Iterable[str]) -> list[Finding]:
+    """What a reader had to repair or leave out counts as a warning."""
+    told = {"repaired": "repaired-tags", "left out": "skipped-rows", "words of": "misplaced-words"}
+    findings = []
+    for note in notes:
+        kind = next((kind for beginning, kind in told.items() if note.startswith(beginning)), None)
+        kind = "empty-text" if "have an empty text" in note else kind
+        if kind is not None and not note.endswith("placed in their '# text =' line"):
+            findings.append(Finding(kind, "warning", f"{split}: {note}", 1, (), "mend the file"))
+    return findings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 Span = tuple[int, int]
@@ -30,7 +31,16 @@ def find_words(text: str) -> list[Span]:
 
     Combining marks stay with the letter before them, emoji sequences joined by U+200D stay one word.
     """
-    return [match.span() for match in _WORD.finditer(text)]
+    spans = [match.span() for match in _WORD.finditer(text)]
+    if text.isascii():
+        return spans
+    joined: list[Span] = []
+    for start, end in spans:
+        if joined and joined[-1][1] == start and _goes_on(text, joined[-1][0], start):
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def split_han(text: str, words: Sequence[Span]) -> tuple[list[Span], list[int]]:
@@ -55,3 +65,11 @@ def split_han(text: str, words: Sequence[Span]) -> tuple[list[Span], list[int]]:
 def slices(text: str, spans: Iterable[Span]) -> list[str]:
     """Return the pieces of text at the spans."""
     return [text[start:end] for start, end in spans]
+
+
+def _goes_on(text: str, first: int, place: int) -> bool:
+    """Tell whether a word from `first` goes on at `place`: with a mark the pattern does not list, or after one."""
+    if unicodedata.category(text[place])[0] == "M":
+        return True
+    after_mark = unicodedata.category(text[place - 1])[0] == "M"
+    return after_mark and text[first].isalnum() and text[place].isalnum() and _CHARACTER.match(text, place) is None

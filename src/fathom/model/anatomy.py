@@ -6,14 +6,14 @@ not enough. The only module, with `families.py`, that may guess with `getattr`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import nn
 
 from fathom.errors import ModelError
-from fathom.model.families import Family, family_of
+from fathom.model.families import Family, family_of, writes_only
 
 Component = Literal["embeddings", "attention", "feed-forward", "norm", "head", "final", "other"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "attention", "feed-forward", "norm", "final", "head", "other")
@@ -162,42 +162,50 @@ def _inner_model(model: nn.Module) -> tuple[str, nn.Module]:
 
 
 def _find_stacks(model: nn.Module, prefix: str, family: Family, repeats: int) -> list[Stack]:
-    lists = list(_block_lists(model, family))
-    with_attention = [(path, blocks) for path, blocks in lists if _attention_roots(blocks[0], "")]
+    lists = list(_block_lists(model, _is_block_of(family)))
+    lists = [item for item in lists if _attention_roots(item[1][0], "")] or lists
+    if not lists:  # a family that does not mark its blocks: equal modules with attention in them
+        lists = list(_block_lists(model, lambda block: bool(_attention_roots(block, ""))))
+    model_type = str(getattr(getattr(model, "config", None), "model_type", ""))
     stacks: list[Stack] = []
     depth = 0
-    for path, blocks in with_attention or lists:
+    for path, blocks in lists:
         found = tuple(_block(block, f"{prefix}{path}.{at}", depth + at) for at, block in enumerate(blocks))
-        stacks.append(Stack(_stack_name(path, blocks[0]), f"{prefix}{path}", found, repeats))
+        stacks.append(Stack(_stack_name(path, blocks[0], model_type), f"{prefix}{path}", found, repeats))
         depth += len(found)
     return stacks
 
 
-def _block_lists(model: nn.Module, family: Family, path: str = "") -> Iterator[tuple[str, list[nn.Module]]]:
-    """Outermost lists of blocks, in the order the model registers them."""
+def _is_block_of(family: Family) -> Callable[[nn.Module], bool]:
     from transformers.modeling_layers import GradientCheckpointingLayer
 
+    if family.block_class is not None:
+        return lambda block: type(block).__name__ == family.block_class
+    return lambda block: isinstance(block, GradientCheckpointingLayer)
+
+
+def _block_lists(
+    model: nn.Module, is_block: Callable[[nn.Module], bool], path: str = ""
+) -> Iterator[tuple[str, list[nn.Module]]]:
+    """Outermost lists of blocks, in the order the model registers them."""
     for name, child in model.named_children():
         at = f"{path}.{name}" if path else name
         blocks = list(child.children()) if isinstance(child, nn.ModuleList) else []
-        if family.block_class is not None:
-            is_stack = bool(blocks) and all(type(block).__name__ == family.block_class for block in blocks)
-        else:
-            is_stack = bool(blocks) and all(isinstance(block, GradientCheckpointingLayer) for block in blocks)
-        if is_stack:
+        if blocks and all(is_block(block) for block in blocks):
             yield at, blocks
         else:
-            yield from _block_lists(child, family, at)
+            yield from _block_lists(child, is_block, at)
 
 
-def _stack_name(path: str, block: nn.Module) -> Literal["encoder", "decoder"]:
+def _stack_name(path: str, block: nn.Module, model_type: str) -> Literal["encoder", "decoder"]:
     for part in path.split("."):
         if "decoder" in part:
             return "decoder"
         if "encoder" in part:
             return "encoder"
-    causal = any(bool(getattr(module, "is_causal", False)) for module in block.modules())
-    return "decoder" if causal else "encoder"
+    if any(bool(getattr(module, "is_causal", False)) for module in block.modules()):
+        return "decoder"
+    return "decoder" if writes_only(model_type) else "encoder"
 
 
 def _attention_roots(block: nn.Module, path: str) -> list[str]:

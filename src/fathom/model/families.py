@@ -30,7 +30,7 @@ FAMILIES: Mapping[str, Family] = {
     "deberta-v2": Family(
         components={"rel_embeddings": "embeddings", "encoder.LayerNorm": "embeddings", "encoder.conv": "other"}
     ),
-    "xlnet": Family(block_class="XLNetLayer", components={"mask_emb": "embeddings"}),
+    "xlnet": Family(components={"mask_emb": "embeddings"}),
     "electra": Family(components={"embeddings_project": "embeddings"}),
     "opt": Family(components={"project_in": "embeddings", "project_out": "final"}),
 }
@@ -49,6 +49,16 @@ POST_NORM = frozenset(
     ]
 )
 """Families that normalise after each sub-layer's addition; all others normalise before the sub-layer."""
+
+
+def writes_only(model_type: str) -> bool:
+    """Whether transformers has a causal language model of a family and no masked one."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
 def normalises_first(config: Any) -> bool:
@@ -93,6 +103,17 @@ def attention_dropout_rate(config: Any) -> float:
     keys = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
     found = [getattr(_text(config), key, None) for key in keys]
     return max([float(rate) for rate in found if isinstance(rate, float | int)], default=0.0)
+
+
+def drops_after_attention(config: Any) -> bool:
+    """Whether a dropout follows the attention's projection out."""
+    return getattr(config, "model_type", "") != "distilbert"
+
+
+def rotation_widens(config: Any) -> bool:
+    """Whether float32 rotary tables turn queries and keys, and with them the attention, into float32."""
+    rotary = getattr(_text(config), "rope_parameters", None) is not None
+    return rotary and getattr(config, "model_type", "") != "modernbert"
 
 
 def expert_share(config: Any) -> float:

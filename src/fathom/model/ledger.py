@@ -22,8 +22,8 @@ from fathom.model.memory import (
     SLACK_SHARE,
     Kept,
     Memory,
+    MicroBatch,
     Setting,
-    Workload,
     kept_bytes,
     working_bytes,
 )
@@ -63,7 +63,7 @@ class Ledger:
     """Blocks a token passes through, shared ones as often as they run."""
     width: int
     length: int
-    workload: Workload
+    micro_batch: MicroBatch
     setting: Setting
     memory: Memory
 
@@ -124,27 +124,27 @@ class Ledger:
                 "backward": self.backward_flops / self.length,
             },
             "memory": self.memory.to_json(),
-            "workload": asdict(self.workload),
+            "micro_batch": asdict(self.micro_batch),
             "setting": asdict(self.setting),
             "rows": [asdict(row) for row in self.rows],
         }
 
 
-def build_ledger(model: nn.Module, workload: Workload, setting: Setting | None = None) -> Ledger:
+def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | None = None) -> Ledger:
     """Count the costs of a model as a tuning strategy left it.
 
     Args:
         model: A transformers model or a PEFT model around one, on any device.
-        workload: One micro-batch.
+        micro_batch: One micro-batch.
         setting: Precision, optimizer and what else decides the bytes.
     """
     setting = setting or Setting()
     anatomy = find_anatomy(model)
     config = model.get_submodule(anatomy.prefix.rstrip(".")).config
-    flow = trace(model, anatomy, workload.length)
-    head_positions = workload.length if setting.head_positions is None else setting.head_positions
+    flow = trace(model, anatomy, micro_batch.length)
+    head_positions = micro_batch.length if setting.head_positions is None else setting.head_positions
     flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
-    kept = kept_bytes(flow, config, workload, setting)
+    kept = kept_bytes(flow, config, micro_batch, setting)
     states = _states(model, anatomy, setting, families.vocabulary_size(config))
     places = sorted({*states, *flops, *kept}, key=_order)
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
@@ -153,10 +153,10 @@ def build_ledger(model: nn.Module, workload: Workload, setting: Setting | None =
         num_blocks=len(anatomy.blocks),
         depth=anatomy.depth,
         width=flow.stacks[0].blocks[0].width,
-        length=workload.length,
-        workload=workload,
+        length=micro_batch.length,
+        micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, working_bytes(flow, config, workload, setting)),
+        memory=_memory(rows, kept, working_bytes(flow, config, micro_batch, setting)),
     )
 
 

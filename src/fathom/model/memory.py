@@ -32,7 +32,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Workload:
+class MicroBatch:
     """One micro-batch: what is in memory at once."""
 
     sequences: int
@@ -44,12 +44,12 @@ class Workload:
     """Positions a sequence compares, summed: length squared each."""
 
     @classmethod
-    def uniform(cls, sequences: int, length: int) -> Workload:
+    def uniform(cls, sequences: int, length: int) -> MicroBatch:
         """Sequences of one length."""
         return cls(sequences, length, sequences * length, sequences * length * length)
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> Workload:
+    def of(cls, lengths: Sequence[int]) -> MicroBatch:
         """Sequences of these lengths, packed."""
         return cls(len(lengths), max(lengths), sum(lengths), sum(length * length for length in lengths))
 
@@ -58,9 +58,9 @@ class Workload:
         """Padded positions."""
         return self.sequences * self.length
 
-    def resized(self, length: int) -> Workload:
+    def resized(self, length: int) -> MicroBatch:
         """The same sequences in a stack with its own fixed number of positions."""
-        return self if length == self.length else Workload.uniform(self.sequences, length)
+        return self if length == self.length else MicroBatch.uniform(self.sequences, length)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class Setting:
     """How a run keeps its numbers."""
 
     precision: Precision = "fp32"
+    """Of the blocks' matrix products."""
+    stream: Precision = "fp32"
+    """Of the hidden states between them."""
     moments: int = 2
     """float32 numbers the optimizer keeps for each trained parameter; 2 for AdamW."""
     checkpointing: bool = False
@@ -78,9 +81,18 @@ class Setting:
     """Positions of a sequence the head runs on; None: all of them."""
 
     @property
-    def stream_bytes(self) -> int:
-        """Bytes of one number inside the blocks."""
+    def product_bytes(self) -> int:
+        """Bytes of one number a matrix product reads or makes."""
         return 2 if self.precision == "bf16" else 4
+
+    @property
+    def stream_bytes(self) -> int:
+        """Bytes of one number of the hidden states between blocks."""
+        return 2 if self.stream == "bf16" else 4
+
+    def reads(self, readers: int) -> int:
+        """Copies that are kept of what several products read: each casts for itself where types differ."""
+        return min(readers, 1) if self.product_bytes == self.stream_bytes else readers
 
 
 @dataclass(frozen=True)
@@ -126,11 +138,11 @@ class Kept:
         return Kept(self.activations + other.activations, self.attention + other.attention)
 
 
-def kept_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Setting) -> dict[Place, Kept]:
+def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> dict[Place, Kept]:
     """Count the tensors autograd keeps, by block and component."""
     kept: dict[Place, Kept] = defaultdict(Kept)
     for stack in flow.stacks:
-        here = workload.resized(stack.length)
+        here = micro_batch.resized(stack.length)
         for block in stack.blocks:
             if not block.gradient:
                 continue
@@ -139,20 +151,20 @@ def kept_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Settin
                 continue
             for component, found in _block_kept(block, stack, config, here, setting).items():
                 kept[block.index, component] += found
-    kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, workload))
-    kept[None, "head"] += Kept(_head_kept(flow, workload, setting))
+    kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, micro_batch))
+    kept[None, "head"] += Kept(_head_kept(flow, config, micro_batch, setting))
     return dict(kept)
 
 
-def working_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Setting) -> int:
+def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
     """Count what comes and goes while the largest block runs, forward or backward."""
     largest = 0
     for stack in flow.stacks:
-        here = workload.resized(stack.length)
+        here = micro_batch.resized(stack.length)
         for block in stack.blocks[:1] + stack.blocks[-1:]:
             inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
-            passing = here.tokens * (2 * inner + 3 * block.width) * setting.stream_bytes
-            product = inner * block.width * setting.stream_bytes
+            passing = here.tokens * (2 * inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
+            product = inner * block.width * setting.product_bytes
             scores = sum(2 * here.pairs * item.heads * 4 for item in block.attentions[:1])
             again = 0
             if setting.checkpointing and block.gradient:
@@ -163,46 +175,50 @@ def working_bytes(flow: ModelFlow, config: Any, workload: Workload, setting: Set
 
 
 def _block_kept(
-    block: BlockFlow, stack: StackFlow, config: Any, workload: Workload, setting: Setting
+    block: BlockFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
 ) -> dict[str, Kept]:
     """Tensors one block keeps: see the comments for which operation keeps which."""
-    tokens, size = workload.tokens, setting.stream_bytes
+    tokens = micro_batch.tokens
     masks = MASK_BYTES * tokens * block.width if families.dropout_rate(config) > 0 else 0
     attention = Kept()
     for item in block.attentions:
-        attention += _attention_kept(item, stack, config, workload, size)
-        if item.gradient or item.output.learns:
+        attention += _attention_kept(item, stack, config, micro_batch, setting)
+        if (item.gradient or item.output.learns) and families.drops_after_attention(config):
             attention += Kept(masks)  # dropout after the projection out
-    # each norm keeps its input and two statistics of every token; RMS norms also keep the normalised value
+    # a norm keeps its input and two statistics of every token; a norm written out keeps the normalised value too
     written_out = 4 if families.has_rms_norm(config) else 0
-    per_norm = tokens * (block.width * (written_out + size) + 8)
+    per_norm = tokens * (block.width * (written_out + setting.stream_bytes) + 8)
     norms = Kept(block.num_norms * per_norm)
-    feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, size) + masks)
+    feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, setting) + masks)
     return {"attention": attention, "norm": norms, "feed-forward": feed_forward}
 
 
-def _attention_kept(item: AttentionFlow, stack: StackFlow, config: Any, workload: Workload, size: int) -> Kept:
-    tokens = workload.tokens
-    kept = 0
-    if any(unit.keeps_input for unit in item.projections):
-        kept += tokens * item.projections[0].inputs * size  # what the projections read, once for all of them
+def _attention_kept(
+    item: AttentionFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
+) -> Kept:
+    tokens, size = micro_batch.tokens, setting.product_bytes
+    readers = sum(unit.keeps_input for unit in item.projections)
+    kept = tokens * item.projections[0].inputs * size * setting.reads(readers)
     if item.output.keeps_input:
         kept += tokens * item.output.inputs * size
     kept += sum(_adapter_kept(unit, tokens, size) for unit in (*item.projections, item.output))
     if not item.gradient:
         return Kept(kept)
+    if families.rotation_widens(config):
+        size = max(size, setting.stream_bytes)
     kept += 3 * tokens * item.width * size  # queries, keys and values as the products read them
     keys = stack.source_length if item.cross else stack.length
-    pairs = workload.pairs if keys == stack.length else tokens * keys
+    pairs = micro_batch.pairs if keys == stack.length else tokens * keys
     masked = families.attention_dropout_rate(config) > 0
     return Kept(kept, pairs * item.heads * (size + (MASK_BYTES if masked else 0)))
 
 
-def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, size: int) -> int:
+def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, setting: Setting) -> int:
     if not units:
         return 0
     first, last = units[0], units[-1]
-    kept = first.inputs if any(unit.keeps_input for unit in units[:-1]) else 0
+    readers = sum(unit.keeps_input for unit in units[:-1])
+    kept = first.inputs * setting.reads(readers)
     if last.keeps_input:
         kept += last.inputs
     below = any(factor.input_gradient for unit in units for factor in unit.factors) or first.learns
@@ -211,6 +227,7 @@ def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, size: in
         gated = len(units) > 2 or first.outputs == 2 * last.inputs
         if gated:  # the product of the two branches keeps both
             kept += 2 * last.inputs
+    size = setting.product_bytes
     return tokens * kept * size + sum(_adapter_kept(unit, tokens, size) for unit in units)
 
 
@@ -226,20 +243,25 @@ def _adapter_kept(unit: Unit, tokens: int, size: int) -> int:
     return sum(tokens * factor.inputs * size for factor in unit.factors[1:] if factor.inputs != unit.inputs)
 
 
-def _embedding_kept(flow: ModelFlow, config: Any, workload: Workload) -> int:
+def _embedding_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch) -> int:
     """The sum of the looked-up vectors that the first norm keeps, float32, and a mask, where anything there learns."""
     blocks = flow.stacks[0].blocks
     if not (flow.embeddings_learn and blocks):
         return 0
     mask = MASK_BYTES if families.dropout_rate(config) > 0 else 0
-    return workload.resized(flow.stacks[0].length).positions * blocks[0].width * (4 + mask)
+    return micro_batch.resized(flow.stacks[0].length).positions * blocks[0].width * (4 + mask)
 
 
-def _head_kept(flow: ModelFlow, workload: Workload, setting: Setting) -> int:
-    """What the head reads, float32; and its logits three times: as made, as log-probabilities, as gradient."""
+def _head_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
+    """The last hidden states, what the head reads, and its logits as made, as log-probabilities and as gradient."""
+    width = flow.stacks[-1].blocks[-1].width
+    padded = micro_batch.positions
+    unpacked = 4 * padded * width if flow.head_gradient else 0
+    if flow.head_gradient and families.normalises_first(config):
+        unpacked *= 2  # the norm after the last block keeps its input too
     if not flow.head:
-        return 0
-    per_sequence = workload.length if setting.head_positions is None else setting.head_positions
-    positions = workload.sequences * per_sequence
+        return unpacked
+    positions = padded if setting.head_positions is None else micro_batch.sequences * setting.head_positions
     read = sum(unit.inputs for unit in flow.head if unit.keeps_input)
-    return positions * 4 * (read + 3 * flow.head[-1].outputs)
+    mask = MASK_BYTES * width if families.dropout_rate(config) > 0 and flow.head_gradient else 0
+    return unpacked + positions * (4 * (read + 3 * flow.head[-1].outputs) + mask)

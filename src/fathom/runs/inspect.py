@@ -79,11 +79,9 @@ class InspectReport:
 
     def to_text(self) -> str:
         """Return aligned tables: the whole ledger of one strategy, or several strategies side by side."""
-        workload = self.ledger.workload
-        title = (
-            f"{self.model} ({self.architecture}, {self.head}), batch {workload.sequences} x {workload.length} tokens, "
-            f"{self.precision}"
-        )
+        micro_batch = self.ledger.micro_batch
+        batch = f"batch {micro_batch.sequences} x {micro_batch.length} tokens"
+        title = f"{self.model} ({self.architecture}, {self.head}), {batch}, {self.precision}"
         if len(self.strategies) == 1:
             return f"{title}, tuning {self.strategies[0].name}\n{self.ledger.to_text()}"
         return f"{title}\n{self._comparison()}"
@@ -141,15 +139,15 @@ def inspect(
         ConfigError: No such strategy or task.
     """
     from fathom.device import choose_precision, probe_machine
-    from fathom.model.memory import Setting, Workload
+    from fathom.model.memory import MicroBatch, Setting
 
     chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
     wanted = _strategies(tuning)
     config, auto_class = _architecture(name, task, needs_head=any(kind != "full" for kind, _ in wanted))
     head_positions = 1 if auto_class in POOLED_CLASSES and not _is_decoder(config, auto_class) else None
     setting = Setting(precision=chosen, head_positions=head_positions)
-    workload = Workload.uniform(batch_size, length)
-    found = tuple(_apply(part, kind, (config, auto_class), (workload, setting)) for kind, part in wanted)
+    micro_batch = MicroBatch.uniform(batch_size, length)
+    found = tuple(_apply(part, kind, (config, auto_class), (micro_batch, setting)) for kind, part in wanted)
     if all(item.ledger is None for item in found):
         raise ModelError(found[0].refusal or "the model refuses the strategy", where=name)
     head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")

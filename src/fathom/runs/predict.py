@@ -151,6 +151,8 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
 
 def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
     shown = {key: value for key, value in prediction.items() if probabilities or key != "probabilities"}
+    if "tags" in shown and "words" in given:
+        shown["words"] = [list(span) for span in given["words"]]
     return {**{key: given[key] for key in ("text", "text_pair") if key in given}, **shown}
 
 

@@ -46,6 +46,8 @@ class Lora(Tuning):
     """Which biases learn too: none, all, or those of the target projections."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank), which keeps large ranks learning."""
+    head_scale: float = Field(1.0, gt=0)
+    """The head's learning rate is this many times that of the thin matrices."""
 
     @field_validator("targets")
     @classmethod
@@ -97,6 +99,11 @@ class Lora(Tuning):
             warnings.simplefilter("ignore", FutureWarning)
             wrapped: nn.Module = get_peft_model(model, config)
         return wrapped
+
+    def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
+        """Return `head_scale` for the parameters of the head."""
+        names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
+        return {name: self.head_scale for name in names if anatomy.component_of(name)[1] == "head"}
 
     def target_paths(self, anatomy: Anatomy) -> tuple[str, ...]:
         """Return the module paths that get an update, in the order of the blocks.

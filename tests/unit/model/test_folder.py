@@ -115,7 +115,7 @@ def test_what_is_no_model_is_refused_in_words(tmp_path: Path, whole: Saved) -> N
     with pytest.raises(ModelError, match="no such folder"):
         open_folder(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelError, match="neither config.json nor adapter_config.json"):
+    with pytest.raises(ModelError, match=r"neither config\.json nor adapter_config\.json"):
         open_folder(tmp_path / "empty")
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelError, match="a model is a folder"):

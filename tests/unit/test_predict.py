@@ -1,0 +1,128 @@
+"""runs.predict: files in, rows and files out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fathom.errors import ConfigError, DataError, ModelError
+from fathom.runs.predict import predict
+from fathom.serving.predictor import Predictor
+from folders_for_tests import TEXTS, Saved, make_saved
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor.load(make_saved(tmp_path_factory.mktemp("text")).folder)
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    saved: Saved = make_saved(tmp_path_factory.mktemp("spans"), "full", "token-classification")
+    return Predictor.load(saved.folder)
+
+
+def test_texts(classifier: Predictor, tagger: Predictor) -> None:
+    rows = predict(classifier, TEXTS)
+    assert [row["text"] for row in rows] == TEXTS
+    assert all(set(row["probabilities"]) == {"pet", "person", "other"} for row in rows)
+    assert "probabilities" not in predict(classifier, TEXTS, probabilities=False)[0]
+    for row in predict(tagger, TEXTS):
+        assert all(row["text"][entity["start"] : entity["end"]] == entity["text"] for entity in row["entities"])
+
+
+@pytest.mark.parametrize("name", ["in.txt", "in.csv", "in.tsv", "in.jsonl", "in.json", "gb.txt"])
+def test_files(classifier: Predictor, tagger: Predictor, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    table = io.StringIO()
+    writer = csv.writer(table, delimiter="\t" if name.endswith("tsv") else ",")
+    writer.writerows([["text"], *[[text] for text in TEXTS]])
+    rows = [{"text": text} for text in TEXTS]
+    content = {
+        "in.txt": "\n".join(TEXTS) + "\n",
+        "gb.txt": "\r\n".join(TEXTS),
+        "in.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
+        "in.json": json.dumps(rows),
+    }.get(name, table.getvalue())
+    path.write_bytes(content.encode("gb18030" if name == "gb.txt" else "utf-8"))
+    for predictor in (classifier, tagger):
+        assert predict(predictor, path) == predict(predictor, TEXTS)
+
+
+def test_an_empty_line_is_an_empty_text(classifier: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\n\nthe\n")
+    assert [row["text"] for row in predict(classifier, tmp_path / "in.txt")] == ["a", "", "the"]
+
+
+def test_columns_are_named(classifier: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id,utterance\n1,the\n2,a\n")
+    rows = predict(classifier, tmp_path / "in.csv", columns={"text": "utterance"})
+    assert [row["text"] for row in rows] == ["the", "a"]
+
+
+def test_standard_input(classifier: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Given:
+        buffer = io.BytesIO("the\n北京\n".encode())
+
+    monkeypatch.setattr("sys.stdin", Given())
+    assert [row["text"] for row in predict(classifier, "-")] == ["the", "北京"]
+
+
+def test_json_lines_out(tagger: Predictor, tmp_path: Path) -> None:
+    rows = predict(tagger, TEXTS, output=tmp_path / "out.jsonl")
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == json.loads(json.dumps(rows))
+
+
+def test_csv_out(classifier: Predictor, tagger: Predictor, tmp_path: Path) -> None:
+    odd = [*TEXTS, 'a, "quoted"\nline']
+    rows = predict(classifier, odd, output=tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [row["text"] for row in found] == odd
+    assert [row["label"] for row in found] == [row["label"] for row in rows]
+    assert [float(row["probability pet"]) for row in found] == [row["probabilities"]["pet"] for row in rows]
+    rows = predict(tagger, odd, output=tmp_path / "tags.csv")
+    with (tmp_path / "tags.csv").open(encoding="utf-8", newline="") as stream:
+        assert [json.loads(row["entities"]) for row in csv.DictReader(stream)] == [row["entities"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "error", "message"),
+    [
+        ("missing.csv", None, DataError, "no such file"),
+        ("missing.txt", None, DataError, "no such file"),
+        ("empty.txt", None, DataError, "no line of text"),
+        ("nul.txt", None, DataError, r"nul\.txt:2: a NUL character"),
+        ("bad.jsonl", None, DataError, r"bad\.jsonl:2"),
+        ("good.txt", "out.xlsx", ConfigError, "neither .jsonl nor .csv"),
+        ("good.csv", "good.csv", ConfigError, "take the place of the input"),
+        (["a", 3], None, DataError, "input 2"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_written(
+    classifier: Predictor, tmp_path: Path, inputs: Any, output: str | None, error: type[Exception], message: str
+) -> None:
+    for name, content in {
+        "empty.txt": "",
+        "nul.txt": "a line of text\nand b\0c, another\n" + "more\n" * 9,
+        "bad.jsonl": '{"text": "a"}\n{"text": \n',
+        "good.txt": "a\n",
+        "good.csv": "text\na\n",
+    }.items():
+        (tmp_path / name).write_text(content)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    given = str(tmp_path / inputs) if isinstance(inputs, str) else inputs
+    with pytest.raises(error, match=message):
+        predict(classifier, given, output=tmp_path / output if output else None)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        predict(str(tmp_path), ["a"])

@@ -78,7 +78,7 @@ def looks_like_header(row: Sequence[str], request: Request) -> bool:
     if any(isinstance(column, str) for column in mapped.values()):
         return True
     cells = [cell.strip().lower() for cell in row]
-    if len(set(cells)) < len(cells) or any(len(cell) > 40 for cell in cells):
+    if any(len(cell) > 40 for cell in cells):
         return False
     if mapped:
         places = {role: column for role, column in mapped.items() if isinstance(column, int) and column < len(cells)}

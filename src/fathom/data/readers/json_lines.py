@@ -157,7 +157,9 @@ def _document_records(text: str, problems: Problems) -> Iterator[Record]:
                 continue
         elif text[place : place + 1] == "]":
             continue
-        raise _broken(json.JSONDecodeError("Expecting ',' or ']'", text, min(place, len(text))), problems)
+        expected = "a value or ']'" if text[place : place + 1] == "]" else "',' or ']'"
+        message = f"expected {expected}" if place < len(text) else "the list is never closed"
+        raise _broken(json.JSONDecodeError(message, text, min(place, len(text))), problems)
     if place >= len(text):
         raise _broken(json.JSONDecodeError("the list is never closed", text, len(text)), problems)
 

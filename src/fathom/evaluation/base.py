@@ -21,8 +21,8 @@ class Accumulator(ABC):
     """Takes (prediction, reference) pairs one by one and never keeps more than it must.
 
     The forms of a pair, by task: single label `(probabilities float32 [classes], label index int)`; multi-label
-    `(probabilities float32 [classes], 0/1 int vector [classes])` (thresholded at the task's threshold before: see
-    `threshold` below); regression `(value, value)`; entities `(set of (start, end, label), set of (start, end, label))`.
+    `(probabilities [classes], 0/1 int vector [classes])`, the probabilities rescaled by the task so that its threshold
+    lies at 0.5; regression `(value, value)`; entities `(set of (start, end, label), set of (start, end, label))`.
     """
 
     @abstractmethod

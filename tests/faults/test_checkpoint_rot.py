@@ -1,4 +1,4 @@
-"""Rot: every flipped bit, truncation and zeroed tail in a checkpoint is found before a value of it is used."""
+"""Rot: every flipped bit, truncation and zeroed tail in a saved folder is found before a value of it is used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from fathom.data import store
 from fathom.errors import ArtifactError
 from fathom.training import checkpoint
 from fathom.training.checkpoint import TrainingState
 
+STORE_FILES = ("offsets.bin", "input_ids.bin", "example.bin", "store.json", "manifest.json")
 FILES = ("model.safetensors", "optimizer.safetensors", "rng.safetensors", "values.json", "manifest.json")
 Damage = Callable[[bytes, random.Random], bytes]
 
@@ -40,32 +43,53 @@ def make_state(step: int) -> TrainingState:
     return TrainingState(step, tensors, {**values, "best": 0.5, "sampler": {"epoch": 1, "index": 4}})
 
 
-def assert_all_found(folder: Path, name: str, damage: Damage, times: int) -> None:
+def save_store(folder: Path) -> Path:
+    chance = np.random.default_rng(1)
+    lengths = chance.integers(3, 30, size=40)
+    features = [{"input_ids": chance.integers(0, 30_000, size=n), "example": np.asarray(n)} for n in lengths]
+    store.write_store(store.from_features(features), folder)
+    return folder
+
+
+def assert_all_found(folder: Path, name: str, damage: Damage, times: int, load: Callable[[Path], object]) -> None:
     whole = (folder / name).read_bytes()
     chance = random.Random(f"{name} {damage.__name__}")
     for attempt in range(times):
         (folder / name).write_bytes(damage(whole, chance))
         try:
-            checkpoint.load_checkpoint(folder)
+            load(folder)
         except ArtifactError as error:
             assert str(folder) in str(error)
         else:
             pytest.fail(f"attempt {attempt}: the damage was not found")
     (folder / name).write_bytes(whole)
-    checkpoint.load_checkpoint(folder)
+    load(folder)
 
 
 @pytest.mark.parametrize("damage", [flip_bit, truncate, zero_tail])
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_found(tmp_path: Path, name: str, damage: Damage) -> None:
-    assert_all_found(checkpoint.save_checkpoint(tmp_path, make_state(3)), name, damage, 30)
+    assert_all_found(checkpoint.save_checkpoint(tmp_path, make_state(3)), name, damage, 30, checkpoint.load_checkpoint)
+
+
+@pytest.mark.parametrize("damage", [flip_bit, truncate, zero_tail])
+@pytest.mark.parametrize("name", STORE_FILES)
+def test_damage_of_the_token_store_is_found(tmp_path: Path, name: str, damage: Damage) -> None:
+    assert_all_found(save_store(tmp_path / "store"), name, damage, 30, store.open_store)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip_bit, truncate, zero_tail])
 @pytest.mark.parametrize("name", FILES)
 def test_damage_is_found_often(tmp_path: Path, name: str, damage: Damage) -> None:
-    assert_all_found(checkpoint.save_checkpoint(tmp_path, make_state(3)), name, damage, 300)
+    assert_all_found(checkpoint.save_checkpoint(tmp_path, make_state(3)), name, damage, 300, checkpoint.load_checkpoint)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [flip_bit, truncate, zero_tail])
+@pytest.mark.parametrize("name", STORE_FILES)
+def test_damage_of_the_token_store_is_found_often(tmp_path: Path, name: str, damage: Damage) -> None:
+    assert_all_found(save_store(tmp_path / "store"), name, damage, 300, store.open_store)
 
 
 @pytest.mark.parametrize("name", FILES)

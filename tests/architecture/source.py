@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILT = {"runs", "build", "dist"}
 PACKAGE = ROOT / "src" / "fathom"
 
 
@@ -19,6 +21,17 @@ def package_files() -> tuple[Path, ...]:
 def python_files() -> tuple[Path, ...]:
     folders = [PACKAGE, ROOT / "tests", ROOT / "benchmarks", ROOT / "docs"]
     return tuple(sorted(path for folder in folders for path in folder.rglob("*.py")))
+
+
+@functools.cache
+def project_files() -> tuple[Path, ...]:
+    """Every file of the project; what is built, downloaded or cached left out."""
+    found: list[Path] = []
+    for folder, children, names in os.walk(ROOT):
+        built = BUILT if Path(folder) == ROOT else set()
+        children[:] = [name for name in children if name == ".ci" or (name[0] not in "._" and name not in built)]
+        found += [Path(folder, name) for name in names]
+    return tuple(sorted(found))
 
 
 @functools.cache

@@ -70,14 +70,11 @@ def test_no_file_names_a_machine():
     machine = re.compile(r"""(?<![\w.<])/(?:work|root|home|Users|mnt|workspace)/\w""")
     suffixes = {".py", ".md", ".yaml", ".toml", ".txt", ".json", ".html", ""}
     found = []
-    for path in source.ROOT.rglob("*"):
-        parts = path.relative_to(source.ROOT).parts
-        if parts[0] in {"runs", "build", "dist"} or any(part[0] in "._" and part != ".ci" for part in parts[:-1]):
-            continue
-        if path == Path(__file__) or not path.is_file() or path.suffix not in suffixes:
+    for path in source.project_files():
+        if path == Path(__file__) or path.suffix not in suffixes:
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")
-        found += [f"{'/'.join(parts)}: {match.group()}" for match in machine.finditer(text)]
+        found += [f"{source.place(path)}: {match.group()}" for match in machine.finditer(text)]
     assert not found
 
 

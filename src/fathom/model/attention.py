@@ -16,6 +16,10 @@ from torch import Tensor
 from fathom.model.dropout import DropoutSource, apply_mask
 from fathom.model.layout import Layout
 
+LOWEST = -3.0e38
+"""Score of a key that is not seen: finite in bfloat16 and float32, so that a slack query that sees no key at all gets
+even weights and not NaN."""
+
 
 @dataclass(frozen=True)
 class AttentionOptions:
@@ -55,7 +59,7 @@ def attend(
             scores_nHll = torch.tanh(scores_nHll / options.softcap) * options.softcap
         mask = layout.mask(index, causal=options.causal, window=options.window)
         if mask is not None:
-            scores_nHll = scores_nHll.masked_fill(~mask, torch.finfo(scores_nHll.dtype).min)
+            scores_nHll = scores_nHll.masked_fill(~mask, LOWEST)
         weights_nHll = torch.softmax(scores_nHll, dim=-1, dtype=torch.float32).to(value.dtype)
         weights_nHll = torch.nn.functional.dropout(weights_nHll, options.dropout)
         output_nHlK = torch.matmul(weights_nHll, value)
@@ -140,7 +144,7 @@ def _softmax(scores: Tensor, mask: Tensor | None, scaling: float, sequences: int
     dtype = scores.dtype
     scores = scores.float().mul_(scaling)
     if mask is not None:
-        scores.unflatten(0, (sequences, -1)).masked_fill_(~mask, torch.finfo(torch.float32).min)
+        scores.unflatten(0, (sequences, -1)).masked_fill_(~mask, LOWEST)
     return torch.softmax(scores, dim=-1).to(dtype)
 
 

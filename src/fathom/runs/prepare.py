@@ -20,6 +20,7 @@ from fathom.device import Machine, seed_everything
 from fathom.errors import ConfigError
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
+from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.load import dropout_overrides, load_config, load_model, resolve_model
@@ -157,10 +158,7 @@ def make_workload(
     blocks = [block.path for stack in anatomy.stacks for block in stack.blocks]
     compute = Compute(model, parameters, blocks, embedding_paths=tables, dropout=dropout, dtype=dtype)
     if settings.activation_checkpointing:
-        options: dict[str, Any] = {"use_reentrant": False}
-        if dropout is not None:
-            options["context_fn"] = dropout.recompute_contexts
-        packed.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+        checkpoint_blocks(model, blocks, *([dropout.recompute_contexts] if dropout is not None else []))
     return Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
         most_tokens=micro_batch_tokens(settings.micro_batch_tokens, packed, machine),

@@ -1,0 +1,38 @@
+"""Activation checkpointing: blocks compute their activations again in the backward pass instead of keeping them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint, noop_context_fn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from fathom.errors import ModelError
+
+
+def checkpoint_blocks(
+    model: nn.Module, block_paths: Iterable[str], context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn
+) -> None:
+    """Have every block of a model recompute itself.
+
+    Args:
+        model: In training mode only then; evaluation is not changed.
+        block_paths: Paths of the blocks.
+        context_fn: Makes the contexts of the first and the second computation.
+
+    Raises:
+        ModelError: The family's blocks do not take part in checkpointing.
+    """
+    for path in block_paths:
+        block = model.get_submodule(path)
+        if not isinstance(block, GradientCheckpointingLayer):
+            raise ModelError(
+                f"blocks of type {type(block).__name__} do not support activation checkpointing",
+                where="training.activation_checkpointing",
+                mend="leave it off",
+            )
+        block.gradient_checkpointing = True
+        block._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, context_fn=context_fn)

@@ -203,10 +203,10 @@ def _chain(model: nn.Module, roots: Sequence[str], enters: bool) -> list[Unit]:
     """Linear layers and convolutions outside the blocks, one reading the other."""
     units: list[Unit] = []
     gradient = enters
+    # a projection beside the tables reads what they look up; a convolution reads pixels or sound
+    modules = [module for root in roots for module in model.get_submodule(root).modules()]
+    looked_up = any(_learns(module) for module in modules if isinstance(module, nn.Embedding))
     for root in roots:
-        # a projection beside the tables reads what they look up; a convolution reads pixels or sound
-        tables = [table for table in model.get_submodule(root).modules() if isinstance(table, nn.Embedding)]
-        looked_up = any(_learns(table) for table in tables)
         for path, module in _projections(model.get_submodule(root), root):
             gradient = gradient or (looked_up and is_linear(module))
             if isinstance(module, nn.Conv1d | nn.Conv2d):

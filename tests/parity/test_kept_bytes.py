@@ -1,0 +1,93 @@
+"""The forecast of what a block keeps is what autograd is seen to keep, byte for byte where the form is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fathom import catalog
+from fathom.model.anatomy import find_anatomy
+from fathom.model.compute import Compute
+from fathom.model.dropout import DropoutSource
+from fathom.model.flow import trace
+from fathom.model.load import model_class
+from fathom.model.memory import MicroBatch, Setting, kept_bytes
+from fathom.model.packing import pack_model
+from fathom.model.parameters import FlatParameters, group_parameters
+
+SIZE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 50}
+CASES: dict[str, tuple[dict[str, Any], float]] = {
+    "bert": (SIZE, 0.0),
+    "roberta": (SIZE, 0.0),
+    "electra": ({**SIZE, "embedding_size": 32}, 0.0),
+    "distilbert": ({"dim": 32, "n_layers": 3, "n_heads": 4, "hidden_dim": 64, "vocab_size": 50}, 0.0),
+    "gpt2": ({"n_embd": 32, "n_layer": 3, "n_head": 4, "vocab_size": 50}, 0.0),
+    "llama": ({**SIZE, "num_key_value_heads": 2}, 0.03),
+    "modernbert": (SIZE, 0.06),
+}
+LENGTHS = [16] * 8
+MIDDLE = 1
+
+
+def kept_by_block(model: nn.Module, inputs: dict[str, Tensor], ignored: set[int]) -> Counter[int]:
+    """Bytes of the storages autograd saves while each block runs, each storage once."""
+    seen: set[int] = set()
+    kept: Counter[int] = Counter()
+    now = [-1]
+    for block in find_anatomy(model).blocks:
+        module = model.get_submodule(block.path)
+        module.register_forward_pre_hook(lambda *_, at=block.index: now.__setitem__(0, at))
+        module.register_forward_hook(lambda *_: now.__setitem__(0, -1))
+    alive: list[Tensor] = []
+
+    def save(tensor: Tensor) -> Tensor:
+        alive.append(tensor)  # an address is not used again while its tensor lives
+        pointer = tensor.untyped_storage().data_ptr()
+        if pointer not in seen and pointer not in ignored:
+            seen.add(pointer)
+            kept[now[0]] += tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        model(**inputs)
+    return kept
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("strategy", ["full", "bitfit", "lora"])
+@pytest.mark.parametrize("family", CASES)
+def test_forecast_equals_what_is_kept(family: str, strategy: str, precision: Any) -> None:
+    if family in ("llama", "modernbert") and strategy != "full":
+        pytest.skip("their form is only close: checked under full tuning")
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    values, tolerance = CASES[family]
+    config = CONFIG_MAPPING[family](
+        **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 3, **values}
+    )
+    model: nn.Module = model_class(config, "AutoModelForTokenClassification")(config).train()
+    model = catalog.load("tuning", strategy)().apply(model, find_anatomy(model))
+    anatomy = find_anatomy(model)
+    packed = pack_model(model)
+    assert packed.packed, packed.reason
+    packed.dropout = DropoutSource()
+    packed.dropout.start(1, 1, 1)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    named, keys = group_parameters(model)
+    flat = FlatParameters(named, keys, shadow_dtype=dtype if precision == "bf16" else None)
+    compute = Compute(model, flat, [block.path for block in anatomy.blocks], dropout=packed.dropout, dtype=dtype)
+    mask = torch.ones(len(LENGTHS), LENGTHS[0], dtype=torch.long)
+    packed.prepare(mask)
+    flat.begin_step(compute.direct)
+    states = [*model.parameters(), *model.buffers(), *flat.values, *(s for s in flat.shadows if s is not None)]
+    ignored = {state.untyped_storage().data_ptr() for state in states}
+    inputs = {"input_ids": torch.randint(3, 50, mask.shape), "attention_mask": mask}
+    measured = kept_by_block(model, inputs, ignored)[MIDDLE]
+    flow = trace(model, anatomy, LENGTHS[0])
+    forecast = kept_bytes(flow, config, MicroBatch.of(LENGTHS), Setting(precision=precision))
+    counted = sum(kept.activations + kept.attention for (depth, _), kept in forecast.items() if depth == MIDDLE)
+    assert counted == pytest.approx(measured, rel=max(tolerance, 1e-9))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fathom.errors import ConfigError, DataError, ModelError
+from fathom.runs.merge import merge
 from fathom.runs.predict import predict
 from fathom.serving.predictor import Predictor
 from folders_for_tests import TEXTS, Saved, make_saved
@@ -126,3 +127,11 @@ def test_bad_input_is_named_and_nothing_written(
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
         predict(str(tmp_path), ["a"])
+
+
+def test_a_merged_adapter_predicts_the_same(tmp_path: Path) -> None:
+    saved = make_saved(tmp_path, "lora", "token-classification")
+    folder = merge(saved.folder.parent, tmp_path / "merged")
+    for row, expected in zip(predict(folder, TEXTS), predict(saved.folder, TEXTS), strict=True):
+        assert row["tags"] == expected["tags"]
+        assert row["text"] == expected["text"]

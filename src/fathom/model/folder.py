@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
+from fathom.log import get_console, set_quiet
 from fathom.model.load import load_model, resolve_model
 from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, base_weight_files, is_adapter, save_model
 
@@ -84,11 +87,23 @@ class ModelFolder:
         if "id2label" in config:
             config["id2label"] = {int(index): label for index, label in config["id2label"].items()}
             config.pop("num_labels", None)
-        base = load_model(self.base_model(), auto_class, config, seed=0)
+        with _silence():
+            # The base model's head is new, which is no news: the adapter brings the trained one.
+            base = load_model(self.base_model(), auto_class, config, seed=0)
         with warnings.catch_warnings():
             # PEFT still asks transformers for an attribute that transformers has renamed.
             warnings.simplefilter("ignore", FutureWarning)
             return cast("PreTrainedModel", PeftModel.from_pretrained(base, str(self.path)))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    before = get_console().quiet
+    set_quiet(True)
+    try:
+        yield
+    finally:
+        set_quiet(before)
 
 
 def open_folder(path: str | Path) -> ModelFolder:

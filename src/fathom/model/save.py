@@ -128,7 +128,8 @@ def _complete(model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mappin
     if missing or "kind" not in info["task"]:
         raise ModelError(f"the model folder needs {', '.join(missing) or 'task.kind'} in its info", where=INFO)
     adapter = is_adapter(model)
-    inner: Any = vars(model)["_modules"]["base_model"].model if adapter else model
+    outer: Any = model
+    inner = outer.get_base_model() if adapter else outer
     config = inner.config.to_dict()
     completed: dict[str, Any] = {
         "recipe_digest": "",

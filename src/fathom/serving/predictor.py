@@ -69,12 +69,14 @@ class Predictor:
             ArtifactError: A file is damaged; names it.
             ConfigError: bf16 on a processor that has no such arithmetic.
         """
-        device.choose_precision(precision, device.probe_machine())
+        machine = device.probe_machine()
+        device.choose_precision(precision, machine)
         opened = open_folder(folder)
         state = opened.info["task"]
         part = cast(Task, catalog.load("task", state["kind"])())
         task = part.reopen(state, load_tokenizer(opened.path))
-        return cls(opened.load_model(task.auto_class), task, opened.info, precision=precision, packing=packing)
+        model: nn.Module = opened.load_model(task.auto_class)
+        return cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
 
     @property
     def form(self) -> Form:

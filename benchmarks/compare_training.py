@@ -22,6 +22,7 @@ from benchmarks.rounds import (
     paired_ratio,
     python_module,
     read_result,
+    revision,
     rotated,
     run_process,
     summarize,
@@ -151,7 +152,8 @@ def compare(row: Comparison, plan: Plan) -> Figures:
         for peer in rotated(PEERS, turn):
             figures[peer] = run_peer(peer, row, seed=turn + 1, plan=plan)
             print(describe(row.name, turn, peer, figures[peer], find_source(row.data).main_score), flush=True)
-        result["rounds"].append({"order": rotated(PEERS, turn), "seed": turn + 1, "peers": figures})
+        taken = {"order": rotated(PEERS, turn), "seed": turn + 1, "revision": revision(), "peers": figures}
+        result["rounds"].append(taken)
         write_result(name, result)
     result["summary"] = summarize_rounds(row, result, plan)
     write_result(name, result)
@@ -208,6 +210,7 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
         "share_of_limit": shares,
         "same_tokens": check_tokens(rounds, row.max_steps > 0),
         "scores": check_scores(row, rounds, plan) if row.max_steps < 0 else None,
+        "revisions": sorted({turn["revision"] for turn in rounds}),
         "most_load_before_a_run": max(turn["peers"][peer]["load_before"] for turn in rounds for peer in PEERS),
     }
 

@@ -73,6 +73,8 @@ def run(configuration: Configuration, steps: int, threads: int, work: Path) -> F
     run_process(command, environment(threads))
     figures: Figures = json.loads(out.read_text(encoding="utf-8"))
     forecast, measured = figures["forecast"], figures["measured"]
+    if forecast is None:
+        raise SystemExit("metrics.json of the run holds no 'forecast': this Fathom does not record one")
     return {
         "configuration": asdict(configuration),
         "forecast": forecast,

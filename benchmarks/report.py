@@ -85,7 +85,7 @@ def render_row(name: str, result: Figures) -> str:
         "",
         f"Full fine-tuning, batch {chosen['batch_size']}, {length}, learning rate {chosen['learning_rate']:g}, "
         f"weight decay {chosen['weight_decay']:g}, warmup {chosen['warmup_ratio']:g}, linear; "
-        f"{len(result['rounds'])} rounds.",
+        f"{len(result['rounds'])} rounds of revision {', '.join(summary['revisions'])}.",
         "",
         table(titles, rows),
         "",
@@ -140,6 +140,8 @@ def render_quality(result: Figures) -> str:
         checks = [check["not_worse"] for check in summary.get("against", {}).values()]
         verdict = "-" if not checks else "equal or better" if all(checks) else "worse"
         floor = "-" if summary["floor"] is None else f"{summary['floor']:.3f}"
+        if summary.get("beats_floor") is not None:
+            floor += " beaten" if summary["beats_floor"] else " **not beaten**"
         rows.append([data, summary["metric"], *cells, verdict, floor, summary["reference"] or "-"])
     return table(["data", "score", *PEERS.values(), "Fathom is", "floor", "published"], rows)
 

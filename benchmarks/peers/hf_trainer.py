@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.process import peak_resident_bytes, reset_peak, seconds_since_start
+from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
 
 
 def read_arguments() -> argparse.Namespace:
@@ -184,8 +184,6 @@ def main() -> None:
         processing_class=tokenizer,
         callbacks=[clock],
     )
-    peak_before = peak_resident_bytes()
-    reset_peak()
     started = time.perf_counter()
     outcome = trainer.train()
     seconds = time.perf_counter() - started
@@ -206,7 +204,6 @@ def main() -> None:
         "seconds_to_first_step_begin": noted["first_step_began"],
         "seconds_start_to_trained": trained_at,
         "peak_memory_bytes": peak,
-        "peak_process_bytes": max(peak, peak_before),
         "train_loss": float(outcome.training_loss),
         "seed": arguments.seed,
         "attention": model.config._attn_implementation,

@@ -20,8 +20,3 @@ def peak_resident_bytes() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise SystemExit("VmHWM is not in /proc/self/status: the benchmarks need Linux")
-
-
-def reset_peak() -> None:
-    """Start the record of the highest resident set anew, at what is resident now (Linux: 5 into clear_refs)."""
-    Path("/proc/self/clear_refs").write_text("5")

@@ -1,0 +1,65 @@
+"""Every ready recipe runs end to end, on a tiny model and little data."""
+
+from __future__ import annotations
+
+import pytest
+
+from fathom.files import read_json
+from fathom.recipe import load_recipe, ready_recipes
+from fathom.runs.predict import predict
+from fathom.runs.train import train
+from folders_for_tests import make_base
+
+WORDS = ("red", "blue")
+COLOURS = [(f"the {word} thing number {number} is {word}", word) for number in range(40) for word in WORDS]
+FILES = {
+    "text-classification": ["text,label", *(f"{text},{label}" for text, label in COLOURS)],
+    "multi-label": ["text,label", *(f"{text},{label}{'|warm' * (n % 2)}" for n, (text, label) in enumerate(COLOURS))],
+    "regression": ["text,label", *(f"{text},{n / 8}" for n, (text, _) in enumerate(COLOURS))],
+    "sentence-pair": ["sentence1,sentence2,label", *(f"{text},it is {label},{label}" for text, label in COLOURS)],
+    "token-classification": [
+        "\n".join(f"{w}\t{'B-colour' if w in WORDS else 'O'}" for w in t.split()) + "\n" for t, _ in COLOURS
+    ],
+}
+EXTRA = {"token-classification": "train.conll"}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_base(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def _data_edits(name, tmp_path):
+    if name not in FILES:
+        recipe = load_recipe(name)
+        splits = {"train": recipe.data.train, "validation": recipe.data.validation, "test": recipe.data.test}
+        return [f"data.{split}={path}#{96 if split == 'train' else 48}" for split, path in splits.items()]
+    path = tmp_path / EXTRA.get(name, "train.csv")
+    path.write_text("\n".join(FILES[name]) + "\n", encoding="utf-8")
+    return [f"data.train={path}"]
+
+
+@pytest.mark.parametrize("name", list(ready_recipes()))
+def test_ready_recipe_runs(name, base, tmp_path):
+    recipe = load_recipe(
+        name,
+        [
+            f"model={base}",
+            f"output={tmp_path / 'run'}",
+            "training.max_steps=3",
+            "training.threads=1",
+            "training.precision=fp32",
+            "training.verify_reload=false",
+            "data.max_length=64",
+            *_data_edits(name, tmp_path),
+        ],
+    )
+    result = train(recipe)
+    metrics = read_json(result.folder / "metrics.json")
+    assert metrics["validation"]
+    rows = predict(
+        result.folder / "model",
+        [{"text": "a red thing", **({"text_pair": "it is red"} if name == "sentence-pair" else {})}],
+    )
+    assert len(rows) == 1
+    assert {"label", "labels", "value", "entities"} & set(rows[0])

@@ -134,46 +134,58 @@ WISHES: dict[Language, str] = {
     "en": """
 I (want|need) to {goal}
 I'd like to {goal}
-can you help me {goal}?
-how can I {goal}?
-is it possible to {goal}?
-I'm writing to {goal}
-would it be possible to {goal}, please
-what do I have to do to {goal}?
-(please|kindly) help me to {goal}
+I'm (writing|here) to {goal}
+could I {goal}?
+can I {goal} here?
+what I need is to {goal}
 I was hoping to {goal}
+I just want to {goal}
+please, I have to {goal}
+is this the right place to {goal}?
 need help: I want to {goal}
-trying to {goal}, no luck so far
-my question is how to {goal}
-where do I go to {goal}?
-is there a way to {goal}
-I would like to {goal} as soon as possible
-(so|basically) I need to {goal}
-could somebody tell me how to {goal}
+I wish to {goal}
+my question: how can I {goal}?
+am I able to {goal}?
+I would (really|very much) like to {goal}
+basically I (need|have) to {goal}
+may I {goal}?
+could somebody help, I want to {goal}
+I am contacting you to {goal}
 all I want is to {goal}
-what's the (quickest|easiest) way to {goal}?
+in short: I'd like to {goal}
+it is time for me to {goal}
+I'm trying to {goal}
+how would I {goal}?
+as soon as possible I'd like to {goal}
+I'd appreciate it if I could {goal}
 """,
     "zh": """
-我(想|要){goal}
-麻烦帮我{goal}
-我需要{goal}
-怎么{goal}？
+我想{goal}
+麻烦帮忙，我想{goal}
+我是来问的，想{goal}
+怎么才能{goal}？
 可以{goal}吗
 我来是想{goal}
 请问能不能{goal}
-要{goal}的话该怎么办
-请协助{goal}
+(想|就想){goal}，怎么弄
+现在想{goal}
 我希望{goal}
 求助：我想{goal}
-一直想{goal}，没成功
-我的问题是怎么{goal}
-在哪里可以{goal}
+我现在就想{goal}
+问个事，我想{goal}
+在这里可以{goal}吗
 有没有办法{goal}
-我想尽快{goal}
-(总之|所以)我想{goal}
-谁能告诉我怎么{goal}
+其实我就是想{goal}
+越快越好，我想{goal}
+哪位能帮一下，我想{goal}
+联系你们是想{goal}
 我就想{goal}
-{goal}，最快怎么弄
+简单说，想{goal}
+能{goal}吗
+我打算{goal}
+我特别想{goal}，拜托
+方便的话，我想{goal}
+是这样的，我想{goal}
 """,
 }
 """Frames that make a request of a wish; also said after the story, to sum it up."""
@@ -187,30 +199,30 @@ I wanted to {other} at first, but now I'd rather {goal}
 please don't get me wrong, I have no plan to {other}, my wish is to {goal}
 This isn't a message to {other}. Somebody please help me to {goal}
 no need to {other}. what I do need is to {goal}
-My colleague offered to {other} for me, which I refused, as all I want is to {goal}
+I was told I could {other}, I said no, because all I want is to {goal}
 I need to {goal}, (not to|rather than) {other}
 I pressed the button to {other} by mistake, what I meant was to {goal}
 would like to {goal}. I do NOT want to {other}
 It's my friend who wants to {other}; I'm here to {goal}
-how do I {goal}? the menu only lets me {other}
+I'd like to {goal}, but the menu only lets me {other}
 I'd like to {goal}, and please don't make me {other}
 I am writing to {goal}. The reply I got told me how to {other}, useless
 Forget what I said about wanting to {other}, I've decided to {goal}
 """,
     "zh": """
-我不是要{other}，我是(想|要){goal}
+我不是想{other}，我是想{goal}
 没打算{other}，就是想{goal}
-机器人以为我要{other}，其实我想{goal}
+机器人以为我想{other}，其实我想{goal}
 本来想{other}，现在还是想{goal}
-别误会，我没有要{other}的意思，我希望{goal}
+别误会，我没有想{other}的意思，我希望{goal}
 我来不是为了{other}，麻烦帮我{goal}
-不需要{other}，我需要的是{goal}
-你同事说可以{other}，我没同意，我只想{goal}
-我要{goal}，不是{other}
-我点错了，点成要{other}了，我的意思是{goal}
+不用{other}了，我只是想{goal}
+你同事说我可以{other}，我没同意，我只想{goal}
+我想{goal}，不是想{other}
+我点错了，点成{other}了，我的意思是想{goal}
 想{goal}，(不要|千万别)给我弄成{other}
-要{other}的是我朋友，我来是想{goal}
-怎么才能{goal}？菜单里只有{other}
+想{other}的是我朋友，我来是想{goal}
+我想{goal}，可菜单里只能{other}
 我想{goal}，别再叫我{other}了
 我写信是想{goal}，你们回的却是怎么{other}，没用
 之前说想{other}不算数，我决定{goal}

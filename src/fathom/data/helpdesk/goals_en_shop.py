@@ -160,7 +160,7 @@ complain about a very unfriendly employee
 report your agent for hanging up on me
 complain about how {person} spoke to me
 speak to a supervisor about the rude treatment
-complain about waiting {duration} on the phone
+complain about waiting {wait} on the phone
 file a complaint against the delivery man
 """,
     "wrong_item": """

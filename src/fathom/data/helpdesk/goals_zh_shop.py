@@ -160,7 +160,7 @@ GOALS: dict[str, str] = {
 投诉客服挂我电话
 投诉{person}跟我说话的态度
 找主管说说态度差的事
-投诉电话等了{duration}
+投诉电话等了{wait}
 投诉送货的人
 """,
     "wrong_item": """

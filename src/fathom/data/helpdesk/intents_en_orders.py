@@ -261,7 +261,7 @@ It was the last one you had in size {size}.
         templates="""
 your (agent|colleague) {person} was (very rude|so unfriendly) to me on the phone
 the {courier} driver shouted at my mother
-I was kept on hold for {duration} and then cut off
+I was kept on hold for {wait} and then cut off
 nobody answers my mails, this is no way to treat customers
 I want to file a complaint about how I was treated {past}
 the man who brought the {product} threw it over the fence and swore at me

@@ -261,7 +261,7 @@ INTENTS: dict[str, Intent] = {
         templates="""
 你们的客服{person}在电话里对我(态度很差|说话很难听)
 {courier}的司机冲我妈大喊大叫
-电话等了{duration}，然后给我挂了
+电话等了{wait}，然后给我挂了
 发邮件没人回，哪有这样对客户的
 我要投诉{past}接待我的人
 送{product}的人把东西从围栏上扔过来，还骂我

@@ -78,12 +78,12 @@ WORDS: dict[str, list[str]] = {
         "ten days",
         "a month",
         "six months",
-        "half an hour",
         "three weeks",
-        "40 minutes",
+        "five weeks",
         "nine months",
         "a year",
     ],
+    "wait": ["half an hour", "40 minutes", "an hour", "two hours", "25 minutes"],
 }
 
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

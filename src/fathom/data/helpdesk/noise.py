@@ -9,31 +9,104 @@ from dataclasses import replace
 from fathom.data.helpdesk.grammar import Chooser, Language, Piece
 
 _ABBREVIATIONS = {
-    "please": ("pls", "plz"), "you": ("u",), "your": ("ur",), "are": ("r",), "because": ("bc", "cuz"), "thanks":
-    ("thx",), "could": ("cud",), "about": ("abt",), "without": ("w/o",), "with": ("w/",), "don't": ("dont",),
-    "can't": ("cant",), "isn't": ("isnt",), "i'd": ("id",), "i'm": ("im",), "and": ("&", "n"), "before": ("b4",),
-    "message": ("msg",), "tomorrow": ("tmrw",), "password": ("pw",), "account": ("acct",), "delivery":
-    ("delivry",), "received": ("recieved",), "address": ("adress",), "return": ("retrun",), "refund":
-    ("re-fund",), "subscription": ("subscripton",), "really": ("rly",), "something": ("sth",), "order": ("ordr",),
+    "please": ("pls", "plz"),
+    "you": ("u",),
+    "your": ("ur",),
+    "are": ("r",),
+    "because": ("bc", "cuz"),
+    "thanks": ("thx",),
+    "could": ("cud",),
+    "about": ("abt",),
+    "without": ("w/o",),
+    "with": ("w/",),
+    "don't": ("dont",),
+    "can't": ("cant",),
+    "isn't": ("isnt",),
+    "i'd": ("id",),
+    "i'm": ("im",),
+    "and": ("&", "n"),
+    "before": ("b4",),
+    "message": ("msg",),
+    "tomorrow": ("tmrw",),
+    "password": ("pw",),
+    "account": ("acct",),
+    "delivery": ("delivry",),
+    "received": ("recieved",),
+    "address": ("adress",),
+    "return": ("retrun",),
+    "refund": ("re-fund",),
+    "subscription": ("subscripton",),
+    "really": ("rly",),
+    "something": ("sth",),
+    "order": ("ordr",),
     "package": ("pkg",),
-}  # fmt: skip
+}
 
 _NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
-    "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "w", "r": "et", "s": "ad", "t": "ry", "u":
-    "yi", "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
-}  # fmt: skip
+    "a": "sq",
+    "b": "vn",
+    "c": "xv",
+    "d": "sf",
+    "e": "wr",
+    "f": "dg",
+    "g": "fh",
+    "h": "gj",
+    "i": "uo",
+    "j": "hk",
+    "k": "jl",
+    "l": "k",
+    "m": "n",
+    "n": "bm",
+    "o": "ip",
+    "p": "o",
+    "q": "w",
+    "r": "et",
+    "s": "ad",
+    "t": "ry",
+    "u": "yi",
+    "v": "cb",
+    "w": "qe",
+    "x": "zc",
+    "y": "tu",
+    "z": "x",
+}
 
 _CHINESE_SLIPS = (
-    ("账号", "帐号"), ("登录", "登陆"), ("麻烦", "麻煩"), ("怎么", "咋"), ("什么", "啥"), ("没有", "木有"), ("不知道", "不造"), ("的时候",
-    "得时候"), ("在哪", "再哪"), ("已经", "己经"), ("收到", "收倒"), ("我们", "咱们"), ("为什么", "为啥"), ("就是", "就事"), ("订单", "定单"),
-    ("知道", "只道"), ("地址", "地扯"), ("快递", "快第"), ("一下", "一哈"),
-)  # fmt: skip
+    ("账号", "帐号"),
+    ("登录", "登陆"),
+    ("麻烦", "麻煩"),
+    ("怎么", "咋"),
+    ("什么", "啥"),
+    ("没有", "木有"),
+    ("不知道", "不造"),
+    ("的时候", "得时候"),
+    ("在哪", "再哪"),
+    ("已经", "己经"),
+    ("收到", "收倒"),
+    ("我们", "咱们"),
+    ("为什么", "为啥"),
+    ("就是", "就事"),
+    ("订单", "定单"),
+    ("知道", "只道"),
+    ("地址", "地扯"),
+    ("快递", "快第"),
+    ("一下", "一哈"),
+)
 
 _CHINESE_TO_ENGLISH = (
-    ("订单", "order"), ("退款", "refund"), ("邮件", "email"), ("软件", "APP"), ("优惠码", "code"), ("发票", "invoice"),
-    ("会员", "VIP"), ("尺码", "size"), ("颜色", "color"), ("账号", "ID"), ("好吗", "OK吗"), ("取消", "cancel"),
-)  # fmt: skip
+    ("订单", "order"),
+    ("退款", "refund"),
+    ("邮件", "email"),
+    ("软件", "APP"),
+    ("优惠码", "code"),
+    ("发票", "invoice"),
+    ("会员", "VIP"),
+    ("尺码", "size"),
+    ("颜色", "color"),
+    ("账号", "ID"),
+    ("好吗", "OK吗"),
+    ("取消", "cancel"),
+)
 
 _WORD = re.compile(r"[A-Za-z']+")
 _QUESTION_EN = re.compile(

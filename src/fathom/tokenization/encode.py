@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fathom.errors import ConfigError
+from fathom.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,13 +101,21 @@ def encode_texts(
 def encode_words(tokenizer: PreTrainedTokenizerBase, words: Sequence[Sequence[str]]) -> Flat:
     """Encode texts given as words, without special tokens and uncut; `words` of the result says whose each token is.
 
-    The ids equal `tokenizer(words, is_split_into_words=True, add_special_tokens=False)`.
+    The ids equal `tokenizer(words, is_split_into_words=True, add_special_tokens=False)`: there, too, every word is
+    normalised and cut by itself. So each distinct word goes through the tokenizer once; numpy does the rest.
     """
     backend = clean_backend(tokenizer)
-    # Not encode_batch_fast: it leaves the word of each token out.
-    runs = (words[first : first + CHUNK] for first in range(0, len(words), CHUNK))
-    batches = (backend.encode_batch(list(run), is_pretokenized=True, add_special_tokens=False) for run in runs)
-    return join([_flatten(batch, words=True) for batch in batches])
+    place_of: dict[str, int] = {}
+    number_W = [place_of.setdefault(word, len(place_of)) for text in words for word in text]
+    distinct = join([_flatten(batch) for batch in _encode_chunks(backend, list(place_of), add_special_tokens=False)])
+    word_W = np.array(number_W, dtype=np.int64)
+    lengths_W = np.diff(distinct.starts)[word_W]
+    starts_W = starts_of(lengths_W)
+    within_T = np.arange(starts_W[-1]) - np.repeat(starts_W[:-1], lengths_W)
+    ids_T = distinct.ids[np.repeat(distinct.starts[word_W], lengths_W) + within_T]
+    first_word_N = starts_of(np.array([len(text) for text in words], dtype=np.int64))
+    index_W = np.arange(len(word_W)) - np.repeat(first_word_N[:-1], np.diff(first_word_N))
+    return Flat(ids_T, starts_W[first_word_N], words=np.repeat(index_W, lengths_W).astype(np.int32))
 
 
 def needs_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -144,17 +152,15 @@ def join(chunks: Sequence[Flat]) -> Flat:
     """Put runs of sequences end to end."""
     if not chunks:
         empty = np.empty(0, dtype=np.int32)
-        return Flat(empty, np.zeros(1, dtype=np.int64), empty, empty)
+        return Flat(empty, np.zeros(1, dtype=np.int64), empty)
     if len(chunks) == 1:
         return chunks[0]
     lengths = np.concatenate([np.diff(chunk.starts) for chunk in chunks])
     type_ids = [chunk.type_ids for chunk in chunks if chunk.type_ids is not None]
-    words = [chunk.words for chunk in chunks if chunk.words is not None]
     return Flat(
         np.concatenate([chunk.ids for chunk in chunks]),
         starts_of(lengths),
         np.concatenate(type_ids) if type_ids else None,
-        np.concatenate(words) if words else None,
     )
 
 
@@ -165,12 +171,32 @@ def starts_of(lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int6
     return starts
 
 
-def _encode_chunks(backend: Any, texts: Sequence[Any]) -> Iterator[list[Any]]:
+def _encode_chunks(backend: Any, texts: Sequence[Any], add_special_tokens: bool = True) -> Iterator[list[Any]]:
     for first in range(0, len(texts), CHUNK):
-        yield backend.encode_batch_fast(list(texts[first : first + CHUNK]))
+        run = list(texts[first : first + CHUNK])
+        try:
+            yield backend.encode_batch_fast(run, add_special_tokens=add_special_tokens)
+        except TypeError:
+            # Half of a surrogate pair, as a JSON escape can bring it in, is no text in the tokenizer's language.
+            for item in run:
+                for text in [item] if isinstance(item, str) else item:
+                    _check_text(text)
+            raise
 
 
-def _flatten(encodings: list[Any], *, type_ids: bool = False, words: bool = False) -> Flat:
+def _check_text(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        broken = f"U+{ord(text[error.start]):04X}"
+        raise DataError(
+            f"character {error.start + 1} ({broken}) is half of a surrogate pair",
+            where=f"the text {text[:60]!r}",
+            mend="write the text again with whole characters",
+        ) from None
+
+
+def _flatten(encodings: list[Any], *, type_ids: bool = False) -> Flat:
     lists = [encoding.ids for encoding in encodings]
     starts = starts_of(np.array([len(ids) for ids in lists], dtype=np.int64))
     total = int(starts[-1])
@@ -178,5 +204,4 @@ def _flatten(encodings: list[Any], *, type_ids: bool = False, words: bool = Fals
         np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=total),
         starts,
         np.fromiter(chain.from_iterable(item.type_ids for item in encodings), np.int32, total) if type_ids else None,
-        np.fromiter(chain.from_iterable(item.word_ids for item in encodings), np.int32, total) if words else None,
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fathom.errors import ConfigError
+from fathom.errors import ConfigError, DataError
 from fathom.tokenization import encode
 from fathom.tokenization.show import show, vocabulary_facts
 from tokenizers_for_tests import KINDS, tokenizer_of
@@ -39,6 +39,21 @@ def test_nothing_to_encode():
     flat = encode.encode_texts(tokenizer_of("bpe"), [], 16)
     assert len(flat.ids) == 0
     assert flat.starts.tolist() == [0]
+    flat = encode.encode_words(tokenizer_of("bpe"), [[], ["a"], []])
+    assert flat.starts.tolist() == [0, 0, 1, 1]
+    assert encode.encode_words(tokenizer_of("bpe"), []).starts.tolist() == [0]
+    assert encode.encode_words(tokenizer_of("bpe"), [[]]).starts.tolist() == [0, 0]
+
+
+def test_half_a_character_is_an_error_of_the_data():
+    tokenizer = tokenizer_of("bpe")
+    for call in (
+        lambda: encode.encode_texts(tokenizer, ["fine", "a\ud83d"], 8),
+        lambda: encode.encode_texts(tokenizer, [("fine", "a\ud83d")], 8),
+        lambda: encode.encode_words(tokenizer, [["fine"], ["a\ud83d"]]),
+    ):
+        with pytest.raises(DataError, match=r"character 2 \(U\+D83D\)"):
+            call()
 
 
 def test_truncation_does_not_stay_on():

@@ -18,8 +18,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -226,8 +227,8 @@ def kill_and_resume(trainer: Trainer, run: Path, reference: Path, kind: str, cha
     return Outcome(kind, lines, hit, differences(run, fingerprint(reference)))
 
 
-def measure(folder: Path, anywhere: int, inside: int) -> list[Outcome]:
-    """Make the uninterrupted run twice (it must repeat itself), then the killed ones."""
+def measure(folder: Path, anywhere: int, inside: int) -> Iterator[Outcome]:
+    """Make the uninterrupted run twice (it must repeat itself), then the killed ones, each given as it ends."""
     trainer = Trainer(make_inputs(folder))
     reference = folder / "reference"
     trainer.finish(reference)
@@ -237,12 +238,10 @@ def measure(folder: Path, anywhere: int, inside: int) -> list[Outcome]:
         raise RuntimeError(f"two uninterrupted runs differ in {changed}")
     chance = random.Random(anywhere * 1000 + inside)
     kinds = [ANYWHERE] * anywhere + [INSIDE_A_SAVE] * inside
-    outcomes = []
     for number, kind in enumerate(kinds):
         outcome = kill_and_resume(trainer, folder / f"killed-{number}", reference, kind, chance)
         print(f"{number + 1}/{len(kinds)}  {outcome}", file=sys.stderr, flush=True)
-        outcomes.append(outcome)
-    return outcomes
+        yield outcome
 
 
 def main() -> None:
@@ -251,28 +250,30 @@ def main() -> None:
     parser.add_argument("--anywhere", type=int, default=20)
     parser.add_argument("--inside", type=int, default=20)
     options = parser.parse_args()
+    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
-        outcomes = measure(Path(folder), options.anywhere, options.inside)
-    import torch
-    import transformers
+        for outcome in measure(Path(folder), options.anywhere, options.inside):
+            outcomes.append(outcome)
+            write_result(outcomes, planned=options.anywhere + options.inside)
+    print(RESULT.read_text(encoding="utf-8").partition('"outcomes"')[0])
 
+
+def write_result(outcomes: list[Outcome], planned: int) -> None:
+    """Write what is known so far; a measurement that was stopped shows in `runs` being fewer than `planned`."""
     killed = [outcome for outcome in outcomes if outcome.lines]
     summary = {
+        "planned": planned,
         "runs": len(outcomes),
         "runs_killed": len(killed),
+        "runs_killed_inside_a_write": sum(outcome.hit_a_save for outcome in outcomes),
         "kills": sum(len(outcome.lines) for outcome in outcomes),
-        "kills_left_an_unfinished_write": sum(outcome.hit_a_save for outcome in outcomes),
-        "resumed_and_bit_identical": sum(not outcome.differences for outcome in killed),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
+        "killed_and_bit_identical": sum(not outcome.differences for outcome in killed),
+        "versions": {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in ("torch", "transformers", "fathom-lm")},
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(summary, indent=1) + "\n")
-    print(json.dumps({name: value for name, value in summary.items() if name != "outcomes"}, indent=1))
+    RESULT.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks import kill_resume
 
 
 def check(folder: Path, anywhere: int, inside: int) -> None:
-    outcomes = kill_resume.measure(folder, anywhere, inside)
+    outcomes = list(kill_resume.measure(folder, anywhere, inside))
     assert len(outcomes) == anywhere + inside
     assert [outcome for outcome in outcomes if outcome.differences] == []
     assert sum(bool(outcome.lines) for outcome in outcomes) >= len(outcomes) // 2

@@ -28,7 +28,7 @@ KINDS = (
 
 def ledger_text(ledger: Ledger) -> str:
     """Write the ledger: what is equal in every block is said once, with the number of blocks."""
-    lines = [_shape_line(ledger), ""]
+    lines = [_shape_text(ledger), ""]
     lines += align([HEADINGS, *_body(ledger), _cells("total", ledger.rows, ledger)])
     lines += ["", "forward, backward: million operations per token; weights to activations: MiB", ""]
     lines += memory_lines(ledger.memory)
@@ -64,29 +64,27 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.2f}%" if share == 0 or share >= 0.01 else f"{share:.1g}%"
 
 
-def _shape_line(ledger: Ledger) -> str:
-    shared = f", run {ledger.depth} times in all" if ledger.depth != ledger.num_blocks else ""
-    blocks = [(first, last, sum(row.parameters for row in ledger.block_rows(first))) for first, last in _equal(ledger)]
-    sizes = "; ".join(
-        f"block {first}: {size:,}" if first == last else f"blocks {first}-{last}: {size:,} each"
-        for first, last, size in blocks
+def block_sizes_text(sizes: Sequence[int]) -> str:
+    """Write the parameters of every block, neighbours of one size together."""
+    runs: list[tuple[int, int]] = []
+    for depth, size in enumerate(sizes):
+        if runs and sizes[runs[-1][0]] == size:
+            runs[-1] = (runs[-1][0], depth)
+        else:
+            runs.append((depth, depth))
+    return "; ".join(
+        f"block {first}: {sizes[first]:,}" if first == last else f"blocks {first}-{last}: {sizes[first]:,} each"
+        for first, last in runs
     )
+
+
+def _shape_text(ledger: Ledger) -> str:
+    shared = f", run {ledger.depth} times in all" if ledger.depth != ledger.num_blocks else ""
+    sizes = [sum(row.parameters for row in ledger.block_rows(depth)) for depth in range(ledger.num_blocks)]
     return (
         f"{ledger.num_blocks} blocks of width {ledger.width}{shared}; "
-        f"{ledger.parameters:,} parameters, {ledger.trainable:,} learn\n{sizes}"
+        f"{ledger.parameters:,} parameters, {ledger.trainable:,} learn\n{block_sizes_text(sizes)}"
     )
-
-
-def _equal(ledger: Ledger) -> list[tuple[int, int]]:
-    """Runs of neighbouring blocks with the same number of parameters."""
-    groups: list[tuple[int, int]] = []
-    sizes = [sum(row.parameters for row in ledger.block_rows(depth)) for depth in range(ledger.num_blocks)]
-    for depth, size in enumerate(sizes):
-        if groups and sizes[groups[-1][0]] == size:
-            groups[-1] = (groups[-1][0], depth)
-        else:
-            groups.append((depth, depth))
-    return groups
 
 
 def _body(ledger: Ledger) -> list[tuple[str, ...]]:

@@ -55,6 +55,10 @@ class InspectReport:
     head: str
     """What the model does beside its body."""
     precision: str
+    parameters: int
+    """Of the model before a strategy adds any."""
+    block_sizes: tuple[int, ...]
+    """Parameters of each block, before a strategy adds any."""
     strategies: tuple[Strategy, ...]
 
     @property
@@ -69,6 +73,8 @@ class InspectReport:
             "architecture": self.architecture,
             "head": self.head,
             "precision": self.precision,
+            "parameters": self.parameters,
+            "block_sizes": list(self.block_sizes),
             "strategies": [
                 {"tuning": item.name, "refused": item.refusal}
                 if item.ledger is None
@@ -87,10 +93,13 @@ class InspectReport:
         return f"{title}\n{self._comparison()}"
 
     def _comparison(self) -> str:
-        from fathom.model.ledger_text import align, mebibytes, percent
+        from fathom.model.ledger_text import align, block_sizes_text, mebibytes, percent
 
-        ledger = self.ledger
-        lines = [_sizes(ledger), ""]
+        lines = [
+            f"{len(self.block_sizes)} blocks of width {self.ledger.width}; {self.parameters:,} parameters",
+            block_sizes_text(self.block_sizes),
+            "",
+        ]
         headings = ("tuning", "trainable", "share", "blocks that learn", "forward", "backward", "peak MiB")
         rows = [headings]
         for item in self.strategies:
@@ -139,29 +148,38 @@ def inspect(
         ConfigError: No such strategy or task.
     """
     from fathom.device import choose_precision, probe_machine
+    from fathom.model.anatomy import find_anatomy
+    from fathom.model.families import stack_length
+    from fathom.model.load import build_on_meta
     from fathom.model.memory import MicroBatch, Setting
 
     chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
     wanted = _strategies(tuning)
     config, auto_class = _architecture(name, task, needs_head=any(kind != "full" for kind, _ in wanted))
-    head_positions = 1 if auto_class in POOLED_CLASSES and not _is_decoder(config, auto_class) else None
-    setting = Setting(precision=chosen, head_positions=head_positions)
-    micro_batch = MicroBatch.uniform(batch_size, length)
-    found = tuple(_apply(part, kind, (config, auto_class), (micro_batch, setting)) for kind, part in wanted)
+    bare = build_on_meta(config, auto_class)
+    anatomy = find_anatomy(bare)
+    parameters = sum(parameter.numel() for parameter in bare.parameters())
+    sizes = tuple(sum(p.numel() for p in bare.get_submodule(block.path).parameters()) for block in anatomy.blocks)
+    last = anatomy.stacks[-1].name
+    pooled = auto_class in POOLED_CLASSES and (last == "encoder" or len(anatomy.stacks) > 1)
+    setting = Setting(precision=chosen, head_positions=1 if pooled else None)
+    micro_batch = MicroBatch.uniform(batch_size, stack_length(config, last, length))
+    found = []
+    for kind, part in wanted:
+        found.append(_apply(part, kind, bare, (micro_batch, setting)))
+        bare = build_on_meta(config, auto_class) if len(found) < len(wanted) else bare
     if all(item.ledger is None for item in found):
         raise ModelError(found[0].refusal or "the model refuses the strategy", where=name)
     head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")
-    return InspectReport(name, config.model_type, head, chosen, found)
+    return InspectReport(name, config.model_type, head, chosen, parameters, sizes, tuple(found))
 
 
-def _apply(part: Any, kind: str, architecture: tuple[PreTrainedConfig, str], load: tuple[Any, Any]) -> Strategy:
+def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Strategy:
     import torch
 
     from fathom.model.anatomy import find_anatomy
     from fathom.model.ledger import build_ledger
-    from fathom.model.load import build_on_meta
 
-    model: nn.Module = build_on_meta(*architecture)
     try:
         with torch.device("meta"):  # what the strategy adds takes no memory either
             model = part.apply(model, find_anatomy(model))
@@ -214,19 +232,6 @@ def _published_class(config: PreTrainedConfig) -> str:
     if config.model_type == "whisper" and name.endswith("ForConditionalGeneration"):
         return "AutoModelForSpeechSeq2Seq"
     return next((auto_class for ending, auto_class in ENDINGS if name.endswith(ending)), BASE_CLASS)
-
-
-def _is_decoder(config: PreTrainedConfig, auto_class: str) -> bool:
-    """Whether a pooled class runs its head on every position, as decoders' classifiers do."""
-    from fathom.model.anatomy import find_anatomy
-    from fathom.model.load import build_on_meta
-
-    stacks = find_anatomy(build_on_meta(config, auto_class)).stacks
-    return len(stacks) == 1 and stacks[0].name == "decoder"
-
-
-def _sizes(ledger: Ledger) -> str:
-    return ledger.to_text().split("\n\n")[0]
 
 
 def _learning_blocks(ledger: Ledger) -> str:

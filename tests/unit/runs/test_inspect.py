@@ -1,0 +1,126 @@
+"""`inspect`: the truth about a model's blocks, strategies side by side, and errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from fathom.errors import ConfigError, ModelError
+from fathom.runs.inspect import inspect
+
+ALL = "full,head,top-layers,bitfit,lora"
+
+
+def test_bert_base_at_a_glance() -> None:
+    report = inspect("bert-base", precision="fp32")
+    text = report.to_text()
+    assert "12 blocks of width 768; 109,482,240 parameters, 109,482,240 learn" in text
+    assert "blocks 0-11: 7,087,872 each" in text
+    assert report.block_sizes == (7_087_872,) * 12
+    ledger = report.ledger
+    assert ledger.block_groups() == [(0, 11)]
+    assert {row.component: row.parameters for row in ledger.block_rows(3)} == {
+        "attention": 2_362_368,
+        "feed-forward": 4_722_432,
+        "norm": 3_072,
+    }
+    assert ledger.parameters == 109_482_240
+
+
+def test_trainable_parameters_of_each_strategy() -> None:
+    report = inspect("bert-base", tuning=ALL, precision="fp32")
+    learn = {item.name: item.ledger.trainable for item in report.strategies if item.ledger is not None}
+    head = 768 * 768 + 768 + 768 * 2 + 2
+    assert learn == {
+        "full": 109_482_240 + 768 * 2 + 2,
+        "head": head,
+        "top-layers": 2 * 7_087_872 + head,
+        # biases of four projections, two feed-forward layers and two norms in each block, and the head whole
+        "bitfit": 12 * (4 * 768 + 3072 + 768 + 2 * 768) + head,
+        # rank 8 beside four square projections and two of the feed-forward
+        "lora": 12 * 8 * (4 * 2 * 768 + 2 * (768 + 3072)) + head,
+    }
+    assert report.parameters == learn["full"]
+
+
+def test_nothing_below_the_lowest_trained_block_has_a_backward_pass() -> None:
+    ledger = inspect("bert-base", tuning="top-layers", precision="fp32").ledger
+    assert ledger.block_groups() == [(0, 9), (10, 10), (11, 11)]
+    below = [row for row in ledger.rows if row.depth is not None and row.depth < 10]
+    assert all(row.backward_flops == 0 and row.activation_bytes == 0 for row in below)
+    assert all(row.gradient_bytes == 0 and row.optimizer_bytes == 0 for row in below)
+    assert ledger.forward_flops == inspect("bert-base", task="text-classification").ledger.forward_flops
+
+
+def test_seventy_billion_parameters_take_no_memory() -> None:
+    report = inspect("llama-3-70b", precision="bf16", tuning="full,lora")
+    assert report.parameters == 70_553_706_496
+    assert report.block_sizes == (855_654_400,) * 80
+    full = report.ledger
+    assert full.memory.optimizer == 8 * 70_553_706_496
+    assert full.depth == 80
+    # the work is by block, not by parameter: eighty blocks of three components, embeddings, norm and head
+    assert len(full.rows) == 80 * 3 + 3
+
+
+def test_numbers_as_json() -> None:
+    report = inspect("distilbert", tuning="full,bitfit", batch_size=4, length=16, precision="bf16")
+    raw = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert raw["model"] == "distilbert"
+    first = raw["strategies"][0]
+    assert first["parameters"] == sum(row["parameters"] for row in first["rows"])
+    assert first["memory"]["total"] == sum(size for kind, size in first["memory"].items() if kind != "total")
+    assert first["micro_batch"] == {"sequences": 4, "length": 16, "tokens": 64, "pairs": 4 * 16 * 16}
+
+
+def test_a_task_gives_the_model_its_head() -> None:
+    report = inspect("minilm", task={"kind": "token-classification", "num_labels": 9}, precision="fp32")
+    head = next(row for row in report.ledger.rows if row.component == "head")
+    assert head.parameters == 384 * 9 + 9
+    assert head.forward_flops == 2 * 384 * 9 * 128
+
+
+def test_a_strategy_with_options_and_a_refused_one() -> None:
+    report = inspect("qwen3-0.6b", tuning="{kind: lora, rank: 4}, bitfit", precision="fp32")
+    assert [item.name for item in report.strategies] == ["lora (rank 4)", "bitfit"]
+    assert report.strategies[1].ledger is None
+    assert "have none" in report.to_text()
+    with pytest.raises(ModelError, match="have none"):
+        inspect("qwen3-0.6b", tuning="bitfit")
+
+
+def test_speech_and_images_have_their_own_lengths() -> None:
+    assert inspect("vit-base", precision="fp32").ledger.length == 197
+    whisper = inspect("whisper-tiny", precision="fp32", length=8).ledger
+    assert whisper.block_groups() == [(0, 3), (4, 7)]
+    encoder, decoder = (sum(row.forward_flops for row in whisper.block_rows(depth)) for depth in (0, 4))
+    assert encoder > 5 * decoder  # 1,500 frames beside 8 tokens that read them all
+
+
+def test_a_saved_folder_is_inspected_as_what_it_is(tmp_path: object) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(n_embd=16, n_layer=3, n_head=2, vocab_size=40, n_positions=16, bos_token_id=1, eos_token_id=2)
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained(str(tmp_path))
+    report = inspect(str(tmp_path), precision="fp32", length=8)
+    assert report.head == "CausalLM"
+    assert report.ledger.num_blocks == 3
+
+
+@pytest.mark.parametrize("tuning", ["lorra", "", "{kind: lora, ranke: 3}", "[", "full,"])
+def test_strategies_that_do_not_exist(tuning: str) -> None:
+    if tuning == "full,":
+        assert inspect("minilm", tuning=tuning, precision="fp32").strategies[0].name == "full"
+        return
+    with pytest.raises(ConfigError):
+        inspect("minilm", tuning=tuning)
+
+
+def test_models_and_tasks_that_do_not_exist() -> None:
+    with pytest.raises(ModelError):
+        inspect("./nowhere")
+    with pytest.raises(ConfigError, match="no head is known"):
+        inspect("minilm", task="juggling")

@@ -8,6 +8,7 @@ import random
 import re
 import resource
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -110,6 +111,18 @@ def current_memory_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def process_age_seconds() -> float:
+    """Return the seconds since this process began, its imports included."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - began
+    except (OSError, AttributeError):  # not Linux
+        import psutil
+
+        return float(time.time() - psutil.Process().create_time())
 
 
 def reset_peak_memory() -> bool:

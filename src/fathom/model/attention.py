@@ -32,9 +32,7 @@ class AttentionOptions:
     dropout: float = 0.0
 
 
-def attend(
-    query_HTK: Tensor, key_HTK: Tensor, value_HTK: Tensor, layout: Layout, options: AttentionOptions
-) -> Tensor:
+def attend(query_HTK: Tensor, key_HTK: Tensor, value_HTK: Tensor, layout: Layout, options: AttentionOptions) -> Tensor:
     """Attention of packed tokens by plain differentiable operations.
 
     Args:
@@ -71,7 +69,7 @@ class FusedAttention(torch.autograd.Function):
     """`attend` without soft cap as one autograd node over all buckets."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 (torch calls it by position)
         ctx: Any,
         query_HTK: Tensor,
         key_HTK: Tensor,
@@ -156,9 +154,11 @@ def _repeat_heads(tensor_HTK: Tensor, heads: int) -> Tensor:
 def _bucket(tensor_HTK: Tensor, start: int, sequences: int, length: int, heads: int) -> Tensor:
     """One bucket of packed heads as contiguous `[n * H, l, K]`."""
     part = _repeat_heads(tensor_HTK[:, start : start + sequences * length], heads)
-    return part.unflatten(1, (sequences, length)).transpose(0, 1).reshape(sequences * heads, length, -1)
+    bucket: Tensor = part.unflatten(1, (sequences, length)).transpose(0, 1)
+    return bucket.reshape(sequences * heads, length, -1)
 
 
 def _view(tensor_THK: Tensor, start: int, sequences: int, length: int) -> Tensor:
     """One bucket of packed tokens as a view `[n, l, H, K]`."""
-    return tensor_THK[start : start + sequences * length].unflatten(0, (sequences, length))
+    view: Tensor = tensor_THK[start : start + sequences * length].unflatten(0, (sequences, length))
+    return view

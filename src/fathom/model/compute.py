@@ -93,7 +93,7 @@ class LinearLeaf:
         return self.compute.dtype
 
     @staticmethod
-    def _slot(parameter: nn.Parameter, compute: Compute) -> Slot | None:
+    def _slot(parameter: Tensor, compute: Compute) -> Slot | None:
         slot = compute.parameters.slot_of(parameter)
         if slot is not None:
             compute.direct.add(slot.name)
@@ -118,7 +118,8 @@ class LinearLeaf:
 
 
 def _linear_forward(leaf: LinearLeaf, input: Tensor) -> Tensor:
-    return _Linear.apply(input, leaf.module.weight, leaf.module.bias, leaf)
+    output: Tensor = _Linear.apply(input, leaf.module.weight, leaf.module.bias, leaf)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _Linear(torch.autograd.Function):
@@ -164,7 +165,8 @@ class EmbeddingLeaf:
 def _embedding_forward(leaf: EmbeddingLeaf, input: Tensor) -> Tensor:
     if not leaf.module.training or not torch.is_grad_enabled():
         return nn.functional.embedding(input, leaf.module.weight)
-    return _Embedding.apply(leaf.module.weight, input, leaf)
+    output: Tensor = _Embedding.apply(leaf.module.weight, input, leaf)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _Embedding(torch.autograd.Function):
@@ -192,4 +194,5 @@ class _Embedding(torch.autograd.Function):
 
 
 def _dropout_forward(module: nn.Dropout, source: DropoutSource, input: Tensor) -> Tensor:
-    return Dropout.apply(input, module.p, source) if module.training else input
+    output: Tensor = Dropout.apply(input, module.p, source) if module.training else input  # type: ignore[no-untyped-call]
+    return output

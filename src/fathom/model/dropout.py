@@ -1,8 +1,8 @@
 """Dropout masks at the cost of a few vector instructions.
 
-`bernoulli_` costs about 10 ns an element on a processor; it was the largest single item of a packed bf16 training step. Here
-a fast generator fills 16-bit words, a compare turns each into all ones or all zeros, and the mask is applied by a
-bitwise *and* on the number's bits. The rate is exact to 1/32768.
+`bernoulli_` costs about 10 ns an element on a processor; it was the largest single item of a packed bf16 training
+step. Here a fast generator fills 16-bit words, a compare turns each into all ones or all zeros, and the mask is applied
+by a bitwise *and* on the number's bits. The rate is exact to 1/32768.
 
 Masks are a pure function of (seed, step, micro-batch): a resumed or repeated step draws the same ones, and there is no
 generator state to save.
@@ -38,7 +38,7 @@ class DropoutSource:
 
     @state.setter
     def state(self, state: dict[str, Any]) -> None:
-        self._generator.state = state
+        self._generator.state = state  # type: ignore[assignment]
 
     def recompute_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """Return the two contexts `torch.utils.checkpoint` wants: a recomputed block draws the masks it drew before."""

@@ -96,7 +96,9 @@ def pack_model(model: nn.Module, *, trial: bool = True) -> PackedModel:
             packed.reason = _compare(reference, packed)
     except (ValueError, TypeError, RuntimeError, NotImplementedError, IndexError, KeyError, AttributeError) as error:
         # a family we have never seen may fail in any of these ways; it then runs padded, and says why
-        packed.reason = f"the packed trial failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        packed.reason = (
+            f"the packed trial failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        )
     if packed.reason is not None:
         for handle in packed._handles:
             handle.remove()
@@ -218,7 +220,8 @@ def unpack_tokens(values_1Tx: Tensor, layout: Layout) -> Tensor:
     rest = values_1Tx.shape[2:]
     flat = values_1Tx.new_zeros(layout.batch * layout.padded_length, *rest)
     flat = flat.index_copy(0, layout.rows_T, values_1Tx[0])
-    return flat.unflatten(0, (layout.batch, layout.padded_length))
+    padded: Tensor = flat.unflatten(0, (layout.batch, layout.padded_length))
+    return padded
 
 
 def packed_attention(
@@ -257,7 +260,7 @@ def packed_attention(
     if plain:
         output = attend(heads[0], heads[1], heads[2], layout, wanted)
     else:
-        output = FusedAttention.apply(*heads, layout, wanted, owner.dropout)
+        output = FusedAttention.apply(*heads, layout, wanted, owner.dropout)  # type: ignore[no-untyped-call]
     return output.view(query.shape[0], query.shape[2], *output.shape[1:]), None
 
 
@@ -282,7 +285,8 @@ def _trial_outputs(packed: PackedModel) -> Tensor:
         hidden = model.base_model(**batch, return_dict=True)[0]
     model.train(training)
     packed.layout = None
-    return hidden[batch["attention_mask"].bool()].float()
+    real: Tensor = hidden[batch["attention_mask"].bool()].float()
+    return real
 
 
 def _compare(reference: Tensor, packed: PackedModel) -> str | None:

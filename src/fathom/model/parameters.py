@@ -1,7 +1,7 @@
 """Trainable parameters, their gradients and their low-precision copies in a few flat tensors.
 
-One flat tensor for each group of equal treatment means one optimizer kernel, one norm, one cast and one fill in place of
-hundreds, and gradients that are written where they are needed instead of being allocated at each step.
+One flat tensor for each group of equal treatment means one optimizer kernel, one norm, one cast and one fill in place
+of hundreds, and gradients that are written where they are needed instead of being allocated at each step.
 
 Word embeddings are kept *compact*: only rows whose token occurs in the training data can ever have a gradient, so only
 they get gradients and moments. The other rows change by weight decay alone, which `synchronize` applies exactly.
@@ -68,7 +68,7 @@ class FlatParameters:
         self.values: list[Tensor] = []
         self.gradients: list[Tensor] = []
         self.shadows: list[Tensor | None] = []
-        self._by_parameter: dict[nn.Parameter, Slot] = {}
+        self._by_parameter: dict[Tensor, Slot] = {}
         self._decay = 1.0
         for index, key in enumerate(self.keys):
             self._add_group(index, [(n, p) for n, p in named.items() if keys[n] == key], compact, shadow_dtype)
@@ -100,7 +100,7 @@ class FlatParameters:
         self.gradients.append(torch.zeros(start, device=device))
         self.shadows.append(values.to(shadow_dtype) if shadow_dtype is not None else None)
 
-    def slot_of(self, parameter: nn.Parameter) -> Slot | None:
+    def slot_of(self, parameter: Tensor) -> Slot | None:
         """Return where a parameter lies; None when it is not trained."""
         return self._by_parameter.get(parameter)
 
@@ -150,8 +150,8 @@ class FlatParameters:
 
     def norm(self) -> Tensor:
         """Return the Euclidean norm of all gradients, a float32 scalar."""
-        norms = [torch.linalg.vector_norm(gradient) for gradient in self.gradients]
-        return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        norms: list[Tensor] = [torch.linalg.vector_norm(gradient) for gradient in self.gradients]
+        return torch.stack(norms).square().sum().sqrt()
 
     def refresh_shadows(self) -> None:
         """Copy the values into their low-precision copies; call after each update."""
@@ -180,7 +180,6 @@ class FlatParameters:
                 self.value(slot).copy_(slot.parameter.data[slot.rows])
         self._decay = 1.0
         self.refresh_shadows()
-
 
     def release(self) -> None:
         """Give every parameter a tensor of its own again, up to date; the flat ones are done with."""

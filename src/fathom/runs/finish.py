@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
-from fathom.device import Machine
+from fathom.device import process_age_seconds
 from fathom.log import get_console
 from fathom.model.reload import verify_reload
 from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
+from fathom.runs.forecast import Forecast
 from fathom.runs.prepare import PreparedData, PreparedModel
 from fathom.runs.report import write_report
-from fathom.runs.scoring import score
+from fathom.runs.scoring import Scorer, score
 from fathom.training.loop import Clock, LoopState, plain_scores
 
 METRICS = "metrics.json"
@@ -33,10 +32,11 @@ class Outcome:
     """What the loop left."""
 
     folder: Path
-    machine: Machine
     state: LoopState
     clock: Clock
     peak_bytes: int
+    """Of the process, up to the end of the loop."""
+    expected: Forecast
 
 
 def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome: Outcome) -> dict[str, Any]:
@@ -52,11 +52,12 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     work.compute.remove()
     work.packed.dropout, work.packed.stream_dtype = None, None
     model = work.model.eval()
+    scorer = Scorer(model, work.packed, data.task, recipe.training.eval_batch_size)
     scores: dict[str, Any] = {}
     for name in ("validation", "test"):
         split = data.split(name)
         if split is not None:
-            scores[name] = score(model, work.packed, data.task, split, recipe.training.eval_batch_size)
+            scores[name] = score(scorer, split)
     metrics = {
         "recipe_digest": recipe_digest(recipe),
         "task": recipe.task.kind,
@@ -68,6 +69,8 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "before": outcome.state.before,
         **scores,
         "parameters": _parameters(model),
+        "forecast": outcome.expected.to_json(),
+        "measured": outcome.expected.judge(outcome.peak_bytes, _parameters(model)["trainable"]),
         "timing": _timing(outcome),
     }
     folder = outcome.folder
@@ -89,18 +92,17 @@ def _parameters(model: torch.nn.Module) -> dict[str, int]:
 
 def _timing(outcome: Outcome) -> dict[str, float]:
     clock = outcome.clock
-    began = psutil.Process().create_time()
     timing = {
         "train_seconds": clock.train_seconds,
         "evaluate_seconds": clock.evaluate_seconds,
         "save_seconds": clock.save_seconds,
-        "total_seconds": time.time() - began,
+        "total_seconds": process_age_seconds(),
         "real_tokens": clock.tokens,
-        "real_tokens_per_s": clock.tokens / clock.train_seconds if clock.train_seconds else 0.0,
+        "real_tokens_per_s": clock.tokens / clock.train_seconds if clock.tokens else 0.0,
         "peak_memory_bytes": outcome.peak_bytes,
     }
-    if clock.first_step_at is not None:
-        timing["seconds_to_first_step"] = clock.first_step_at - began
+    if clock.seconds_to_first_step is not None:
+        timing["seconds_to_first_step"] = clock.seconds_to_first_step
     return timing
 
 

@@ -113,7 +113,9 @@ def examples_digest(examples: Sequence[Example]) -> str:
     hasher = hashlib.sha256()
     for example in examples:
         said = {name: value for name, value in example.items() if name != "where"}
-        hasher.update(json.dumps(said, ensure_ascii=False, sort_keys=True, default=list).encode("utf-8", "surrogatepass"))
+        hasher.update(
+            json.dumps(said, ensure_ascii=False, sort_keys=True, default=list).encode("utf-8", "surrogatepass")
+        )
         hasher.update(b"\n")
     return hasher.hexdigest()
 
@@ -171,7 +173,9 @@ def embedding_tables(model: nn.Module, trained: set[str]) -> list[str]:
     for path, module in model.named_modules():
         if not isinstance(module, nn.Embedding) or f"{path}.weight" not in trained:
             continue
-        owners = [other for other in model.modules() if vars(other).get("_parameters", {}).get("weight") is module.weight]
+        owners = [
+            other for other in model.modules() if vars(other).get("_parameters", {}).get("weight") is module.weight
+        ]
         if module is _inner(model).get_input_embeddings() and len(owners) == 1:
             found.append(path)
     return found

@@ -22,6 +22,23 @@ WINDOW = 4096
 """Sequences whose small prediction records are held at once."""
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """A model in evaluation mode, ready to be scored.
+
+    Attributes:
+        model: In evaluation mode.
+        packed: How its blocks run.
+        task: Decodes, and names the metrics.
+        batch_size: Sequences per forward pass.
+    """
+
+    model: nn.Module
+    packed: PackedModel
+    task: OpenTask
+    batch_size: int
+
+
 @dataclass
 class LossMeter:
     """A mean loss over batches of any size."""
@@ -35,30 +52,16 @@ class LossMeter:
         return self.total / self.normalizer if self.normalizer else float("nan")
 
 
-def score(
-    model: nn.Module,
-    packed: PackedModel,
-    task: OpenTask,
-    split: tuple[TokenStore, Sequence[Example]],
-    batch_size: int,
-) -> dict[str, Any]:
-    """Score a model in evaluation mode on a labelled split.
-
-    Args:
-        model: In evaluation mode.
-        packed: How its blocks run.
-        task: Decodes and names the metrics.
-        split: Encoded sequences and the examples they came from.
-        batch_size: Sequences per forward pass.
+def score(scorer: Scorer, split: tuple[TokenStore, Sequence[Example]]) -> dict[str, Any]:
+    """Score a model on a labelled split: encoded sequences, and the examples they came from.
 
     Returns:
         `loss` and every metric's scores.
     """
-    store, examples = split
-    accumulators = open_metrics(task)
+    accumulators = open_metrics(scorer.task)
     meter = LossMeter()
-    for example, prediction in predict_split(model, packed, task, (store, examples), batch_size, meter):
-        pair = task.score_pair(example, prediction)
+    for example, prediction in predict_split(scorer, split, meter):
+        pair = scorer.task.score_pair(example, prediction)
         for accumulator in accumulators:
             accumulator.update(*pair)
     scores: dict[str, Any] = {"loss": meter.mean}
@@ -73,29 +76,15 @@ def open_metrics(task: OpenTask) -> list[Accumulator]:
 
 
 def predict_split(
-    model: nn.Module,
-    packed: PackedModel,
-    task: OpenTask,
-    split: tuple[TokenStore, Sequence[Example]],
-    batch_size: int,
-    meter: LossMeter | None = None,
+    scorer: Scorer, split: tuple[TokenStore, Sequence[Example]], meter: LossMeter | None = None
 ) -> Iterator[tuple[Example, dict[str, Any]]]:
-    """Yield every example with its prediction, in order.
-
-    Args:
-        model: In evaluation mode.
-        packed: How its blocks run.
-        task: Decodes.
-        split: Encoded sequences and the examples they came from.
-        batch_size: Sequences per forward pass.
-        meter: Collects the loss of labelled sequences.
-    """
+    """Yield every example with its prediction, in order; `meter` collects the loss of labelled sequences."""
     store, examples = split
     owner = np.asarray(store.fields["example"])
     begin = 0
     while begin < len(store):
         end = _end_of_window(owner, begin)
-        records = _records(model, packed, task, (store, np.arange(begin, end)), batch_size, meter)
+        records = _records(scorer, store, np.arange(begin, end), meter)
         first = begin
         while first < end:
             last = first
@@ -103,7 +92,7 @@ def predict_split(
                 last += 1
             example = examples[int(owner[first])]
             features = [store[row] for row in range(first, last)]
-            yield example, task.decode(example, features, [records[row - begin] for row in range(first, last)])
+            yield example, scorer.task.decode(example, features, records[first - begin : last - begin])
             first = last
         begin = end
 
@@ -116,26 +105,19 @@ def _end_of_window(owner: np.ndarray[Any, Any], begin: int) -> int:
     return end
 
 
-def _records(
-    model: nn.Module,
-    packed: PackedModel,
-    task: OpenTask,
-    rows: tuple[TokenStore, np.ndarray[Any, Any]],
-    batch_size: int,
-    meter: LossMeter | None,
-) -> list[Any]:
-    store, window = rows
+def _records(scorer: Scorer, store: TokenStore, window: np.ndarray[Any, Any], meter: LossMeter | None) -> list[Any]:
     order = window[np.argsort(-store.lengths[window], kind="stable")]
+    task, packed = scorer.task, scorer.packed
     pad = task.tokenizer.pad_token_id or 0
     records: list[Any] = [None] * len(window)
     labelled = meter is not None and bool({"labels", "label"} & store.fields.keys())
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for start in range(0, len(order), scorer.batch_size):
+            chosen = order[start : start + scorer.batch_size]
             batch = collate_rows(store, chosen, pad)
             batch = {name: value.to(packed.model.device) for name, value in batch.items()}
             packed.prepare(batch["attention_mask"])
-            logits = model(**model_inputs(batch)).logits
+            logits = scorer.model(**model_inputs(batch)).logits
             for row, record in zip(chosen, task.raw_predictions(logits, batch), strict=True):
                 records[int(row - window[0])] = record
             if labelled and meter is not None:

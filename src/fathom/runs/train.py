@@ -10,15 +10,16 @@ from typing import Any
 
 from fathom import catalog, files
 from fathom.data.sampler import Indices
-from fathom.device import Machine, peak_memory_bytes, probe_machine
+from fathom.device import peak_memory_bytes, probe_machine
 from fathom.errors import ConfigError
 from fathom.log import Progress, get_console
 from fathom.recipe import Recipe, dump_recipe, recipe_digest, resolve
 from fathom.runs.finish import METRICS, Outcome, finish
+from fathom.runs.forecast import forecast
 from fathom.runs.keeper import RunKeeper, open_keeper
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, PreparedModel, prepare_data, prepare_model
-from fathom.runs.scoring import score
+from fathom.runs.scoring import Scorer, score
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
 from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
@@ -66,7 +67,7 @@ def train(recipe: Recipe) -> RunResult:
     prepared = prepare_model(recipe, data, machine)
     check_trainable(prepared.model, recipe.tuning.kind)
     with files.only_one(folder, what="another training run"):
-        return RunResult(folder, _run(recipe, data, prepared, (folder, machine)))
+        return RunResult(folder, _run(recipe, data, prepared, folder))
 
 
 def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -87,31 +88,30 @@ def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     return metrics
 
 
-def _run(
-    recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, Machine]
-) -> dict[str, Any]:
-    folder, machine = place
+def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path) -> dict[str, Any]:
     settings, work = recipe.training, prepared.work
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
     optimizer = catalog.load("optimizer", settings.optimizer)().open(work.parameters, settings)
     schedule: Schedule = catalog.load("lr_scheduler", settings.lr_scheduler)()
+    expected = forecast(recipe, data, prepared)
+    get_console().info(expected.ledger.to_text())
     keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
-    if state.step == 0:
+    if state.step == 0 and settings.evaluate_before:
         _score_before(recipe, data, prepared, (state, trackers))
     total = Plan.of(settings, len(work.store)).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
         hooks = _hooks(recipe, data, prepared, (keeper, trackers, progress))
         metric = settings.metric_for_best_model or data.task.main_metric
-        loop = Loop(work, settings, (optimizer, schedule), guard, hooks, metric)
+        loop = Loop(work, settings, (optimizer, schedule, guard), hooks, metric)
         loop.run(state)
     peak_bytes = peak_memory_bytes()
     trackers.close()
     if settings.load_best_model_at_end and state.best_step is not None:
         keeper.load_best()
-    return finish(recipe, data, prepared, Outcome(folder, machine, state, loop.clock, peak_bytes))
+    return finish(recipe, data, prepared, Outcome(folder, state, loop.clock, peak_bytes, expected))
 
 
 def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:
@@ -127,10 +127,10 @@ def _hooks(
     parts: tuple[RunKeeper, TrackerGroup, Progress],
 ) -> Hooks:
     keeper, trackers, progress = parts
-    work, split = prepared.work, data.split("validation")
+    split = data.split("validation")
     evaluate = None
     if split is not None:
-        evaluate = partial(score, work.model, work.packed, data.task, split, recipe.training.eval_batch_size)
+        evaluate = partial(score, _scorer(recipe, data, prepared), split)
     return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress)
 
 
@@ -142,10 +142,13 @@ def _score_before(
     split = data.split("validation")
     if split is None:
         return
-    work = prepared.work
-    work.model.eval()
-    state.before = score(work.model, work.packed, data.task, split, recipe.training.eval_batch_size)
+    prepared.model.eval()
+    state.before = score(_scorer(recipe, data, prepared), split)
     trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(state.before)})
+
+
+def _scorer(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> Scorer:
+    return Scorer(prepared.model, prepared.work.packed, data.task, recipe.training.eval_batch_size)
 
 
 def _places(data: PreparedData, rows: Indices) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -29,6 +29,8 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
+    form: ClassVar[Literal["text", "spans"]]
+    """What its examples look like; see `data.example`."""
 
     @abstractmethod
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTask:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
-from fathom.device import current_memory_bytes
+from fathom.device import current_memory_bytes, process_age_seconds
 from fathom.log import Progress, format_bytes
 from fathom.training.guard import Guard
 from fathom.training.optimizer import LiveOptimizer
@@ -67,15 +67,26 @@ class Hooks:
 
 @dataclass
 class Clock:
-    """Seconds spent on what."""
+    """Seconds spent on what, by this process."""
 
-    train_seconds: float = 0.0
+    began: float = 0.0
+    ended: float | None = None
     evaluate_seconds: float = 0.0
     save_seconds: float = 0.0
     tokens: int = 0
-    """Real tokens of the steps this process made."""
-    first_step_at: float | None = None
-    """`time.time()` when the first step of this process was done."""
+    """Real tokens of the steps made."""
+    seconds_to_first_step: float | None = None
+    """From the start of the process to the end of its first step."""
+
+    @property
+    def train_seconds(self) -> float:
+        """Wall time of the loop without evaluating and saving."""
+        end = time.perf_counter() if self.ended is None else self.ended
+        return end - self.began - self.evaluate_seconds - self.save_seconds
+
+    def stop(self) -> None:
+        """The loop is done."""
+        self.ended = time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,7 @@ class Loop:
     Args:
         work: What is trained.
         settings: The recipe's `training` section, resolved.
-        parts: Optimizer and schedule.
-        guard: Judges each step.
+        parts: Optimizer, schedule, and the guard that judges each step.
         hooks: What to call.
         metric: Key of the score that chooses the best model.
     """
@@ -113,16 +123,14 @@ class Loop:
         self,
         work: Workload,
         settings: Training,
-        parts: tuple[LiveOptimizer, Schedule],
-        guard: Guard,
+        parts: tuple[LiveOptimizer, Schedule, Guard],
         hooks: Hooks,
         metric: str,
     ) -> None:
         assert settings.learning_rate is not None  # resolved
         self.work = work
         self.settings = settings
-        self.optimizer, self.schedule = parts
-        self.guard = guard
+        self.optimizer, self.schedule, self.guard = parts
         self.hooks = hooks
         self.metric = metric
         self.peak_rate = settings.learning_rate
@@ -135,16 +143,16 @@ class Loop:
         self.work.model.train()
         if state.most_tokens is not None:
             self.work.most_tokens = state.most_tokens
+        self.clock.began = time.perf_counter()
         while state.step < self.plan.total_steps and not state.stopped_early:
-            began = time.perf_counter()
             result = self._step(state)
-            self.clock.train_seconds += time.perf_counter() - began
             self.clock.tokens += result.tokens
-            if self.clock.first_step_at is None:
-                self.clock.first_step_at = time.time()
+            if self.clock.seconds_to_first_step is None:
+                self.clock.seconds_to_first_step = process_age_seconds()
             self._log_step(state, result)
             evaluated = self._evaluate_if_due(state)
             self._save_if_due(state, evaluated)
+        self.clock.stop()
         return state
 
     def _step(self, state: LoopState) -> StepResult:

@@ -87,9 +87,9 @@ class LiveAdamW(LiveOptimizer):
             group["lr"] = learning_rate * key.learning_rate_scale
         if gradient_scale != 1.0:
             # the fused kernel divides by this scale while it reads the gradient: clipping without a pass of its own
-            self._adam.grad_scale = torch.tensor(1.0 / gradient_scale)
+            vars(self._adam)["grad_scale"] = torch.tensor(1.0 / gradient_scale)
         self._adam.step()
-        self._adam.grad_scale = None
+        vars(self._adam).pop("grad_scale", None)
         self._parameters.note_decay(1.0 - learning_rate * self._decay)
         self._parameters.refresh_shadows()
 

@@ -18,7 +18,9 @@ class Training(Part):
     """Optimizer steps; when given, `epochs` is ignored."""
     batch_size: int = Field(32, gt=0, validation_alias=AliasChoices("batch_size", "per_device_train_batch_size"))
     """Global number of sequences per optimizer step."""
-    eval_batch_size: int = Field(64, gt=0, validation_alias=AliasChoices("eval_batch_size", "per_device_eval_batch_size"))
+    eval_batch_size: int = Field(
+        64, gt=0, validation_alias=AliasChoices("eval_batch_size", "per_device_eval_batch_size")
+    )
     """Sequences per forward pass in evaluation; changes no score."""
     micro_batch_tokens: int | Literal["auto"] = "auto"
     """Most tokens in one forward pass; a batch above it is cut and its gradients are summed exactly."""
@@ -46,10 +48,14 @@ class Training(Part):
     """Overrides every dropout rate of the model's config."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the blocks; auto takes bf16 where the processor has it natively. Weights and moments stay fp32."""
-    activation_checkpointing: bool = Field(False, validation_alias=AliasChoices("activation_checkpointing", "gradient_checkpointing"))
+    activation_checkpointing: bool = Field(
+        False, validation_alias=AliasChoices("activation_checkpointing", "gradient_checkpointing")
+    )
     """Recompute each block in the backward pass instead of storing its activations."""
     packing: bool = True
     """Run the blocks on packed tokens where the family allows it; off runs padded batches."""
+    evaluate_before: bool = True
+    """Score the untrained model on the validation split too, so that the gain can be told."""
     eval_steps: int | None = Field(None, gt=0)
     """Evaluate every so many steps; left out, at the end of each epoch."""
     early_stopping_patience: int | None = Field(None, gt=0)

@@ -1,4 +1,4 @@
-"""One step: the exact gradient of a whole batch, however it has to be cut, and nothing of it kept if it is not finite."""
+"""One step: the exact gradient of a whole batch, however it has to be cut into passes."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
         if work.dropout is not None:
             work.dropout.start(work.seed, step, index)
         total = forward_loss(work, batch) / normalizer
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         loss += total.item()
     work.parameters.end_step()
     return StepResult(loss, work.parameters.norm().item(), int(lengths.sum()))

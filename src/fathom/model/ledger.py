@@ -7,7 +7,7 @@ on the meta device: a model of 70 billion parameters takes no memory.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -142,7 +142,9 @@ def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | N
     anatomy = find_anatomy(model)
     config = model.get_submodule(anatomy.prefix.rstrip(".")).config
     flow = trace(model, anatomy, micro_batch.length)
-    head_positions = micro_batch.length if setting.head_positions is None else setting.head_positions
+    if setting.head_positions is None:
+        setting = replace(setting, head_positions=_head_positions(model, anatomy, micro_batch.length))
+    head_positions = setting.head_positions or micro_batch.length
     flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
     kept = kept_bytes(flow, config, micro_batch, setting)
     states = _states(model, anatomy, setting, families.vocabulary_size(config))
@@ -158,6 +160,14 @@ def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | N
         setting=setting,
         memory=_memory(rows, kept, working_bytes(flow, config, micro_batch, setting)),
     )
+
+
+def _head_positions(model: nn.Module, anatomy: Anatomy, length: int) -> int:
+    """Positions of a sequence the head runs on: one pooled vector, or all (decoders score every position)."""
+    name = type(model.get_submodule(anatomy.prefix.rstrip("."))).__name__
+    pooled = "For" not in name or name.endswith(("ForSequenceClassification", "ForImageClassification"))
+    only_decoder = len(anatomy.stacks) == 1 and anatomy.stacks[0].name == "decoder"
+    return 1 if pooled and not only_decoder else length
 
 
 @dataclass

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from fathom.config import suggest
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.log import get_console
 from fathom.model import presets
@@ -294,11 +295,12 @@ def _unreachable(name: str, location: str, error: Exception) -> ModelError:
         return ModelError(f"the model cannot be read: {first_line}", where=name)
     if "trust_remote_code" in str(error):
         return ModelError("this model runs its own code, which Fathom does not", where=name)
-    known = ", ".join(presets.names())
+    known = presets.find(name) is not None
+    hint = "; with new weights the architecture needs no download" if known else suggest(name, presets.names())
     return ModelError(
         f"no folder of that name, and the Hugging Face hub does not answer or has no such model ({location})",
         where=name,
-        mend=f"use 'minilm' or the path of a downloaded folder; architectures known without a download: {known}",
+        mend=f"use 'minilm' or the path of a downloaded folder{hint}",
     )
 
 

@@ -78,7 +78,7 @@ class Setting:
     trainable_vocabulary: int | None = None
     """Rows of the word embeddings that occur in the training data: only they have gradients and moments. None: all."""
     head_positions: int | None = None
-    """Positions of a sequence the head runs on; None: all of them."""
+    """Positions of a sequence the head runs on; None: asked of the model (1 where it reads one pooled vector)."""
 
     @property
     def product_bytes(self) -> int:

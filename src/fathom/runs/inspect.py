@@ -24,7 +24,6 @@ TASK_CLASSES = {
     "token-classification": "AutoModelForTokenClassification",
 }
 BASE_CLASS = "AutoModel"
-POOLED_CLASSES = (BASE_CLASS, "AutoModelForSequenceClassification")
 ENDINGS = (
     ("LMHeadModel", "AutoModelForCausalLM"),
     ("ForCausalLM", "AutoModelForCausalLM"),
@@ -161,8 +160,7 @@ def inspect(
     parameters = sum(parameter.numel() for parameter in bare.parameters())
     sizes = tuple(sum(p.numel() for p in bare.get_submodule(block.path).parameters()) for block in anatomy.blocks)
     last = anatomy.stacks[-1].name
-    pooled = auto_class in POOLED_CLASSES and (last == "encoder" or len(anatomy.stacks) > 1)
-    setting = Setting(precision=chosen, head_positions=1 if pooled else None)
+    setting = Setting(precision=chosen)
     micro_batch = MicroBatch.uniform(batch_size, stack_length(config, last, length))
     found = []
     for kind, part in wanted:

@@ -13,7 +13,7 @@ def table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return rows under a header; numbers to the right, text to the left."""
     cells = [list(header), *([_shown(value) for value in row] for row in rows)]
     widths = [max(_width(row[column]) for row in cells) for column in range(len(header))]
-    numeric = [all(isinstance(row[column], int | float) for row in rows) for column in range(len(header))]
+    numeric = [column > 0 and all(map(_is_number, (row[column] for row in rows))) for column in range(len(header))]
     return "\n".join(
         "  ".join(_padded(cell, widths[column], numeric[column]) for column, cell in enumerate(row)).rstrip()
         for row in cells
@@ -41,6 +41,10 @@ def _nested_text(rows: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     return format_value(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or value == "" or str(value).lstrip("-").replace(".", "", 1).isdigit()
 
 
 def _width(text: str) -> int:

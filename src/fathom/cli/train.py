@@ -18,6 +18,7 @@ def train_command(
     as_json: AsJson = False,
 ) -> None:
     """Train as a recipe says; run again, it resumes."""
+    from fathom.cli.summary import run_text
     from fathom.recipe import load_recipe
     from fathom.runs.train import train
 
@@ -25,7 +26,7 @@ def train_command(
     if as_json:
         say_json({"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics})
     else:
-        say(f"model: {result.folder / 'model'}")
+        say(run_text(result.folder, result.metrics))
 
 
 @guarded

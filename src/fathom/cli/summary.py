@@ -1,0 +1,62 @@
+"""What `fathom train` prints when a run is finished."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fathom.cli.tables import table_text
+from fathom.log import format_bytes, format_duration
+
+SPLITS = ("before", "validation", "test")
+COLUMNS = ("precision", "recall", "f1", "support")
+TABLES = ("per_class", "per_type")
+
+
+def run_text(folder: Path, metrics: Mapping[str, Any]) -> str:
+    """Return scores before and after, the table of classes, what the run took, where the model is, what comes next."""
+    splits = {name: metrics[name] for name in SPLITS if metrics.get(name)}
+    final: Mapping[str, Any] = splits.get("test") or splits.get("validation") or {}
+    blocks = [_scores(splits, str(metrics.get("main_metric", "")))]
+    blocks += [_classes(final[key]) for key in TABLES if final.get(key)]
+    blocks.append(_effort(metrics))
+    model = shlex.quote(str(folder / "model"))
+    blocks.append(f"model   {folder / 'model'}\nreport  {folder / 'report.md'}")
+    blocks.append(f"next    fathom predict {model} 'a text'\n        fathom evaluate {model} FILE")
+    return "\n\n".join(filter(None, blocks))
+
+
+def _scores(splits: Mapping[str, Mapping[str, Any]], main: str) -> str:
+    names = dict.fromkeys(
+        key for scores in splits.values() for key, value in scores.items() if not isinstance(value, Mapping)
+    )
+    ordered = sorted(names, key=lambda name: (name != main, name != "loss"))
+    rows = [[name, *(_number(scores.get(name)) for scores in splits.values())] for name in ordered]
+    return table_text(["score", *splits], rows) if rows else ""
+
+
+def _classes(classes: Mapping[str, Mapping[str, Any]]) -> str:
+    found = dict.fromkeys(column for row in classes.values() for column in row)
+    columns = sorted(found, key=lambda column: COLUMNS.index(column) if column in COLUMNS else len(COLUMNS))
+    rows = [[name, *(_number(row.get(column)) for column in columns)] for name, row in classes.items()]
+    return table_text(["class", *columns], rows)
+
+
+def _effort(metrics: Mapping[str, Any]) -> str:
+    timing, parameters = metrics.get("timing", {}), metrics.get("parameters", {})
+    parts = [f"{metrics['steps']:,} steps"] if "steps" in metrics else []
+    if parameters:
+        parts.append(f"{parameters['trainable']:,} of {parameters['total']:,} parameters learned")
+    if "train_seconds" in timing:
+        parts.append(f"{format_duration(timing['train_seconds'])} of training")
+        parts.append(f"{timing['real_tokens_per_s']:,.0f} real tokens/s")
+        parts.append(f"peak memory {format_bytes(timing['peak_memory_bytes'])}")
+    return ", ".join(parts)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else f"{value}"

@@ -46,8 +46,9 @@ class Lora(Tuning):
     """Which biases learn too: none, all, or those of the target projections."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank), which keeps large ranks learning."""
-    head_scale: float = Field(1.0, gt=0)
-    """The head's learning rate is this many times that of the thin matrices."""
+    head_scale: float = Field(10.0, gt=0)
+    """The head's learning rate is this many times that of the thin matrices. At 1 a new head learns the class shares
+    slower than the thin matrices do: they push every token towards the commonest class and stay there."""
 
     @field_validator("targets")
     @classmethod
@@ -59,7 +60,7 @@ class Lora(Tuning):
     @property
     def default_learning_rate(self) -> float:
         """See `docs/guides/tuning.md` for the scores it was chosen by."""
-        return 5e-3
+        return 1e-3
 
     @property
     def saves_adapter(self) -> bool:

@@ -213,3 +213,13 @@ def test_peft_is_imported_only_when_lora_is_applied() -> None:
 
     code = "import sys; from fathom import catalog; catalog.load('tuning', 'lora')(); assert 'peft' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_head_of_lora_learns_faster_than_its_matrices(family: str) -> None:
+    tuning = make_tuning("lora", head_scale=7)
+    model = make_model(family)
+    wrapped = tuning.apply(model, find_anatomy(model))
+    scales = tuning.learning_rate_scales(wrapped, find_anatomy(wrapped))
+    assert set(scales) == {name for name in trainable(wrapped) if ".lora_" not in name}
+    assert set(scales.values()) == {7.0}
+    assert make_tuning("full").learning_rate_scales(model, find_anatomy(model)) == {}

@@ -14,7 +14,8 @@ from fathom.errors import DataError
 
 PIECES = st.sampled_from(
     ["text", "label", ",", "\t", "\n", "\r\n", "\r", '"', '""', "a", "好", " ", "{", "}", "[", "]", ":",
-     '{"text": "a", ', '"label": "x"}', "B-X", "I-X", "O", "#", "-DOCSTART-", "\x00", "\ufeff", "1", "NaN", "null", ";", '"tokens"', "é"]
+     '{"text": "a", ', '"label": "x"}', "B-X", "I-X", "O", "#", "-DOCSTART-", "\x00",
+     "\ufeff", "1", "NaN", "null", ";", '"tokens"', "é"]
 )  # fmt: skip
 
 

@@ -144,7 +144,8 @@ def apply_edits(raw: Mapping[str, Any], edits: Iterable[str], cls: type[Part] | 
         if not separator or not all(path):
             raise ConfigError(f"'{edit}' is not an edit", mend="write section.key=value, for example tuning.rank=8")
         try:
-            value = yaml.load(text, Loader=_Loader)
+            # On one line '|' and '>' begin no block of text: they are meant as they stand.
+            value = text if text[:1] in ("|", ">") else yaml.load(text, Loader=_Loader)
         except yaml.YAMLError:
             raise ConfigError(f"the value of '{edit}' is not YAML", mend="put the value in quotes") from None
         _set(result, path, value, cls)

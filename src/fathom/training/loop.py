@@ -197,10 +197,12 @@ class Loop:
         )
         if state.step % self.settings.logging_steps and state.step != self.plan.total_steps:
             return
+        # Where every step since the last line was skipped there is no loss to tell; 0 would be a lie.
+        loss = {"loss": state.loss_sum / state.loss_count} if state.loss_count else {}
         values = {
             "split": "train",
             "epoch": round(state.step / self.plan.steps_per_epoch, 6),
-            "loss": state.loss_sum / max(state.loss_count, 1),
+            **loss,
             "learning_rate": rate,
             "grad_norm": result.grad_norm,
             "tokens": state.tokens,
@@ -230,7 +232,7 @@ class Loop:
     def _judge(self, state: LoopState, scores: Mapping[str, Any]) -> None:
         """Keep the best and count evaluations without gain."""
         score = float(scores[self.metric])
-        if state.best_score is None or is_better(self.metric, score, state.best_score):
+        if is_better(self.metric, score, state.best_score):
             state.best_score, state.best_step, state.evaluations_without_gain = score, state.step, 0
             if self.settings.load_best_model_at_end:
                 self.hooks.keep_best(state)
@@ -250,10 +252,12 @@ class Loop:
         self.clock.save_seconds += time.perf_counter() - began
 
 
-def is_better(metric: str, score: float, best: float) -> bool:
-    """Whether a score beats the best so far; NaN never does."""
+def is_better(metric: str, score: float, best: float | None) -> bool:
+    """Whether a score beats the best so far (None: there is none yet); NaN never does."""
     if math.isnan(score):
         return False
+    if best is None:
+        return True
     return score < best if metric in LOWER_IS_BETTER else score > best
 
 

@@ -1,0 +1,99 @@
+"""A tiny BERT with numbers that no library draws, small data files, and recipes over them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from fathom.recipe import Recipe, load_recipe
+
+THINGS = [f"thing{number}" for number in range(30)]
+LABELS = {"red": "warm", "orange": "warm", "blue": "cold", "green": "cold"}
+WORDS = [*THINGS, *LABELS, "the", "is", "and"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+def make_model(folder: Path) -> Path:
+    """Save a tiny BERT and its word tokenizer; the weights come from numpy, alike under every torch and processor."""
+    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*SPECIAL, *WORDS])}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), SPECIAL, strict=True))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, **names)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    model = BertModel(config)
+    generator = np.random.default_rng(3)
+    for name, parameter in sorted(model.named_parameters()):
+        if parameter.dim() > 1:
+            values = generator.standard_normal(tuple(parameter.shape)) * (0.2 if "embeddings" in name else 0.1)
+            parameter.data.copy_(torch.from_numpy(values))
+    model.save_pretrained(folder)
+    return folder
+
+
+def sentences(count: int, seed: int) -> list[tuple[str, str, str]]:
+    """Return texts, the colour in each, and its label."""
+    chance = random.Random(seed)
+    found = []
+    for index in range(count):
+        colour = list(LABELS)[index % len(LABELS)]
+        words = ["the", *chance.choices(THINGS, k=chance.randint(1, 9)), "is", colour]
+        found.append((" ".join(words), colour, LABELS[colour]))
+    return found
+
+
+def write_rows(path: Path, problem: str, count: int, seed: int) -> Path:
+    """Write a file of `single`, `multi`, `regression`, `pair` or `tags`."""
+    rows = sentences(count, seed)
+    if problem == "tags":
+        blocks = [
+            "\n".join(f"{w}\t{f'B-{label}' if w == colour else 'O'}" for w in t.split()) for t, colour, label in rows
+        ]
+        path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+        return path
+    lines = {
+        "single": [f"{text},{label}" for text, _, label in rows],
+        "multi": [f"{text},{label}{'|long' * (len(text.split()) > 7)}" for text, _, label in rows],
+        "regression": [f"{text},{len(text.split()) / 4}" for text, _, _ in rows],
+        "pair": [f"{text},the {colour},{label}" for text, colour, label in rows],
+    }[problem]
+    header = "text,text_pair,label" if problem == "pair" else "text,label"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def make_recipe(model: Path, folder: Path, problem: str = "single", *edits: str) -> Recipe:
+    """Write the files of a problem and return a recipe of eight short steps over them."""
+    suffix = "conll" if problem == "tags" else "csv"
+    train = write_rows(folder / f"train.{suffix}", problem, 48, 1)
+    validation = write_rows(folder / f"validation.{suffix}", problem, 16, 2)
+    task: dict[str, Any] = {"kind": "token-classification" if problem == "tags" else "text-classification"}
+    if problem in ("multi", "regression"):
+        task["problem"] = {"multi": "multi-label", "regression": "regression"}[problem]
+    lines = [
+        f"model: '{model}'",
+        f"data: {{train: '{train}', validation: '{validation}', test: '{validation}', allow_leaks: true}}",
+        f"task: {{{', '.join(f'{key}: {value}' for key, value in task.items())}}}",
+        "training: {max_steps: 8, batch_size: 8, learning_rate: 0.003, precision: fp32, threads: 1, seed: 7,",
+        "  logging_steps: 1, eval_steps: 4, verify_reload: false}",
+        f"output: '{folder / 'run'}'",
+    ]
+    (folder / "job.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    more = ["data.label_separator=|"] if problem == "multi" else []
+    return load_recipe(folder / "job.yaml", [*more, *edits])

@@ -38,10 +38,6 @@ class ModelSection(Part):
 
     name: str
     """Hub name, folder, built-in name such as `minilm`, or the model folder of an earlier run."""
-    revision: str | None = None
-    """Branch, tag or commit of a hub name."""
-    trust_remote_code: bool = False
-    """Whether Python code that a hub repository carries may run on this machine."""
 
 
 TUNING = choice("tuning", default="full")

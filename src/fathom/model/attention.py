@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from fathom.model.dropout import DropoutSource, apply_mask
-from fathom.model.layout import Layout
+from fathom.model.layout import Bucket, Layout
 
 LOWEST = -3.0e38
 """Score of a key that is not seen: finite in bfloat16 and float32, so that a slack query that sees no key at all gets
 even weights and not NaN."""
+LOW_PRECISION_FROM = 128
+"""Length from which bfloat16 products of attention pay on a processor."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,16 @@ def attend(query_HTK: Tensor, key_HTK: Tensor, value_HTK: Tensor, layout: Layout
         weights_nHll = torch.nn.functional.dropout(weights_nHll, options.dropout)
         output_nHlK = torch.matmul(weights_nHll, value)
         outputs.append(output_nHlK.transpose(1, 2).flatten(0, 1))
+    outputs.append(query_HTK.new_zeros(layout.slots - layout.filled, *outputs[0].shape[1:]))
     return torch.cat(outputs)
 
 
 class FusedAttention(torch.autograd.Function):
-    """`attend` without soft cap as one autograd node over all buckets."""
+    """`attend` without soft cap as one autograd node over all buckets.
+
+    Products of short sequences run in float32 also where the tensors are bfloat16: they are too small to gain from it,
+    and the low-precision library prepares code for each of their many shapes.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0917 (torch calls it by position)
@@ -81,69 +88,56 @@ class FusedAttention(torch.autograd.Function):
         """See `attend`."""
         heads, slots, width = query_HTK.shape
         output_THK = query_HTK.new_empty(slots, heads, width)
+        output_THK[layout.filled :] = 0
         saved: list[Tensor] = []
         for index, bucket in enumerate(layout.buckets):
-            query, key, value = (
-                _bucket(tensor, bucket.start, bucket.sequences, bucket.length, heads)
-                for tensor in (query_HTK, key_HTK, value_HTK)
-            )
-            scores = torch.bmm(query, key.transpose(1, 2))
+            query, key, value = (_bucket(tensor, bucket, heads) for tensor in (query_HTK, key_HTK, value_HTK))
+            scores = torch.bmm(query, key.transpose(1, 2)).float().mul_(options.scaling)
             mask = layout.mask(index, causal=options.causal, window=options.window)
-            weights = _softmax(scores, mask, options.scaling, bucket.sequences)
+            if mask is not None:
+                scores.unflatten(0, (bucket.sequences, heads)).masked_fill_(~mask, LOWEST)
+            weights = torch.softmax(scores, dim=-1).to(query_HTK.dtype)
             dropped, keep = weights, None
             if source is not None and options.dropout > 0:
                 keep = source.mask(weights.shape, options.dropout)
                 dropped = apply_mask(weights, keep, options.dropout)
-            output = torch.bmm(dropped, value)
-            _view(output_THK, bucket.start, bucket.sequences, bucket.length).copy_(
-                output.view(bucket.sequences, heads, bucket.length, width).transpose(1, 2)
-            )
-            saved += [query, key, value, weights] + ([keep] if keep is not None else [])
-        ctx.save_for_backward(*saved)
+            output = torch.bmm(dropped.to(value.dtype), value)
+            _view(output_THK, bucket).copy_(_by_token(output, bucket))
+            saved += [weights] + ([keep] if keep is not None else [])
+        ctx.save_for_backward(query_HTK, key_HTK, value_HTK, *saved)
         ctx.layout, ctx.options, ctx.dropped = layout, options, source is not None and options.dropout > 0
-        ctx.key_heads = key_HTK.shape[0]
         return output_THK
 
     @staticmethod
     def backward(ctx: Any, grad_THK: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value."""
         layout, options = ctx.layout, ctx.options
+        query_HTK, key_HTK, value_HTK, *saved = ctx.saved_tensors
         slots, heads, width = grad_THK.shape
         grads = [grad_THK.new_empty(slots, heads, width) for _ in range(3)]
-        saved = list(ctx.saved_tensors)
+        for target in grads:
+            target[layout.filled :] = 0
         for bucket in layout.buckets:
-            query, key, value, weights = saved[:4]
-            keep = saved[4] if ctx.dropped else None
-            del saved[: 5 if ctx.dropped else 4]
-            grad = _view(grad_THK, bucket.start, bucket.sequences, bucket.length).transpose(1, 2)
-            grad = grad.reshape(bucket.sequences * heads, bucket.length, width)
+            weights, keep = saved[0], saved[1] if ctx.dropped else None
+            del saved[: 2 if ctx.dropped else 1]
+            query, key, value = (_bucket(tensor, bucket, heads) for tensor in (query_HTK, key_HTK, value_HTK))
+            grad = _bucket(grad_THK.transpose(0, 1), bucket, heads)
             dropped = weights if keep is None else apply_mask(weights, keep, options.dropout)
-            grad_value = torch.bmm(dropped.transpose(1, 2), grad)
+            grad_value = torch.bmm(dropped.to(grad.dtype).transpose(1, 2), grad)
             grad_weights = torch.bmm(grad, value.transpose(1, 2))
             if keep is not None:
                 grad_weights = apply_mask(grad_weights, keep, options.dropout)
-            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
-            grad_scores = grad_scores.mul_(options.scaling)
+            weights = weights.to(grad_weights.dtype)
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype).mul_(options.scaling)
             grad_query = torch.bmm(grad_scores, key)
             grad_key = torch.bmm(grad_scores.transpose(1, 2), query)
             for target, part in zip(grads, (grad_query, grad_key, grad_value), strict=True):
-                _view(target, bucket.start, bucket.sequences, bucket.length).copy_(
-                    part.view(bucket.sequences, heads, bucket.length, width).transpose(1, 2)
-                )
+                _view(target, bucket).copy_(_by_token(part, bucket))
         query_grad, key_grad, value_grad = (grad.transpose(0, 1) for grad in grads)
-        if ctx.key_heads != heads:
-            key_grad = key_grad.unflatten(0, (ctx.key_heads, -1)).sum(1)
-            value_grad = value_grad.unflatten(0, (ctx.key_heads, -1)).sum(1)
+        if len(key_HTK) != heads:
+            key_grad = key_grad.unflatten(0, (len(key_HTK), -1)).sum(1)
+            value_grad = value_grad.unflatten(0, (len(key_HTK), -1)).sum(1)
         return query_grad, key_grad, value_grad, None, None, None
-
-
-def _softmax(scores: Tensor, mask: Tensor | None, scaling: float, sequences: int) -> Tensor:
-    """Softmax over keys in float32, of `[n * H, l, l]` scores; returned in the scores' own type."""
-    dtype = scores.dtype
-    scores = scores.float().mul_(scaling)
-    if mask is not None:
-        scores.unflatten(0, (sequences, -1)).masked_fill_(~mask, LOWEST)
-    return torch.softmax(scores, dim=-1).to(dtype)
 
 
 def _repeat_heads(tensor_HTK: Tensor, heads: int) -> Tensor:
@@ -151,14 +145,24 @@ def _repeat_heads(tensor_HTK: Tensor, heads: int) -> Tensor:
     return tensor_HTK if repeats == 1 else tensor_HTK.repeat_interleave(repeats, dim=0)
 
 
-def _bucket(tensor_HTK: Tensor, start: int, sequences: int, length: int, heads: int) -> Tensor:
-    """One bucket of packed heads as contiguous `[n * H, l, K]`."""
-    part = _repeat_heads(tensor_HTK[:, start : start + sequences * length], heads)
-    bucket: Tensor = part.unflatten(1, (sequences, length)).transpose(0, 1)
-    return bucket.reshape(sequences * heads, length, -1)
+def _bucket(tensor_HTK: Tensor, bucket: Bucket, heads: int) -> Tensor:
+    """One bucket of packed heads as contiguous `[n * H, l, K]`, in the type its products run in."""
+    part = _repeat_heads(tensor_HTK[:, bucket.start : bucket.stop], heads)
+    part = part.unflatten(1, (bucket.sequences, bucket.length)).transpose(0, 1)
+    dtype = tensor_HTK.dtype
+    if dtype == torch.bfloat16 and tensor_HTK.device.type == "cpu" and bucket.length < LOW_PRECISION_FROM:
+        dtype = torch.float32
+    copied = torch.empty(part.shape, dtype=dtype, device=part.device).copy_(part)
+    return copied.view(bucket.sequences * heads, bucket.length, -1)
 
 
-def _view(tensor_THK: Tensor, start: int, sequences: int, length: int) -> Tensor:
+def _view(tensor_THK: Tensor, bucket: Bucket) -> Tensor:
     """One bucket of packed tokens as a view `[n, l, H, K]`."""
-    view: Tensor = tensor_THK[start : start + sequences * length].unflatten(0, (sequences, length))
+    view: Tensor = tensor_THK[bucket.start : bucket.stop].unflatten(0, (bucket.sequences, bucket.length))
+    return view
+
+
+def _by_token(bucket_mlK: Tensor, bucket: Bucket) -> Tensor:
+    """`[n * H, l, K]` as a view `[n, l, H, K]`."""
+    view: Tensor = bucket_mlK.unflatten(0, (bucket.sequences, -1)).transpose(1, 2)
     return view

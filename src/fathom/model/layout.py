@@ -3,7 +3,9 @@
 Sequences are sorted by length and cut into a few *buckets* of nearly equal length. A bucket is a contiguous run of the
 packed tokens that can be viewed as `[sequences, length]`, so attention needs neither gather nor scatter. A sequence
 shorter than its bucket leaves a few slack slots; `plan_buckets` chooses the buckets so that slack and the number of
-kernels together cost least (a few percent of slack on real text).
+kernels together cost least (a few percent of slack on real text). The number of slots is rounded up, because matrix
+libraries prepare (and keep) code for every new shape they meet: with a free number of tokens that preparation cost more
+than the products.
 """
 
 from __future__ import annotations
@@ -47,13 +49,19 @@ class Layout:
     padded_length: int
     buckets: tuple[Bucket, ...]
     rows_T: Tensor
-    """For each packed slot, its row in the padded batch seen as [B * L]. Slack slots point to padded rows."""
+    """For each packed slot, its row in the padded batch seen as [B * L]. Slack slots within a bucket point to padded
+    rows, those that round up the number of slots to row 0; the latter are never put back."""
     device: torch.device
     _masks: dict[tuple[int, bool, int | None], Tensor | None] = field(default_factory=dict, repr=False)
 
     @property
     def slots(self) -> int:
         """T: packed slots, slack included."""
+        return len(self.rows_T)
+
+    @property
+    def filled(self) -> int:
+        """Slots that belong to a bucket."""
         return self.buckets[-1].stop
 
     @cached_property
@@ -113,6 +121,12 @@ def plan_buckets(lengths: np.ndarray, bucket_cost: int = BUCKET_COST_TOKENS) -> 
     return runs[::-1]
 
 
+def round_up(slots: int) -> int:
+    """Round a number of slots up to one of few: to 64, below 512 to 32, below 128 to 16."""
+    step = 64 if slots > 512 else 32 if slots > 128 else 16
+    return -(-slots // step) * step
+
+
 def make_layout(attention_mask_BL: Tensor) -> Layout:
     """Lay out a right-padded batch.
 
@@ -139,5 +153,6 @@ def make_layout(attention_mask_BL: Tensor) -> Layout:
         rows.append((order[first:stop, None] * padded_length + np.arange(length)).reshape(-1))
         buckets.append(bucket)
         start = bucket.stop
+    rows.append(np.zeros(round_up(start) - start, dtype=np.int64))
     device = attention_mask_BL.device
     return Layout(batch, padded_length, tuple(buckets), torch.from_numpy(np.concatenate(rows)).to(device), device)

@@ -219,7 +219,7 @@ def unpack_tokens(values_1Tx: Tensor, layout: Layout) -> Tensor:
     """`[1, T, ...]` to `[B, L, ...]`; padded positions hold zeros or the slack slots' values, never read again."""
     rest = values_1Tx.shape[2:]
     flat = values_1Tx.new_zeros(layout.batch * layout.padded_length, *rest)
-    flat = flat.index_copy(0, layout.rows_T, values_1Tx[0])
+    flat = flat.index_copy(0, layout.rows_T[: layout.filled], values_1Tx[0, : layout.filled])
     padded: Tensor = flat.unflatten(0, (layout.batch, layout.padded_length))
     return padded
 

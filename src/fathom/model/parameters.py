@@ -69,7 +69,7 @@ class FlatParameters:
         self.gradients: list[Tensor] = []
         self.shadows: list[Tensor | None] = []
         self._by_parameter: dict[Tensor, Slot] = {}
-        self._decay = 1.0
+        self._decays = [1.0] * len(self.keys)
         for index, key in enumerate(self.keys):
             self._add_group(index, [(n, p) for n, p in named.items() if keys[n] == key], compact, shadow_dtype)
 
@@ -159,26 +159,26 @@ class FlatParameters:
             if shadow is not None:
                 shadow.copy_(values)
 
-    def note_decay(self, factor: float) -> None:
-        """Remember one step's weight decay `1 - learning_rate * weight_decay` for the rows outside compact tables."""
-        self._decay *= factor
+    def note_decay(self, group: int, factor: float) -> None:
+        """Remember one step's decay, `1 - rate * weight_decay`, for the rows outside a group's compact tables."""
+        self._decays[group] *= factor
 
     def synchronize(self) -> None:
         """Bring compact embeddings up to date in the model itself; call before evaluating or saving."""
         for slot in self.slots.values():
             if slot.rows is None:
                 continue
-            if self._decay != 1.0 and self.keys[slot.group].decayed:
-                slot.parameter.data.mul_(self._decay)
+            if self._decays[slot.group] != 1.0:
+                slot.parameter.data.mul_(self._decays[slot.group])
             slot.parameter.data[slot.rows] = self.value(slot)
-        self._decay = 1.0
+        self._decays = [1.0] * len(self.keys)
 
     def reload(self) -> None:
         """Read compact embeddings from the model again and refresh the copies; call after loading weights."""
         for slot in self.slots.values():
             if slot.rows is not None:
                 self.value(slot).copy_(slot.parameter.data[slot.rows])
-        self._decay = 1.0
+        self._decays = [1.0] * len(self.keys)
         self.refresh_shadows()
 
     def release(self) -> None:

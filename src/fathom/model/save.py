@@ -151,6 +151,9 @@ def _complete(model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mappin
 
 
 def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # one shard needs no bar
     model: Any = parts.model
     if parts.info["weights"] == "adapter":
         # 'auto' would ask the hub for the base model's vocabulary.

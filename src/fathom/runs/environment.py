@@ -20,7 +20,6 @@ LIBRARIES = (
     "peft",
     "numpy",
     "pydantic",
-    "torchmetrics",
     "pyarrow",
 )
 """Distributions whose version can change a result."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,20 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         metrics["reload_difference"] = _verify(data, prepared, folder / MODEL)
     files.write_json(folder / "environment.json", environment())
     write_report(folder, recipe, data, metrics)
+    metrics = finite(metrics)
     files.write_json(folder / METRICS, metrics)  # last: a run with this file is finished
     return metrics
+
+
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON with null in the place of NaN and infinity, which JSON does not have."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result[name] = finite(value)
+        else:
+            result[name] = None if isinstance(value, float) and not math.isfinite(value) else value
+    return result
 
 
 def _parameters(model: torch.nn.Module) -> dict[str, int]:
@@ -109,7 +123,7 @@ def _timing(outcome: Outcome) -> dict[str, float]:
 def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, dict[str, Any]]) -> None:
     folder, metrics = place
     task = data.task
-    judged = {name: plain_scores(metrics[name]) for name in ("before", "validation", "test") if name in metrics}
+    judged = {name: finite(plain_scores(metrics[name])) for name in ("before", "validation", "test") if name in metrics}
     info = {
         "task": {"kind": task.kind, **task.state()},
         "base_model": recipe.model.name,

@@ -10,12 +10,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fathom import files
+from fathom.errors import ArtifactError
 from fathom.log import get_console
 from fathom.model.parameters import FlatParameters
 from fathom.recipe import Recipe, deciding
 from fathom.runs.prepare import PreparedData, PreparedModel
 from fathom.tracking.base import TrackerGroup
 from fathom.training.checkpoint import (
+    FOLDER,
     TrainingState,
     capture_rng,
     check_resumable,
@@ -29,7 +31,7 @@ from fathom.training.guard import Guard
 from fathom.training.loop import LoopState
 from fathom.training.optimizer import LiveOptimizer
 
-BEST = Path("checkpoints", "best")
+BEST = "best-{step}"
 BEST_WEIGHTS = "model.safetensors"
 
 
@@ -94,27 +96,37 @@ class RunKeeper:
         }
         save_checkpoint(self.folder, TrainingState(state.step, {**self._weights(), **moments, **rng_tensors}, values))
         prune(self.folder, self.checkpoints_kept)
+        self._remove_older_best(state)
 
     def keep_best(self, state: LoopState) -> None:
-        """Keep the weights of the best evaluation so far."""
-        weights = {name.removeprefix("model/"): value.contiguous() for name, value in self._weights().items()}
+        """Keep the weights of the best evaluation so far; the one before stays until a checkpoint names this one."""
+        weights = {name.removeprefix("model/"): value.clone() for name, value in self._weights().items()}
         size = sum(value.nbytes for value in weights.values())
-        with files.publish(self.folder / BEST, replace=True, expected_bytes=size) as temporary:
-            save_file({name: value.clone() for name, value in weights.items()}, str(temporary / BEST_WEIGHTS))
-            files.write_json(temporary / "values.json", {"step": state.step, "score": state.best_score})
+        with files.publish(self._best(state), replace=True, expected_bytes=size) as temporary:
+            save_file(weights, str(temporary / BEST_WEIGHTS))
+            files.write_json(temporary / "values.json", {"step": state.step})
 
-    def load_best(self) -> None:
-        """Put the best weights back.
-
-        Raises:
-            ArtifactError: They are damaged.
-        """
-        folder = self.folder / BEST
-        files.verify(folder)
+    def load_best(self, state: LoopState) -> bool:
+        """Put the best weights back; where they are damaged, warn and leave the last ones. Returns whether it did."""
+        folder = self._best(state)
+        try:
+            files.verify(folder)
+        except ArtifactError as error:
+            get_console().warn(f"{error}\n  the best weights cannot be used; the last ones are kept")
+            return False
         weights = load_file(str(folder / BEST_WEIGHTS))
         for name, slot in self.parameters.slots.items():
             slot.parameter.data.copy_(weights[name])
         self.parameters.reload()
+        return True
+
+    def _best(self, state: LoopState) -> Path:
+        return self.folder / FOLDER / BEST.format(step=state.best_step)
+
+    def _remove_older_best(self, state: LoopState) -> None:
+        for folder in (self.folder / FOLDER).glob(BEST.format(step="*")):
+            if folder != self._best(state):
+                files.remove_folder(folder)
 
     def _weights(self) -> dict[str, Tensor]:
         return {f"model/{name}": slot.parameter.data for name, slot in self.parameters.slots.items()}

@@ -110,7 +110,7 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Pa
     peak_bytes = peak_memory_bytes()
     trackers.close()
     if settings.load_best_model_at_end and state.best_step is not None:
-        keeper.load_best()
+        keeper.load_best(state)
     return finish(recipe, data, prepared, Outcome(folder, state, loop.clock, peak_bytes, expected))
 
 

@@ -253,7 +253,7 @@ class Loop:
 
 
 def is_better(metric: str, score: float, best: float | None) -> bool:
-    """Whether a score beats the best so far (None: there is none yet); NaN never does."""
+    """Whether a score beats the best so far, if there is one; NaN never does."""
     if math.isnan(score):
         return False
     if best is None:

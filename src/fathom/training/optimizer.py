@@ -59,7 +59,6 @@ class LiveAdamW(LiveOptimizer):
 
     def __init__(self, parameters: FlatParameters, settings: Training) -> None:
         self._parameters = parameters
-        self._decay = settings.weight_decay
         self._leaves = [nn.Parameter(values) for values in parameters.values]
         for leaf, gradient in zip(self._leaves, parameters.gradients, strict=True):
             leaf.grad = gradient
@@ -83,14 +82,15 @@ class LiveAdamW(LiveOptimizer):
 
     def step(self, learning_rate: float, gradient_scale: float) -> None:
         """Update every group; clipping happens inside the kernel."""
-        for group, key in zip(self._adam.param_groups, self._parameters.keys, strict=True):
+        for index, key in enumerate(self._parameters.keys):
+            group = self._adam.param_groups[index]
             group["lr"] = learning_rate * key.learning_rate_scale
+            self._parameters.note_decay(index, 1.0 - group["lr"] * group["weight_decay"])
         if gradient_scale != 1.0:
             # the fused kernel divides by this scale while it reads the gradient: clipping without a pass of its own
             vars(self._adam)["grad_scale"] = torch.tensor(1.0 / gradient_scale)
         self._adam.step()
         vars(self._adam).pop("grad_scale", None)
-        self._parameters.note_decay(1.0 - learning_rate * self._decay)
         self._parameters.refresh_shadows()
 
     def state_tensors(self) -> dict[str, Tensor]:

@@ -85,16 +85,16 @@ RECIPES = [block for block in blocks() if block.language in {"yaml", "yml"}]
 
 def parse(words: list[str]) -> list[str]:
     """Parse a command as the command line would, run nothing, and return the names of the command."""
-    words = [word for word in words if word not in {"--help", "-h", "--version"}]
+    rest = [word for word in words if word not in {"--help", "-h", "--version"}]
+    asks = len(rest) < len(words) or not rest  # for help: nothing else is required then
     current: Any = typer.main.get_command(app)
-    context = current.make_context("fathom", list(words), resilient_parsing=not words)
+    context = current.make_context("fathom", list(rest), resilient_parsing=asks)
     names: list[str] = []
-    rest = list(words)
     while rest and rest[0] in vars(current).get("commands", {}):
         names.append(rest.pop(0))
         current = vars(current)["commands"][names[-1]]
-        # a group alone prints its help
-        context = current.make_context(names[-1], list(rest), parent=context, resilient_parsing=not rest)
+        group_alone = not rest and "commands" in vars(current)
+        context = current.make_context(names[-1], list(rest), parent=context, resilient_parsing=asks or group_alone)
     assert not vars(current).get("commands") or not rest, f"no command '{' '.join(rest[:1])}'"
     return names
 

@@ -42,8 +42,9 @@ def test_packed_equals_padded_on_cuda(tmp_path: Path) -> None:
 def test_a_bf16_run_learns_stops_and_goes_on(tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     base = make_model(tmp_path / "tiny")
-    edits = [f"tuning={tuning}", "training.precision=bf16", "training.dropout=0", "training.max_steps=20"]
-    recipe = make_recipe(base, tmp_path, "single", *edits)
+    settings = {"precision": "bf16", "dropout": 0, "max_steps": 20}
+    edits = [f"tuning={tuning}", *(f"training.{name}={value}" for name, value in settings.items())]
+    recipe = make_recipe(base, tmp_path, "tags", *edits)
     real = Loop._step
 
     def stopping(loop: Loop, state: Any) -> Any:
@@ -60,5 +61,5 @@ def test_a_bf16_run_learns_stops_and_goes_on(tuning: str, tmp_path: Path, monkey
     values = [line for line in map(json.loads, lines) if line["split"] == "train"]
     assert [line["step"] for line in values] == list(range(1, 21))
     assert result.metrics["validation"]["loss"] < result.metrics["before"]["loss"]
-    scores = fathom.evaluate(str(result.folder), str(tmp_path / "validation.csv"))
+    scores = fathom.evaluate(str(result.folder), str(tmp_path / "validation.conll"))
     assert scores["loss"] == pytest.approx(result.metrics["validation"]["loss"], rel=1e-3)

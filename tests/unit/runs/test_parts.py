@@ -1,0 +1,144 @@
+"""The parts of a run by themselves: preparing, forecasting, refusing, scoring, reporting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fathom.data.store import from_features
+from fathom.device import probe_machine
+from fathom.errors import ConfigError, DataError
+from fathom.recipe import Recipe, resolve
+from fathom.runs import prepare as prepare_module
+from fathom.runs.forecast import forecast, largest_micro_batch
+from fathom.runs.preflight import check_data, check_trainable
+from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_data, prepare_model
+from fathom.runs.report import class_table, score_table
+from fathom.runs.scoring import Scorer, score
+from runs_for_tests import make_model, make_recipe
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+
+
+def prepared(model: Path, folder: Path, problem: str, *edits: str) -> tuple[Recipe, PreparedData]:
+    recipe = resolve(make_recipe(model, folder, problem, *edits), probe_machine())
+    return recipe, prepare_data(recipe)
+
+
+@pytest.mark.parametrize("problem", ["single", "multi", "tags"])
+def test_scores_do_not_depend_on_how_they_are_batched(
+    problem: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, data = prepared(model, tmp_path, problem)
+    made = prepare_model(recipe, data, probe_machine())
+    made.model.eval()
+    split = data.split("validation")
+    assert split is not None
+    wanted = score(Scorer(made.model, made.work.packed, data.task, 64), split)
+    monkeypatch.setattr("fathom.runs.scoring.WINDOW", 5)
+    found = score(Scorer(made.model, made.work.packed, data.task, 3), split)
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+    assert found[data.task.main_metric] == pytest.approx(wanted[data.task.main_metric])
+
+
+def test_data_are_encoded_once(model: Path, tmp_path: Path) -> None:
+    _, first = prepared(model, tmp_path, "single")
+    _, again = prepared(model, tmp_path, "single")
+    assert isinstance(again.stores["train"].fields["input_ids"], np.memmap)
+    for name, values in first.stores["train"].fields.items():
+        assert np.array_equal(values, again.stores["train"].fields[name])
+    _, shorter = prepared(model, tmp_path, "single", "data.max_length=6")
+    assert int(shorter.stores["train"].lengths.max()) == 6
+
+
+def test_what_examples_say_decides_not_where_they_stand() -> None:
+    here = [{"text": "a", "label": "x", "where": "one.csv:2"}]
+    assert examples_digest(here) == examples_digest([{"label": "x", "text": "a", "where": "two.csv:9"}])
+    assert examples_digest(here) != examples_digest([{"text": "a", "label": "y", "where": "one.csv:2"}])
+    assert examples_digest([{"text": "\ud800", "where": "x"}])
+
+
+def test_longest_is_what_model_and_tokenizer_take(model: Path, tmp_path: Path) -> None:
+    recipe, data = prepared(model, tmp_path, "single")
+    assert longest(recipe, data.tokenizer) == 64
+    section = recipe.data.model_copy(update={"max_length": 65})
+    with pytest.raises(ConfigError, match="at most 64"):
+        longest(recipe.model_copy(update={"data": section}), data.tokenizer)
+
+
+def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path: Path) -> None:
+    for tuning in ("full", "lora", "bitfit", "head"):
+        recipe, data = prepared(model, tmp_path, "tags", f"tuning={tuning}")
+        made = prepare_model(recipe, data, probe_machine())
+        expected = forecast(recipe, data, made)
+        trainable = sum(p.numel() for p in made.model.parameters() if p.requires_grad)
+        assert expected.judge(expected.peak_memory_bytes, trainable)["trainable_error"] == 0
+        assert expected.judge(2 * expected.peak_memory_bytes, trainable)["memory_error"] == -0.5
+        assert expected.to_json()["trainable"] == trainable
+
+
+def test_the_largest_micro_batch_is_within_the_limit(model: Path, tmp_path: Path) -> None:
+    _, data = prepared(model, tmp_path, "single")
+    whole = largest_micro_batch(data, 8, 7, None)
+    cut = largest_micro_batch(data, 8, 7, 20)
+    assert whole.tokens > cut.tokens
+    assert cut.tokens <= 20
+
+
+def test_automatic_micro_batches_grow_with_the_memory(model: Path, tmp_path: Path) -> None:
+    recipe, data = prepared(model, tmp_path, "single")
+    machine = probe_machine()
+    packed = prepare_model(recipe, data, machine).work.packed
+    tokens = prepare_module.micro_batch_tokens("auto", packed, machine)
+    assert tokens is not None and tokens >= 1
+    assert prepare_module.micro_batch_tokens(17, packed, machine) == 17
+
+
+def test_a_split_without_a_supervised_token_is_refused() -> None:
+    ids = np.arange(4, dtype=np.int32)
+    with pytest.raises(DataError, match="no token"):
+        check_data(from_features([{"input_ids": ids, "labels": np.full(4, -100, dtype=np.int32)}]), 9)
+    with pytest.raises(DataError, match="no labels"):
+        check_data(from_features([{"input_ids": ids}]), 9)
+    check_data(from_features([{"input_ids": ids, "label": np.asarray(0)}]), 9)
+
+
+def test_a_model_without_trainable_parameters_is_refused() -> None:
+    line = nn.Linear(2, 3)
+    assert check_trainable(line, "full") == 9
+    with pytest.raises(ConfigError, match="'bitfit' trains no parameter"):
+        check_trainable(line.requires_grad_(False), "bitfit")
+
+
+def test_tables_of_the_report() -> None:
+    splits = {"before": {"loss": 1.0, "support": {"a": 1}}, "test": {"loss": 0.5, "f1": 0.25, "support": {"a": 1}}}
+    assert score_table(splits) == [
+        "| score | before | test |",
+        "|---|---:|---:|",
+        "| loss | 1.0000 | 0.5000 |",
+        "| f1 |  | 0.2500 |",
+    ]
+    rows = class_table({"warm": {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 1200}})
+    assert rows[-1] == "| warm | 1.000 | 0.500 | 0.667 | 1,200 |"
+
+
+def test_the_same_seed_makes_the_same_model(model: Path, tmp_path: Path) -> None:
+    weights = []
+    for seed in (7, 7, 8):
+        recipe, data = prepared(model, tmp_path, "single", f"training.seed={seed}")
+        made = prepare_model(recipe, data, probe_machine())
+        weights.append(made.model.get_parameter("classifier.weight").data.clone())
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

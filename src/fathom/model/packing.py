@@ -197,6 +197,8 @@ def _pack_value(packed: PackedModel, value: Any) -> Any:
     if value.shape[1] != layout.padded_length or value.shape[0] not in (1, layout.batch):
         return value
     result = pack_tokens(value.expand(layout.batch, *value.shape[1:]), layout)
+    if packed.stream_dtype is not None and result.is_floating_point():
+        result = result.to(packed.stream_dtype)  # rotary tables in float32 would lift all of attention to it
     packed._packed[id(value)] = (value, result)  # the value is kept so that its id stays its own
     return result
 

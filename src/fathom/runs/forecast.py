@@ -51,6 +51,7 @@ def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> For
     compact = any(slot.rows is not None for slot in work.parameters.slots.values())
     setting = Setting(
         precision="bf16" if settings.precision == "bf16" else "fp32",
+        stream="bf16" if work.packed.stream_dtype is not None else "fp32",
         checkpointing=settings.activation_checkpointing,
         trainable_vocabulary=len(work.store.used_ids()) if compact else None,
     )

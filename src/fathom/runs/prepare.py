@@ -148,6 +148,7 @@ def make_workload(
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     dropout = DropoutSource() if machine.device == "cpu" else None
     packed.dropout = dropout
+    packed.stream_dtype = dtype if dtype != torch.float32 and packed.packed else None
     named, keys = group_parameters(model, recipe.tuning.learning_rate_scales(model, anatomy))
     tables = embedding_tables(model, set(named))
     ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)

@@ -42,7 +42,7 @@ def test_packed_equals_padded_on_cuda(tmp_path: Path) -> None:
 def test_a_bf16_run_learns_stops_and_goes_on(tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     base = make_model(tmp_path / "tiny")
-    settings = {"precision": "bf16", "dropout": 0, "max_steps": 20}
+    settings = {"precision": "bf16", "dropout": 0, "max_steps": 20, "verify_reload": "true"}
     edits = [f"tuning={tuning}", *(f"training.{name}={value}" for name, value in settings.items())]
     recipe = make_recipe(base, tmp_path, "tags", *edits)
     real = Loop._step

@@ -145,7 +145,8 @@ def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     rows = range(min(COMPARED_SEQUENCES, len(store)))
     inputs = model_inputs(collate_rows(store, list(rows), data.tokenizer.pad_token_id or 0))
     with torch.inference_mode():
-        logits = prepared.model(**inputs).logits
+        device = next(prepared.model.parameters()).device
+        logits = prepared.model(**{name: value.to(device) for name, value in inputs.items()}).logits.cpu()
     difference = verify_reload(folder, data.task.auto_class, inputs, logits)
     get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
     return difference

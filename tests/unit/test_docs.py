@@ -153,3 +153,9 @@ def test_both_readmes_have_the_place_of_the_benchmarks() -> None:
     for name in ("README.md", "README.zh-CN.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert 0 < text.find("<!-- benchmarks:begin -->") < text.find("<!-- benchmarks:end -->")
+
+
+def test_what_inspect_prints_is_copied_from_the_page_whose_tables_are_run() -> None:
+    page = (ROOT / "docs" / "concepts" / "depth.md").read_text(encoding="utf-8")
+    shown = [block for block in blocks() if block.body.startswith("$ fathom inspect")]
+    assert all(block.body in page for block in shown)

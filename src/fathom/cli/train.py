@@ -33,6 +33,10 @@ def train_command(
 def evaluate_command(
     model: Annotated[str, typer.Argument(help="Model folder of a run.")],
     data: Annotated[str, typer.Argument(help="Labelled file, hub name or helpdesk:... to score it on.")],
+    edits: Annotated[
+        list[str] | None,
+        typer.Argument(help="How to read it, where not as in training: columns.label=topic.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences per forward pass.")] = 64,
     as_json: AsJson = False,
 ) -> None:
@@ -40,7 +44,7 @@ def evaluate_command(
     from fathom.cli.tables import scores_text
     from fathom.runs.evaluate import evaluate
 
-    scores = evaluate(model, data, batch_size=batch_size)
+    scores = evaluate(model, data, edits or (), batch_size=batch_size)
     if as_json:
         say_json(scores)
     else:

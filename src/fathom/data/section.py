@@ -15,6 +15,19 @@ the target as `text_pair`."""
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
 
+READING = (
+    "columns",
+    "header",
+    "delimiter",
+    "quoting",
+    "label_separator",
+    "tag_scheme",
+    "word_join",
+    "on_error",
+    "max_empty_share",
+)
+"""The keys that say how a file is read, whichever split it is."""
+
 
 class DataSection(Part):
     """Where the examples are and how they are read."""

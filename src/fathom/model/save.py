@@ -39,6 +39,8 @@ class FathomInfo(TypedDict, total=False):
     truncation: dict[str, Any]
     recipe_digest: str
     data_digests: dict[str, str]
+    data: dict[str, Any]
+    """How the training files were read (columns, delimiter, tag scheme ...); `evaluate` reads its file alike."""
     metrics: dict[str, Any]
     lineage: list[Any]
     weights: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from fathom.config import apply_edits, validate
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
 from fathom.errors import DataError
@@ -13,14 +15,16 @@ from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
 
 
-def evaluate(model: str, data: str, *, batch_size: int = 64, section: DataSection | None = None) -> dict[str, Any]:
+def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: int = 64) -> dict[str, Any]:
     """Score a saved model on a labelled file, with the labels, thresholds and lengths it was saved with.
+
+    The file is read as the training files were (columns, delimiter, tag scheme ...), unless an edit says otherwise.
 
     Args:
         model: Model folder, or the folder of a run.
         data: File, hub name or `helpdesk:...`, as in a recipe.
+        edits: Changes to how the file is read, such as `columns.label=topic`.
         batch_size: Sequences per forward pass; changes no score.
-        section: How to read the file; told from the file where left out.
 
     Returns:
         `loss` and every metric of the model's task, `num_examples`.
@@ -30,6 +34,8 @@ def evaluate(model: str, data: str, *, batch_size: int = 64, section: DataSectio
         ArtifactError: The model folder is damaged.
     """
     predictor = Predictor.load(model)
+    saved = predictor.info.get("data", {})
+    section = validate(DataSection, apply_edits({**saved, "train": data}, edits, DataSection), "data")
     examples, notes = load_examples(data, predictor.form, section)
     for note in notes:
         get_console().info(note)

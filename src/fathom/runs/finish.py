@@ -12,6 +12,7 @@ import torch
 
 from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
+from fathom.data.section import READING
 from fathom.device import process_age_seconds
 from fathom.log import get_console
 from fathom.model.reload import verify_reload
@@ -130,6 +131,7 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
         "max_length": task.max_length,
         "recipe_digest": metrics["recipe_digest"],
         "data_digests": dict(data.splits.digests),
+        "data": recipe.data.model_dump(mode="json", include=set(READING)),
         "metrics": judged,
         "lineage": [
             {"step": "train", "base_model": recipe.model.name, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}

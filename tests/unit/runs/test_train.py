@@ -69,8 +69,7 @@ def test_a_run_is_complete_and_evaluates_to_its_own_scores(problem: str, model: 
     assert fathom.resolve(written, probe_machine()) == written
     assert fathom.resolve(make_recipe(model, tmp_path, problem), probe_machine()).data == written.data
     suffix = "conll" if problem == "tags" else "csv"
-    section = fathom.load_recipe(folder).data if problem == "multi" else None
-    scores = fathom.evaluate(str(folder), str(tmp_path / f"validation.{suffix}"), section=section)
+    scores = fathom.evaluate(str(folder), str(tmp_path / f"validation.{suffix}"))
     assert scores.pop("num_examples") == 16
     same_scores(scores, metrics["validation"])
     same_scores(metrics["test"], metrics["validation"])

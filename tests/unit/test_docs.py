@@ -104,7 +104,7 @@ def parse(words: list[str]) -> list[str]:
 )
 def test_every_command_exists_with_its_options(place: str, words: list[str]) -> None:
     names = parse(words)
-    if names and names[-1] in {"train", "check", "preview"}:
+    if names and names[-1] in {"train", "check", "preview", "evaluate"}:
         given = [word for word in words[len(names) :] if not word.startswith("--")]
         edits = [word for word in given[1:] if "=" in word]
         assert_keys_exist(given[0], edits, place)

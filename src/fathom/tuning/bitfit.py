@@ -23,7 +23,7 @@ class BitFit(Tuning):
     @property
     def default_learning_rate(self) -> float:
         """See `docs/guides/tuning.md` for the scores it was chosen by."""
-        return 5e-3
+        return 3e-3
 
     def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
         """Freeze every weight that is no bias.

@@ -28,7 +28,7 @@ class TopLayers(Tuning):
     @property
     def default_learning_rate(self) -> float:
         """See `docs/guides/tuning.md` for the scores it was chosen by."""
-        return 3e-4
+        return 5e-4
 
     def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
         """Freeze what lies below the top blocks.

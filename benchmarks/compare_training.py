@@ -296,6 +296,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", default=",".join([*ROWS, STARTUP]), help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=THREADS)
+    parser.add_argument("--max-steps", type=int, help="steps of a run, where whole trainings take too long; no scores")
     parser.add_argument("--quick", action="store_true", help="smoke test: one round of three steps")
     parser.add_argument("--work", type=Path, default=default_work())
     return parser.parse_args()
@@ -313,6 +314,8 @@ def main() -> None:
         if name not in ROWS:
             raise SystemExit(f"no row is called '{name}'; known: {', '.join([*ROWS, STARTUP])}")
         row = quick_form(ROWS[name]) if plan.quick else ROWS[name]
+        if arguments.max_steps:
+            row = replace(row, max_steps=arguments.max_steps)
         print_summary(name, compare(row, plan)["summary"])
 
 

@@ -60,6 +60,8 @@ def make_recipe(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
         "eval_steps": NEVER,
         "save_steps": NEVER,
         "load_best_model_at_end": False,
+        "evaluate_before": False,
+        "verify_reload": False,
         "seed": arguments.seed,
         "threads": arguments.threads,
     }

@@ -8,7 +8,7 @@ import torch
 
 from fathom.model.attention import AttentionOptions, FusedAttention, attend
 from fathom.model.dropout import DropoutSource, apply_mask
-from fathom.model.layout import Layout, make_layout, plan_buckets
+from fathom.model.layout import Layout, cut_buckets, make_layout
 
 LENGTHS = (11, 3, 1, 8, 8, 5)
 
@@ -20,7 +20,7 @@ def layout_of(lengths: tuple[int, ...] = LENGTHS) -> Layout:
 
 def heads(layout: Layout, number: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     generator = torch.Generator().manual_seed(number)
-    return torch.randn(number, layout.slots, 8, generator=generator, dtype=dtype).requires_grad_()
+    return torch.randn(layout.slots, number, 8, generator=generator, dtype=dtype).requires_grad_()
 
 
 @pytest.mark.parametrize("key_heads", [4, 2, 1])
@@ -39,11 +39,11 @@ def test_fused_gradients_equal_autograd(key_heads: int, causal: bool, window: in
     # the softmax of both is float32, as in every transformers model
     torch.testing.assert_close(actual[real], expected[real], rtol=1e-6, atol=1e-6)
     for got, wanted in zip(actual_grads, expected_grads, strict=True):
-        torch.testing.assert_close(got[:, real], wanted[:, real], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(got[real], wanted[real], rtol=1e-5, atol=1e-6)
 
 
 def test_fused_dropout_is_the_masked_formula() -> None:
-    layout = layout_of((4, 4))
+    layout = layout_of((8, 8))
     options = AttentionOptions(scaling=0.5, dropout=0.25)
     query, key, value = (heads(layout, 2, torch.float32) for _ in range(3))
     source = DropoutSource()
@@ -51,12 +51,12 @@ def test_fused_dropout_is_the_masked_formula() -> None:
     output = FusedAttention.apply(query, key, value, layout, options, source)
     grads = torch.autograd.grad(output.sum(), (query, key, value))
     source.start(1, 2, 3)
-    keep = source.mask((4, 4, 4), 0.25).ne(0).view(2, 2, 4, 4)
-    split = [tensor[:, :8].unflatten(1, (2, 4)).transpose(0, 1) for tensor in (query, key, value)]
+    keep = source.mask((2 * 2 * 8 * 8,), 0.25).ne(0).view(2, 2, 8, 8)
+    split = [tensor[:16].unflatten(0, (2, 8)).transpose(1, 2) for tensor in (query, key, value)]
     weights = torch.softmax(split[0] @ split[1].transpose(-1, -2) * 0.5, -1) * keep / 0.75
     wanted = (weights @ split[2]).transpose(1, 2).flatten(0, 1)
-    torch.testing.assert_close(output[:8], wanted)
-    assert output[8:].abs().sum() == 0
+    torch.testing.assert_close(output[:16], wanted)
+    assert output[16:].abs().sum() == 0
     for got, expected in zip(grads, torch.autograd.grad(wanted.sum(), (query, key, value)), strict=True):
         torch.testing.assert_close(got, expected)
 
@@ -68,10 +68,10 @@ def test_a_sequence_is_blind_to_its_neighbours() -> None:
     before = attend(query, key, value, layout, options)
     changed = value.detach().clone()
     first = layout.buckets[0]
-    changed[:, first.start : first.start + first.length] += 100.0
+    changed[: first.lengths[0]] += 100.0
     after = attend(query, key, changed, layout, options)
-    assert not torch.equal(before[: first.length], after[: first.length])
-    torch.testing.assert_close(before[first.length :], after[first.length :], rtol=0, atol=0)
+    assert not torch.equal(before[: first.lengths[0]], after[: first.lengths[0]])
+    torch.testing.assert_close(before[first.lengths[0] :], after[first.lengths[0] :], rtol=0, atol=0)
 
 
 def test_dropout_rate_scale_and_repeatability() -> None:
@@ -90,31 +90,30 @@ def test_dropout_rate_scale_and_repeatability() -> None:
     assert not torch.equal(source.mask((1000, 1000), 0.1), keep)
 
 
-def test_buckets_hold_every_token_once_and_cost_least() -> None:
+def test_every_token_has_one_slot_and_every_head_one_row() -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
-        lengths = random.integers(1, 90, random.integers(1, 20))
+        lengths = random.integers(1, 90, random.integers(1, 40))
         layout = layout_of(tuple(int(n) for n in lengths))
-        rows = layout.rows_T[real_slots(layout)]
         wanted = [row * layout.padded_length + j for row, n in enumerate(lengths) for j in range(n)]
-        assert sorted(rows.tolist()) == wanted
-        assert layout.tokens == lengths.sum()
+        assert sorted(layout.rows_T[: layout.filled].tolist()) == wanted
+        assert layout.filled == lengths.sum() < layout.slots
+        index = layout.head_index(3, 3)
+        packed = torch.arange(layout.slots * 3)
+        rows = torch.cat([packed.index_select(0, index.into_R), torch.tensor([-1])])
+        back = rows.index_select(0, index.back_TH)
+        assert torch.equal(back[: layout.filled * 3], packed[: layout.filled * 3])
+        assert (back[layout.filled * 3 :] == -1).all()
 
 
-def test_bucket_plan_equals_exhaustive_search() -> None:
+def test_buckets_cover_the_batch_in_order_of_length() -> None:
     random = np.random.default_rng(1)
-    for _ in range(30):
-        lengths = np.sort(random.integers(1, 40, 8))[::-1]
-
-        def cost(runs: list[tuple[int, int]], lengths: np.ndarray = lengths) -> int:
-            return sum(int(lengths[a]) * (b - a) + 12 for a, b in runs)
-
-        best = min(
-            cost(list(zip([0, *cuts], [*cuts, 8], strict=True)))
-            for bits in range(128)
-            for cuts in [[i + 1 for i in range(7) if bits >> i & 1]]
-        )
-        assert cost(plan_buckets(lengths)) == best
+    for batch in (1, 7, 8, 9, 32, 100):
+        lengths = np.sort(random.integers(1, 40, batch))[::-1]
+        buckets = cut_buckets(lengths)
+        assert [n for bucket in buckets for n in bucket.lengths] == lengths.tolist()
+        assert all(bucket.lengths[0] <= bucket.length < bucket.lengths[0] + 8 for bucket in buckets)
+        assert len(buckets) <= 8
 
 
 @pytest.mark.parametrize("mask", [[[1, 1], [0, 0]], [[0, 1], [1, 1]], [[1, 0, 1]]])
@@ -124,8 +123,4 @@ def test_layout_refuses_empty_rows_and_left_padding(mask: list[list[int]]) -> No
 
 
 def real_slots(layout: Layout) -> torch.Tensor:
-    parts = []
-    for bucket in layout.buckets:
-        lengths = torch.tensor(bucket.lengths)
-        parts.append((torch.arange(bucket.length) < lengths[:, None]).flatten())
-    return torch.cat([*parts, torch.zeros(layout.slots - layout.filled, dtype=torch.bool)])
+    return torch.arange(layout.slots) < layout.filled

@@ -35,7 +35,9 @@ class Case:
     head: str = "AutoModelForSequenceClassification"
 
     def __str__(self) -> str:
-        window = next((f"-window{v}" for k, v in self.options.items() if k in ("sliding_window", "local_attention")), "")
+        window = next(
+            (f"-window{v}" for k, v in self.options.items() if k in ("sliding_window", "local_attention")), ""
+        )
         return f"{self.config.removesuffix('Config')}{window}"
 
 

@@ -1,8 +1,8 @@
 """Attention over packed tokens: every sequence sees itself only.
 
-Two forms of the same mathematics. `attend` is plain differentiable torch and takes every variant (soft capping, extra
-biases). `FusedAttention` is the fast one: one autograd node for all buckets with a written-out backward pass, which
-keeps only the probabilities. Its gradients are tested against `attend`.
+Two forms of the same mathematics. `attend` is plain differentiable torch and takes every variant (soft capping).
+`FusedAttention` is the fast one: one autograd node with a written-out backward pass, a handful of kernels for all
+buckets together, and nothing kept but the heads and the probabilities. Its gradients are tested against `attend`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,7 @@ import torch
 from torch import Tensor
 
 from fathom.model.dropout import DropoutSource, apply_mask
-from fathom.model.layout import Bucket, Layout
-
-LOWEST = -3.0e38
-"""Score of a key that is not seen: finite in bfloat16 and float32, so that a slack query that sees no key at all gets
-even weights and not NaN."""
-LOW_PRECISION_FROM = 128
-"""Length from which bfloat16 products of attention pay on a processor."""
+from fathom.model.layout import HeadIndex, Layout
 
 
 @dataclass(frozen=True)
@@ -34,135 +28,133 @@ class AttentionOptions:
     dropout: float = 0.0
 
 
-def attend(query_HTK: Tensor, key_HTK: Tensor, value_HTK: Tensor, layout: Layout, options: AttentionOptions) -> Tensor:
+def attend(query_THK: Tensor, key_THK: Tensor, value_THK: Tensor, layout: Layout, options: AttentionOptions) -> Tensor:
     """Attention of packed tokens by plain differentiable operations.
 
     Args:
-        query_HTK: `[heads, T, K]`; key and value may have fewer heads (grouped queries).
-        key_HTK: Keys.
-        value_HTK: Values.
+        query_THK: `[T, heads, K]`; key and value may have fewer heads (grouped queries).
+        key_THK: Keys.
+        value_THK: Values.
         layout: Of the batch.
         options: Scaling, causality, window, soft cap, dropout rate.
 
     Returns:
-        `[T, heads, K]`.
+        `[T, heads, K]`, zero in slack slots.
     """
+    _, heads, width = query_THK.shape
+    query, key, value = (_gather(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
+    index = layout.head_index(heads, heads)
     outputs = []
-    for index, bucket in enumerate(layout.buckets):
-        shape = (bucket.sequences, bucket.length)
-        query, key, value = (
-            _repeat_heads(tensor[:, bucket.start : bucket.stop], query_HTK.shape[0]).unflatten(1, shape).transpose(0, 1)
-            for tensor in (query_HTK, key_HTK, value_HTK)
-        )
-        scores_nHll = torch.matmul(query, key.transpose(-1, -2)) * options.scaling
+    for number, bucket in enumerate(layout.buckets):
+        rows = slice(index.starts[number], index.starts[number + 1])
+        shape = (bucket.sequences * heads, bucket.length, width)
+        scores = torch.bmm(query[rows].view(shape), key[rows].view(shape).transpose(1, 2)) * options.scaling
         if options.softcap is not None:
-            scores_nHll = torch.tanh(scores_nHll / options.softcap) * options.softcap
-        mask = layout.mask(index, causal=options.causal, window=options.window)
-        if mask is not None:
-            scores_nHll = scores_nHll.masked_fill(~mask, LOWEST)
-        weights_nHll = torch.softmax(scores_nHll, dim=-1, dtype=torch.float32).to(value.dtype)
-        weights_nHll = torch.nn.functional.dropout(weights_nHll, options.dropout)
-        output_nHlK = torch.matmul(weights_nHll, value)
-        outputs.append(output_nHlK.transpose(1, 2).flatten(0, 1))
-    outputs.append(query_HTK.new_zeros(layout.slots - layout.filled, *outputs[0].shape[1:]))
-    return torch.cat(outputs)
+            scores = torch.tanh(scores / options.softcap) * options.softcap
+        scores = scores + layout.bias(number, heads, scores.dtype, (options.causal, options.window))
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
+        weights = torch.nn.functional.dropout(weights, options.dropout)
+        outputs.append(torch.bmm(weights, value[rows].view(shape)).flatten(0, 1))
+    outputs.append(query_THK.new_zeros(1, width))
+    return torch.cat(outputs).index_select(0, index.back_TH).view(-1, heads, width)
 
 
 class FusedAttention(torch.autograd.Function):
-    """`attend` without soft cap as one autograd node over all buckets.
-
-    Products of short sequences run in float32 also where the tensors are bfloat16: they are too small to gain from it,
-    and the low-precision library prepares code for each of their many shapes.
-    """
+    """`attend` without soft cap, as one autograd node."""
 
     @staticmethod
     def forward(  # noqa: PLR0917 (torch calls it by position)
         ctx: Any,
-        query_HTK: Tensor,
-        key_HTK: Tensor,
-        value_HTK: Tensor,
+        query_THK: Tensor,
+        key_THK: Tensor,
+        value_THK: Tensor,
         layout: Layout,
         options: AttentionOptions,
         source: DropoutSource | None,
     ) -> Tensor:
         """See `attend`."""
-        heads, slots, width = query_HTK.shape
-        output_THK = query_HTK.new_empty(slots, heads, width)
-        output_THK[layout.filled :] = 0
-        saved: list[Tensor] = []
-        for index, bucket in enumerate(layout.buckets):
-            query, key, value = (_bucket(tensor, bucket, heads) for tensor in (query_HTK, key_HTK, value_HTK))
-            scores = torch.bmm(query, key.transpose(1, 2)).float().mul_(options.scaling)
-            mask = layout.mask(index, causal=options.causal, window=options.window)
-            if mask is not None:
-                scores.unflatten(0, (bucket.sequences, heads)).masked_fill_(~mask, LOWEST)
-            weights = torch.softmax(scores, dim=-1).to(query_HTK.dtype)
-            dropped, keep = weights, None
-            if source is not None and options.dropout > 0:
-                keep = source.mask(weights.shape, options.dropout)
-                dropped = apply_mask(weights, keep, options.dropout)
-            output = torch.bmm(dropped.to(value.dtype), value)
-            _view(output_THK, bucket).copy_(_by_token(output, bucket))
-            saved += [weights] + ([keep] if keep is not None else [])
-        ctx.save_for_backward(query_HTK, key_HTK, value_HTK, *saved)
-        ctx.layout, ctx.options, ctx.dropped = layout, options, source is not None and options.dropout > 0
-        return output_THK
+        slots, heads, width = query_THK.shape
+        query, key, value = (_gather(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
+        query = query.mul_(options.scaling)
+        index = layout.head_index(heads, heads)
+        weights = query.new_empty(_num_weights(layout, heads))
+        for number, (rows, cells) in enumerate(_parts(layout, index, heads)):
+            shape = _shape(layout, number, heads, width)
+            bias = layout.bias(number, heads, query.dtype, (options.causal, options.window))
+            scores = torch.baddbmm(bias, query[rows].view(shape), key[rows].view(shape).transpose(1, 2))
+            weights[cells].view(scores.shape).copy_(torch.softmax(scores, dim=-1, dtype=torch.float32))
+        keep, dropped = None, weights
+        if source is not None and options.dropout > 0:
+            keep = source.mask(weights.shape, options.dropout)
+            dropped = apply_mask(weights, keep, options.dropout)
+        output = query.new_empty(len(query) + 1, width)
+        output[-1] = 0
+        for number, (rows, cells) in enumerate(_parts(layout, index, heads)):
+            shape = _shape(layout, number, heads, width)
+            square = (*shape[:2], shape[1])
+            torch.bmm(dropped[cells].view(square), value[rows].view(shape), out=output[rows].view(shape))
+        ctx.save_for_backward(query, key, value, weights, *([keep] if keep is not None else []))
+        ctx.layout, ctx.options, ctx.shapes = layout, options, (query_THK.shape, key_THK.shape)
+        return output.index_select(0, index.back_TH).view(slots, heads, width)
 
     @staticmethod
     def backward(ctx: Any, grad_THK: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value."""
         layout, options = ctx.layout, ctx.options
-        query_HTK, key_HTK, value_HTK, *saved = ctx.saved_tensors
-        slots, heads, width = grad_THK.shape
-        grads = [grad_THK.new_empty(slots, heads, width) for _ in range(3)]
+        query, key, value, weights, *kept = ctx.saved_tensors
+        (_, heads, width), key_shape = ctx.shapes
+        index = layout.head_index(heads, heads)
+        grad = _gather(grad_THK, heads, layout)  # padding reads a slack slot, whose gradient is zero
+        dropped = apply_mask(weights, kept[0], options.dropout) if kept else weights
+        grads = [query.new_empty(len(query) + 1, width) for _ in range(3)]
         for target in grads:
-            target[layout.filled :] = 0
-        for bucket in layout.buckets:
-            weights, keep = saved[0], saved[1] if ctx.dropped else None
-            del saved[: 2 if ctx.dropped else 1]
-            query, key, value = (_bucket(tensor, bucket, heads) for tensor in (query_HTK, key_HTK, value_HTK))
-            grad = _bucket(grad_THK.transpose(0, 1), bucket, heads)
-            dropped = weights if keep is None else apply_mask(weights, keep, options.dropout)
-            grad_value = torch.bmm(dropped.to(grad.dtype).transpose(1, 2), grad)
-            grad_weights = torch.bmm(grad, value.transpose(1, 2))
-            if keep is not None:
-                grad_weights = apply_mask(grad_weights, keep, options.dropout)
-            weights = weights.to(grad_weights.dtype)
-            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype).mul_(options.scaling)
-            grad_query = torch.bmm(grad_scores, key)
-            grad_key = torch.bmm(grad_scores.transpose(1, 2), query)
-            for target, part in zip(grads, (grad_query, grad_key, grad_value), strict=True):
-                _view(target, bucket).copy_(_by_token(part, bucket))
-        query_grad, key_grad, value_grad = (grad.transpose(0, 1) for grad in grads)
-        if len(key_HTK) != heads:
-            key_grad = key_grad.unflatten(0, (len(key_HTK), -1)).sum(1)
-            value_grad = value_grad.unflatten(0, (len(key_HTK), -1)).sum(1)
-        return query_grad, key_grad, value_grad, None, None, None
+            target[-1] = 0
+        grad_query, grad_key, grad_value = grads
+        grad_weights = torch.empty_like(weights)
+        parts = list(_parts(layout, index, heads))
+        for number, (rows, cells) in enumerate(parts):
+            shape = _shape(layout, number, heads, width)
+            square = (*shape[:2], shape[1])
+            part = grad[rows].view(shape)
+            torch.bmm(dropped[cells].view(square).transpose(1, 2), part, out=grad_value[rows].view(shape))
+            torch.bmm(part, value[rows].view(shape).transpose(1, 2), out=grad_weights[cells].view(square))
+        if kept:
+            grad_weights = apply_mask(grad_weights, kept[0], options.dropout)
+        for number, (rows, cells) in enumerate(parts):
+            shape = _shape(layout, number, heads, width)
+            square = (*shape[:2], shape[1])
+            scores = torch._softmax_backward_data(
+                grad_weights[cells].view(square), weights[cells].view(square), -1, weights.dtype
+            )
+            torch.bmm(scores, key[rows].view(shape), out=grad_query[rows].view(shape))
+            torch.bmm(scores.transpose(1, 2), query[rows].view(shape), out=grad_key[rows].view(shape))
+        grad_query.mul_(options.scaling)
+        back = [target.index_select(0, index.back_TH).view(-1, heads, width) for target in grads]
+        if key_shape[1] != heads:
+            back[1:] = [part.unflatten(1, (key_shape[1], -1)).sum(2) for part in back[1:]]
+        return back[0], back[1], back[2], None, None, None
 
 
-def _repeat_heads(tensor_HTK: Tensor, heads: int) -> Tensor:
-    repeats = heads // tensor_HTK.shape[0]
-    return tensor_HTK if repeats == 1 else tensor_HTK.repeat_interleave(repeats, dim=0)
+def _gather(tensor_THK: Tensor, heads: int, layout: Layout) -> Tensor:
+    """Heads of packed tokens as bucket rows `[R, K]`; grouped heads are repeated."""
+    index = layout.head_index(heads, tensor_THK.shape[1])
+    return tensor_THK.reshape(-1, tensor_THK.shape[2]).index_select(0, index.into_R)
 
 
-def _bucket(tensor_HTK: Tensor, bucket: Bucket, heads: int) -> Tensor:
-    """One bucket of packed heads as contiguous `[n * H, l, K]`, in the type its products run in."""
-    part = _repeat_heads(tensor_HTK[:, bucket.start : bucket.stop], heads)
-    part = part.unflatten(1, (bucket.sequences, bucket.length)).transpose(0, 1)
-    dtype = tensor_HTK.dtype
-    if dtype == torch.bfloat16 and tensor_HTK.device.type == "cpu" and bucket.length < LOW_PRECISION_FROM:
-        dtype = torch.float32
-    copied = torch.empty(part.shape, dtype=dtype, device=part.device).copy_(part)
-    return copied.view(bucket.sequences * heads, bucket.length, -1)
+def _shape(layout: Layout, number: int, heads: int, width: int) -> tuple[int, int, int]:
+    bucket = layout.buckets[number]
+    return bucket.sequences * heads, bucket.length, width
 
 
-def _view(tensor_THK: Tensor, bucket: Bucket) -> Tensor:
-    """One bucket of packed tokens as a view `[n, l, H, K]`."""
-    view: Tensor = tensor_THK[bucket.start : bucket.stop].unflatten(0, (bucket.sequences, bucket.length))
-    return view
+def _num_weights(layout: Layout, heads: int) -> int:
+    return sum(bucket.sequences * heads * bucket.length**2 for bucket in layout.buckets)
 
 
-def _by_token(bucket_mlK: Tensor, bucket: Bucket) -> Tensor:
-    """`[n * H, l, K]` as a view `[n, l, H, K]`."""
-    view: Tensor = bucket_mlK.unflatten(0, (bucket.sequences, -1)).transpose(1, 2)
-    return view
+def _parts(layout: Layout, index: HeadIndex, heads: int) -> list[tuple[slice, slice]]:
+    """For each bucket its rows of heads, and its cells of the flat probabilities."""
+    parts, cell = [], 0
+    for number, bucket in enumerate(layout.buckets):
+        end = cell + bucket.sequences * heads * bucket.length**2
+        parts.append((slice(index.starts[number], index.starts[number + 1]), slice(cell, end)))
+        cell = end
+    return parts

@@ -142,10 +142,17 @@ class _Linear(torch.autograd.Function):
             product = (hidden_TD.t() @ grad_TF) if leaf.transposed else (grad_TF.t() @ hidden_TD)
             leaf.store.accumulate(leaf.weight_slot, product)
         if leaf.bias_slot is not None:
-            leaf.store.accumulate(leaf.bias_slot, grad_TF.sum(0, dtype=torch.float32))
+            leaf.store.accumulate(leaf.bias_slot, _column_sums(grad_TF))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
         return (grad_TF @ leaf.weight_FD).view(ctx.shape).to(ctx.input_dtype), None, None, None
+
+
+def _column_sums(grad_TF: Tensor) -> Tensor:
+    """Sum over tokens; in low precision as a product, which adds in float32 and is several times faster."""
+    if grad_TF.dtype == torch.float32:
+        return grad_TF.sum(0)
+    return (grad_TF.new_ones(1, len(grad_TF)) @ grad_TF)[0]
 
 
 class EmbeddingLeaf:

@@ -1,44 +1,62 @@
-"""How the sequences of one batch lie in a packed tensor.
+"""How the sequences of one batch lie in a packed tensor, and how attention sees them.
 
-Sequences are sorted by length and cut into a few *buckets* of nearly equal length. A bucket is a contiguous run of the
-packed tokens that can be viewed as `[sequences, length]`, so attention needs neither gather nor scatter. A sequence
-shorter than its bucket leaves a few slack slots; `plan_buckets` chooses the buckets so that slack and the number of
-kernels together cost least (a few percent of slack on real text). The number of slots is rounded up, because matrix
-libraries prepare (and keep) code for every new shape they meet: with a free number of tokens that preparation cost more
-than the products.
+The packed tokens are tight: sequences lie one after another, longest first. Their number is rounded up to few distinct
+values by slack slots at the end, because matrix libraries prepare (and keep) code for every new shape they meet: with a
+free number of tokens that preparation cost more than the products.
+
+Attention needs rectangles. The sorted sequences are cut into a few *buckets* of equal numbers of sequences, each padded
+to its longest; one gather for all buckets brings the heads of the packed tokens into that form and one brings the
+result back. Only attention, a few percent of the arithmetic, ever sees that padding.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BUCKET_COST_TOKENS = 12
-"""What one more bucket costs in kernel launches, in tokens of slack that cost as much (measured on MiniLM)."""
+SEQUENCES_PER_BUCKET = 8
+MOST_BUCKETS = 8
+LENGTH_STEP = 8
+"""Padded lengths of buckets are multiples of it: again, few distinct shapes."""
+
+LOWEST = -3.0e38
+"""Score of a key that is not seen: finite in bfloat16 and float32, so that a query that sees no key at all (padding)
+gets even weights and not NaN."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A run of packed tokens seen as `[sequences, length]`; `lengths` are the real ones, longest first."""
+    """Sequences `first` to `first + len(lengths) - 1` of the sorted batch, padded to `length`."""
 
     start: int
-    sequences: int
-    length: int
+    """First packed slot."""
     lengths: tuple[int, ...]
+    """Real lengths, longest first."""
+    length: int
 
     @property
-    def stop(self) -> int:
-        """First packed slot after this bucket."""
-        return self.start + self.sequences * self.length
+    def sequences(self) -> int:
+        """Number of sequences."""
+        return len(self.lengths)
 
-    @property
-    def ragged(self) -> bool:
-        """Whether some sequence leaves slack slots."""
-        return self.lengths[-1] < self.length
+
+@dataclass(frozen=True)
+class HeadIndex:
+    """Where the heads of packed tokens lie in the buckets.
+
+    Attributes:
+        into_R: For each row (bucket, sequence, head, position) the row of `[T * H]` packed heads it is read from;
+            padding reads the last slack slot.
+        back_TH: The other way; slack slots read row R, which is kept zero.
+        starts: First row of each bucket, and R.
+    """
+
+    into_R: Tensor
+    back_TH: Tensor
+    starts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -49,82 +67,45 @@ class Layout:
     padded_length: int
     buckets: tuple[Bucket, ...]
     rows_T: Tensor
-    """For each packed slot, its row in the padded batch seen as [B * L]. Slack slots within a bucket point to padded
-    rows, those that round up the number of slots to row 0; the latter are never put back."""
+    """For each packed slot its row in the padded batch seen as [B * L]; slack slots say 0 and are never put back."""
+    filled: int
+    """Slots that hold a token; the rest is slack, at least one."""
     device: torch.device
-    _masks: dict[tuple[int, bool, int | None], Tensor | None] = field(default_factory=dict, repr=False)
+    _cache: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
     @property
     def slots(self) -> int:
         """T: packed slots, slack included."""
         return len(self.rows_T)
 
-    @property
-    def filled(self) -> int:
-        """Slots that belong to a bucket."""
-        return self.buckets[-1].stop
-
-    @cached_property
-    def tokens(self) -> int:
-        """Real tokens."""
-        return sum(sum(bucket.lengths) for bucket in self.buckets)
-
-    def mask(self, index: int, *, causal: bool, window: int | None) -> Tensor | None:
-        """Which keys a query of bucket `index` may see: bool `[n or 1, 1, l or 1, l]`, or None for all.
+    def bias(self, index: int, heads: int, dtype: torch.dtype, view: tuple[bool, int | None]) -> Tensor:
+        """Return what is added to the scores of bucket `index`: 0 where a query sees a key, LOWEST elsewhere.
 
         Args:
             index: Of the bucket.
-            causal: A query sees no later key.
-            window: A query sees keys at most `window - 1` away (the convention of flash attention in transformers).
+            heads: Number of query heads.
+            dtype: Of the scores.
+            view: Whether a query sees no later key, and how far it sees: at most `window - 1` away (the convention of
+                flash attention in transformers), or None.
+
+        Returns:
+            `[n * heads, 1 or l, l]`.
         """
-        key = (index, causal, window)
-        if key not in self._masks:
-            self._masks[key] = self._make_mask(self.buckets[index], causal, window)
-        return self._masks[key]
+        key = ("bias", index, heads, dtype, view)
+        if key not in self._cache:
+            self._cache[key] = _make_bias(self.buckets[index], heads, dtype, view, self.device)
+        found = self._cache[key]
+        assert isinstance(found, Tensor)
+        return found
 
-    def _make_mask(self, bucket: Bucket, causal: bool, window: int | None) -> Tensor | None:
-        position_l = torch.arange(bucket.length, device=self.device)
-        mask: Tensor | None = None
-        if bucket.ragged:
-            lengths_n = torch.tensor(bucket.lengths, device=self.device)
-            mask = (position_l < lengths_n[:, None])[:, None, None, :]
-        distance_ll = position_l[:, None] - position_l
-        if causal:
-            seen = (distance_ll >= 0)[None, None]
-            mask = seen if mask is None else mask & seen
-        if window is not None and window <= bucket.length:
-            near = (distance_ll.abs() < window)[None, None]
-            mask = near if mask is None else mask & near
-        return mask
-
-
-def plan_buckets(lengths: np.ndarray, bucket_cost: int = BUCKET_COST_TOKENS) -> list[tuple[int, int]]:
-    """Cut lengths, sorted longest first, into runs; returns `(first, last + 1)` of each run.
-
-    Minimises `slots + bucket_cost * buckets` exactly by dynamic programming over the distinct lengths.
-    """
-    distinct, first = np.unique(-lengths, return_index=True)
-    edges = [*first.tolist(), len(lengths)]
-    values = (-distinct).tolist()
-    best = [0.0] + [float("inf")] * len(values)
-    cut = [0] * (len(values) + 1)
-    for end in range(1, len(values) + 1):
-        for begin in range(end):
-            cost = best[begin] + values[begin] * (edges[end] - edges[begin]) + bucket_cost
-            if cost < best[end]:
-                best[end], cut[end] = cost, begin
-    runs = []
-    end = len(values)
-    while end > 0:
-        runs.append((edges[cut[end]], edges[end]))
-        end = cut[end]
-    return runs[::-1]
-
-
-def round_up(slots: int) -> int:
-    """Round a number of slots up to one of few: to 64, below 512 to 32, below 128 to 16."""
-    step = 64 if slots > 512 else 32 if slots > 128 else 16
-    return -(-slots // step) * step
+    def head_index(self, heads: int, key_heads: int) -> HeadIndex:
+        """Return the gather of `key_heads` heads that serve `heads` query heads."""
+        key = ("index", heads, key_heads)
+        if key not in self._cache:
+            self._cache[key] = _make_index(self, heads, key_heads)
+        found = self._cache[key]
+        assert isinstance(found, HeadIndex)
+        return found
 
 
 def make_layout(attention_mask_BL: Tensor) -> Layout:
@@ -137,22 +118,77 @@ def make_layout(attention_mask_BL: Tensor) -> Layout:
         ValueError: A row is empty, or its padding is not on the right.
     """
     batch, padded_length = attention_mask_BL.shape
-    mask = attention_mask_BL.ne(0)
-    lengths = mask.sum(1).cpu().numpy()
-    last = (mask.long() * torch.arange(1, padded_length + 1, device=mask.device)).amax(1).cpu().numpy()
+    mask_BL = attention_mask_BL.detach().cpu().numpy() != 0
+    lengths = mask_BL.sum(1)
+    last = (mask_BL * np.arange(1, padded_length + 1)).max(1)
     if (lengths == 0).any() or (last != lengths).any():
         raise ValueError("packing takes right-padded sequences of at least one token")
     order = np.argsort(-lengths, kind="stable")
     ordered = lengths[order]
-    buckets = []
-    rows = []
-    start = 0
-    for first, stop in plan_buckets(ordered):
-        length = int(ordered[first])
-        bucket = Bucket(start, stop - first, length, tuple(int(value) for value in ordered[first:stop]))
-        rows.append((order[first:stop, None] * padded_length + np.arange(length)).reshape(-1))
-        buckets.append(bucket)
-        start = bucket.stop
-    rows.append(np.zeros(round_up(start) - start, dtype=np.int64))
+    rows = np.repeat(order * padded_length, ordered) + positions(ordered)
+    filled = len(rows)
+    rows = np.concatenate([rows, np.zeros(round_up(filled + 1) - filled, dtype=rows.dtype)])
     device = attention_mask_BL.device
-    return Layout(batch, padded_length, tuple(buckets), torch.from_numpy(np.concatenate(rows)).to(device), device)
+    buckets = cut_buckets(ordered)
+    return Layout(batch, padded_length, buckets, torch.from_numpy(rows).to(device), filled, device)
+
+
+def positions(lengths: np.ndarray) -> np.ndarray:
+    """Return 0 .. length - 1 of each sequence, one after another."""
+    starts = np.cumsum(lengths) - lengths
+    result: np.ndarray = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    return result
+
+
+def round_up(slots: int) -> int:
+    """Round a number of slots up to one of few: to 64, below 512 to 32, below 128 to 16."""
+    step = 64 if slots > 512 else 32 if slots > 128 else 16
+    return -(-slots // step) * step
+
+
+def cut_buckets(ordered: np.ndarray) -> tuple[Bucket, ...]:
+    """Cut lengths, sorted longest first, into buckets of equal numbers of sequences (the last may have fewer)."""
+    batch = len(ordered)
+    size = max(SEQUENCES_PER_BUCKET, -(-batch // MOST_BUCKETS))
+    starts = np.concatenate([[0], np.cumsum(ordered)])
+    buckets = []
+    for first in range(0, batch, size):
+        lengths = tuple(int(length) for length in ordered[first : first + size])
+        buckets.append(Bucket(int(starts[first]), lengths, -(-lengths[0] // LENGTH_STEP) * LENGTH_STEP))
+    return tuple(buckets)
+
+
+def _make_bias(
+    bucket: Bucket, heads: int, dtype: torch.dtype, view: tuple[bool, int | None], device: torch.device
+) -> Tensor:
+    causal, window = view
+    position_l = torch.arange(bucket.length, device=device)
+    lengths_n = torch.tensor(bucket.lengths, device=device)
+    seen = (position_l < lengths_n[:, None])[:, None, :]
+    distance_ll = position_l[:, None] - position_l
+    if causal:
+        seen = seen & (distance_ll >= 0)
+    if window is not None and window < bucket.length:
+        seen = seen & (distance_ll.abs() < window)
+    bias = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, LOWEST)
+    return bias.repeat_interleave(heads, dim=0)
+
+
+def _make_index(layout: Layout, heads: int, key_heads: int) -> HeadIndex:
+    into, starts, places = [], [0], []
+    slack = layout.slots - 1
+    read_head = np.arange(heads) * key_heads // heads
+    for bucket in layout.buckets:
+        count, length = bucket.sequences, bucket.length
+        lengths = np.array(bucket.lengths)
+        first = bucket.start + np.cumsum(lengths) - lengths
+        position = np.arange(length)
+        slot_nl = np.where(position < lengths[:, None], first[:, None] + position, slack)
+        into.append((slot_nl[:, None, :] * key_heads + read_head[:, None]).reshape(-1))
+        sequence = np.repeat(np.arange(count), lengths)
+        row = (sequence[:, None] * heads + np.arange(heads)) * length + positions(lengths)[:, None]
+        places.append(starts[-1] + row.reshape(-1))
+        starts.append(starts[-1] + count * heads * length)
+    places.append(np.full((layout.slots - layout.filled) * heads, starts[-1]))
+    gather, back = (torch.from_numpy(np.concatenate(parts)).to(layout.device) for parts in (into, places))
+    return HeadIndex(gather, back, tuple(starts))

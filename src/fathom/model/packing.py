@@ -257,7 +257,7 @@ def packed_attention(
     layout = owner.layout
     if layout is None:  # no batch was laid out: one sequence in each row, none of them padded
         layout = make_layout(torch.ones(query.shape[0], query.shape[2], dtype=torch.long, device=query.device))
-    heads = [tensor.transpose(0, 1).flatten(1, 2) for tensor in (query, key, value)]
+    heads = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)]
     plain = wanted.softcap is not None or (wanted.dropout > 0 and owner.dropout is None)
     if plain:
         output = attend(heads[0], heads[1], heads[2], layout, wanted)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fathom.runs.evaluate import evaluate
     from fathom.runs.init import init
     from fathom.runs.inspect import inspect
+    from fathom.runs.merge import merge
     from fathom.runs.predict import predict
     from fathom.runs.tokenizer import show_tokenizer
     from fathom.runs.train import train
@@ -35,6 +36,7 @@ PUBLIC: dict[str, str] = {
     "inspect": "fathom.runs.inspect:inspect",
     "list_parts": "fathom.catalog:contents",
     "load_recipe": "fathom.recipe:load_recipe",
+    "merge": "fathom.runs.merge:merge",
     "predict": "fathom.runs.predict:predict",
     "preview_data": "fathom.runs.data:preview",
     "ready_recipes": "fathom.recipe:ready_recipes",
@@ -56,6 +58,7 @@ __all__ = [
     "inspect",
     "list_parts",
     "load_recipe",
+    "merge",
     "predict",
     "preview_data",
     "ready_recipes",

@@ -122,6 +122,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return raw
 
 
+def parse_yaml(text: str) -> Any:
+    """Read one YAML value by the rules of version 1.2; raises `yaml.YAMLError`."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def write_yaml(value: Mapping[str, Any]) -> str:
     """Return YAML that `read_yaml` reads back to an equal value, keys in the given order."""
     return yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

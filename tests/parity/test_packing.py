@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Packed equals padded: outputs and gradients, over many architectures built tiny from their configs."""
 
 from __future__ import annotations

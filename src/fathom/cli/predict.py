@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fathom.cli.command import AsJson, guarded, say, say_json
+from fathom.errors import ConfigError
 
 
 @guarded
@@ -23,7 +24,13 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict on texts, a file or standard input."""
+    import sys
+
+    from fathom.log import get_console
     from fathom.runs.predict import predict
+
+    if not inputs and sys.stdin.isatty():
+        get_console().info("reading one text a line from the keyboard; end with Ctrl-D")
 
     rows = predict(model, _inputs(inputs or ["-"]), output=output, probabilities=probabilities, batch_size=batch_size)
     if as_json:
@@ -37,9 +44,13 @@ def predict_command(
 
 def _inputs(given: list[str]) -> str | list[str]:
     """One argument may be a path; what has a data file's ending and no space is taken for one even if it is missing."""
-    if len(given) > 1:
-        return given
     from fathom.data.load import SUFFIXES
+
+    if len(given) > 1:
+        for one in given:
+            if Path(one).suffix.lower() in {*SUFFIXES, ".txt"} and Path(one).is_file():
+                raise ConfigError("several inputs, and one is a file", where=one, mend="give one file at a time")
+        return given
 
     only = given[0]
     path = Path(only)

@@ -77,7 +77,7 @@ class CheckReport:
             if finding.mend:
                 lines.append(f"  mend: {finding.mend}")
         counts = {severity: sum(f.severity == severity for f in self.findings) for severity in ("error", "warning")}
-        lines += ["", f"{counts['error']} errors, {counts['warning']} warnings"]
+        lines += ["", f"errors: {counts['error']}, warnings: {counts['warning']}"]
         return "\n".join(lines)
 
 

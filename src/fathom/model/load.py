@@ -30,7 +30,8 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 def resolve_model(name: str) -> str:
     """Return where the weights and the tokenizer of a name are: a folder, or a hub name.
 
-    `minilm` is the folder inside its package; an existing folder is itself; a preset is its name on the hub.
+    `minilm` is the folder inside its package; an existing folder is itself, the folder of a run
+    its `model` folder; a preset is its name on the hub.
 
     Raises:
         MissingExtraError: `minilm` without its package.
@@ -38,7 +39,8 @@ def resolve_model(name: str) -> str:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return str(path)
+        run = (path / "model" / "fathom.json").is_file() and not (path / "config.json").is_file()
+        return str(path / "model" if run else path)
     if name == "minilm":
         return str(_minilm_folder())
     if path.exists():

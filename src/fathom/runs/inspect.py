@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 from fathom import catalog
-from fathom.config import validate
+from fathom.config import parse_yaml, validate
 from fathom.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Str
 def _strategies(text: str) -> list[tuple[str, Any]]:
     """Read `full,head` or `{kind: lora, rank: 8}` as (name to show, part)."""
     try:
-        items = yaml.safe_load(f"[{text}]")
+        items = parse_yaml(f"[{text}]")
     except yaml.YAMLError:
         raise ConfigError(
             f"'{text}' is no strategy", where="tuning", mend="write a name, or {kind: lora, rank: 8}"

@@ -64,7 +64,7 @@ def predict(
     from fathom.serving.predictor import Predictor
 
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
-    examples = read_inputs(inputs, predictor.form, columns)
+    examples = read_inputs(inputs, predictor.form, columns if columns is not None else _saved_columns(predictor))
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(examples), "predict") as progress:
         for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
@@ -100,6 +100,12 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
     if not examples:
         raise DataError("the file has no rows", where=str(path))
     return [{key: example[key] for key in (*_INPUT_KEYS, "where") if key in example} for example in examples]
+
+
+def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
+    """The columns of text the training files had; labels are not needed."""
+    columns = predictor.info.get("data", {}).get("columns", {})
+    return {role: column for role, column in columns.items() if role in ("text", "text_pair", "tokens")}
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:

@@ -36,7 +36,8 @@ class TextClassification(Task):
     kind: Literal["text-classification"] = "text-classification"
     """Catalog name."""
     problem: Literal["auto", "single-label", "multi-label", "regression"] = "auto"
-    """What a label is; auto reads it from the training examples: a list is multi-label, a number is regression."""
+    """What a label is. Auto says multi-label for lists and single-label else; files hold numbers as text, so a number
+    to be predicted wants `regression` (`fathom init` writes it where labels look like measurements)."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Share of the probability spread evenly over all classes; single label only."""
     class_weights: ClassWeights = "none"

@@ -15,6 +15,7 @@ from fathom.errors import TrainingError
 from fathom.log import get_console
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
+from fathom.model.layout import SEQUENCES_PER_BUCKET
 from fathom.model.packing import PackedModel
 from fathom.model.parameters import FlatParameters
 from fathom.tasks.base import OpenTask
@@ -93,7 +94,7 @@ def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> Ste
 
 def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
     lengths = work.store.lengths[rows]
-    batches = [collate_rows(work.store, rows[part], work.pad_token_id) for part in cut(lengths, work.most_tokens)]
+    batches = [collate_rows(work.store, part, work.pad_token_id) for part in passes(work, rows)]
     normalizer = sum(work.task.normalizer(batch) for batch in batches)
     work.parameters.begin_step(work.compute.direct)
     loss = 0.0
@@ -105,6 +106,19 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
         loss += total.item()
     work.parameters.end_step()
     return StepResult(loss, work.parameters.norm().item(), int(lengths.sum()))
+
+
+def passes(work: Workload, rows: Indices) -> list[Indices]:
+    """Cut a batch into forward passes: as few as memory allows; by length where the model runs padded.
+
+    Padded batches are bucketed: sorted by length and cut into a few groups, each padded to its own longest.
+    """
+    if work.packed.packed:
+        groups = [rows]
+    else:
+        ordered = rows[np.argsort(-work.store.lengths[rows], kind="stable")]
+        groups = np.array_split(ordered, -(-len(rows) // SEQUENCES_PER_BUCKET))
+    return [group[part] for group in groups for part in cut(work.store.lengths[group], work.most_tokens)]
 
 
 def forward_loss(work: Workload, batch: dict[str, Tensor]) -> Tensor:
@@ -133,5 +147,5 @@ def _halve(work: Workload, rows: Indices, step: int) -> None:
     work.most_tokens = max(in_use // 2, 1)
     get_console().warn(
         f"step {step + 1}: out of memory; the batch is now cut into passes of at most {work.most_tokens:,} tokens, "
-        "with the same gradients"
+        "which changes rounding and dropout's draws, not the mathematics"
     )

@@ -125,7 +125,7 @@ def test_check_of_a_good_file(tmp_path):
     report = check(str(path))
     assert report.exit_code == 0
     assert report.splits["train"]["num_examples"] == 270
-    assert report.to_text().endswith("0 errors, 0 warnings")
+    assert report.to_text().endswith("errors: 0, warnings: 0")
 
 
 def test_repaired_tags_are_a_warning(tmp_path):

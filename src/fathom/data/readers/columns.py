@@ -161,15 +161,17 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
     if request.form == "text":
         if "text" in roles:
             return
-        wanted = "{text: NAME, label: NAME}" if header else "{text: 0, label: 1}"
+        wanted = (
+            "data.columns.text=NAME data.columns.label=NAME" if header else "data.columns.text=0 data.columns.label=1"
+        )
     else:
         if "tokens" in roles or "text" in roles:
             return
-        wanted = "{tokens: NAME, tags: NAME} or {text: NAME, entities: NAME}"
+        wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
     if header:
         message = f"none of the columns {known} is known to hold the text"
     else:
         message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the text?"
-    raise request.problems.fail(message, f"say which column is what: data.columns={wanted}", line=1)
+    raise request.problems.fail(message, f"say which column is what: {wanted}", line=1)

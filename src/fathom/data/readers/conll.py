@@ -336,4 +336,4 @@ def _guess_tags(rows: list[list[str]], tokens: int, first_number: int, request: 
 
 
 def _columns_mend(cells: list[str]) -> str:
-    return f"say which columns: data.columns={{tokens: 0, tags: N}} (positions 0 to {len(cells) - 1})"
+    return f"say which columns: data.columns.tokens=0 data.columns.tags=N (positions 0 to {len(cells) - 1})"

@@ -184,7 +184,7 @@ class TextRows:
         if stripped[0] == "{" and stripped[-1] == "}" and ":" in stripped:
             self.problems.add(
                 f"the label is a mapping: {stripped[:60]}",
-                f"map the column as data.columns={{text: ..., targets: {self._label_name}}}: "
+                f"map the column as data.columns.text=NAME data.columns.targets={self._label_name}: "
                 "each target becomes the text_pair of an example",
                 line=line,
                 column=self._label_name,

@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from fathom.model import families
 from fathom.model.flops import Place
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
+from fathom.model.layout import cut_buckets
 
 MEBIBYTE = 1 << 20
 PROCESS_BYTES = 425 * MEBIBYTE
@@ -40,18 +43,23 @@ class MicroBatch:
     """Padded length: embeddings and heads run on it."""
     tokens: int
     """Real tokens: blocks run on them."""
+    attended: int
+    """Positions attention gathers: the tokens, and the padding of its buckets."""
     pairs: int
-    """Positions a sequence compares, summed: length squared each."""
+    """Positions a sequence compares, summed: the length of its bucket squared."""
 
     @classmethod
     def uniform(cls, sequences: int, length: int) -> MicroBatch:
         """Sequences of one length."""
-        return cls(sequences, length, sequences * length, sequences * length * length)
+        return cls.of([length] * sequences)
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> MicroBatch:
         """Sequences of these lengths, packed."""
-        return cls(len(lengths), max(lengths), sum(lengths), sum(length * length for length in lengths))
+        buckets = cut_buckets(np.array(sorted(lengths, reverse=True)))
+        attended = sum(bucket.sequences * bucket.length for bucket in buckets)
+        pairs = sum(bucket.sequences * bucket.length**2 for bucket in buckets)
+        return cls(len(lengths), max(lengths), sum(lengths), attended, pairs)
 
     @property
     def positions(self) -> int:
@@ -206,7 +214,7 @@ def _attention_kept(
         return Kept(kept)
     if families.rotation_widens(config):
         size = max(size, setting.stream_bytes)
-    kept += 3 * tokens * item.width * size  # queries, keys and values as the products read them
+    kept += 3 * micro_batch.attended * item.width * size  # queries, keys and values as the products read them
     keys = stack.source_length if item.cross else stack.length
     pairs = micro_batch.pairs if keys == stack.length else tokens * keys
     masked = families.attention_dropout_rate(config) > 0

@@ -18,6 +18,7 @@ from fathom.model.flops import Flops, Place, count_flops
 from fathom.model.flow import trace
 from fathom.model.memory import (
     LIBRARY_BYTES,
+    PREPARED_BYTES,
     PROCESS_BYTES,
     SLACK_SHARE,
     Kept,
@@ -158,7 +159,7 @@ def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | N
         length=micro_batch.length,
         micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, working_bytes(flow, config, micro_batch, setting)),
+        memory=_memory(rows, kept, working_bytes(flow, config, micro_batch, setting), setting),
     )
 
 
@@ -222,13 +223,13 @@ def _row(place: Place, state: _State, flops: Flops | None, kept: Kept | None) ->
     )
 
 
-def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], working: int) -> Memory:
+def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], working: int, setting: Setting) -> Memory:
     blocks = [item for (depth, _), item in kept.items() if depth is not None]
     activations = sum(item.activations for item in blocks)
     attention = sum(item.attention for item in blocks)
     outside = sum(item.activations + item.attention for (depth, _), item in kept.items() if depth is None)
     return Memory(
-        process=PROCESS_BYTES + LIBRARY_BYTES,
+        process=PROCESS_BYTES + LIBRARY_BYTES + (PREPARED_BYTES if setting.precision == "bf16" else 0),
         weights=sum(row.weight_bytes for row in rows),
         copies=sum(row.copy_bytes for row in rows),
         gradients=sum(row.gradient_bytes for row in rows),

@@ -18,14 +18,17 @@ import numpy as np
 from fathom.model import families
 from fathom.model.flops import Place
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
-from fathom.model.layout import cut_buckets
+from fathom.model.layout import cut_buckets, round_up
 
 MEBIBYTE = 1 << 20
 PROCESS_BYTES = 425 * MEBIBYTE
 """Resident memory of the interpreter with torch, transformers, one modeling file and the reading libraries imported, no
 model loaded (torch alone: 219 MiB, with transformers and BERT's file: 371 MiB; Linux x86-64, torch 2.13 CPU)."""
 LIBRARY_BYTES = 24 * MEBIBYTE
-"""Thread stacks and the primitives oneDNN keeps after a few shapes."""
+"""Thread stacks and what the matrix libraries keep in float32."""
+PREPARED_BYTES = 96 * MEBIBYTE
+"""Code and scratch that oneDNN keeps for bf16 products of every shape it met (the median that ten MiniLM runs lacked,
+`benchmarks/results/minilm-*.json`)."""
 SLACK_SHARE = 0.06
 """Freed blocks the allocator keeps, as a share of what comes and goes in a step."""
 MASK_BYTES = 2
@@ -60,6 +63,11 @@ class MicroBatch:
         attended = sum(bucket.sequences * bucket.length for bucket in buckets)
         pairs = sum(bucket.sequences * bucket.length**2 for bucket in buckets)
         return cls(len(lengths), max(lengths), sum(lengths), attended, pairs)
+
+    @property
+    def slots(self) -> int:
+        """Packed slots: the tokens, rounded up to one of few."""
+        return round_up(self.tokens + 1)
 
     @property
     def positions(self) -> int:
@@ -155,7 +163,7 @@ def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: S
             if not block.gradient:
                 continue
             if setting.checkpointing:  # only the block's input stays
-                kept[block.index, "norm"] += Kept(here.tokens * block.width * setting.stream_bytes)
+                kept[block.index, "norm"] += Kept(here.slots * block.width * setting.stream_bytes)
                 continue
             for component, found in _block_kept(block, stack, config, here, setting).items():
                 kept[block.index, component] += found
@@ -171,7 +179,7 @@ def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting
         here = micro_batch.resized(stack.length)
         for block in stack.blocks[:1] + stack.blocks[-1:]:
             inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
-            passing = here.tokens * (2 * inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
+            passing = here.slots * (2 * inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
             product = inner * block.width * setting.product_bytes
             scores = sum(2 * here.pairs * item.heads * 4 for item in block.attentions[:1])
             again = 0
@@ -186,7 +194,7 @@ def _block_kept(
     block: BlockFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
 ) -> dict[str, Kept]:
     """Tensors one block keeps: see the comments for which operation keeps which."""
-    tokens = micro_batch.tokens
+    tokens = micro_batch.slots
     masks = MASK_BYTES * tokens * block.width if families.dropout_rate(config) > 0 else 0
     attention = Kept()
     for item in block.attentions:
@@ -204,7 +212,7 @@ def _block_kept(
 def _attention_kept(
     item: AttentionFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
 ) -> Kept:
-    tokens, size = micro_batch.tokens, setting.product_bytes
+    tokens, size = micro_batch.slots, setting.product_bytes
     readers = sum(unit.keeps_input for unit in item.projections)
     kept = tokens * item.projections[0].inputs * size * setting.reads(readers)
     if item.output.keeps_input:

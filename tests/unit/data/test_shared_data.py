@@ -79,7 +79,7 @@ def test_sentfin_says_how_its_mapping_column_is_read():
     path = f"{SHARED}/sentfin/SEntFiN.csv"
     with pytest.raises(DataError, match=r"columns: 'S No\.', 'Title', 'Decisions', 'Words'"):
         load_splits(DataSection(train=path), "text")
-    with pytest.raises(DataError, match="targets: Decisions"):
+    with pytest.raises(DataError, match="targets=Decisions"):
         load_splits(DataSection(train=path, columns={"text": "Title", "label": "Decisions"}), "text")
 
 

@@ -69,7 +69,7 @@ def test_the_head_alone_keeps_nothing_in_the_blocks() -> None:
 
 def test_checkpointing_keeps_the_input_of_each_block() -> None:
     found, plain = ledger(checkpointing=True), ledger()
-    assert found.memory.activations == 2 * BATCH.tokens * 16 * 4
+    assert found.memory.activations == 2 * BATCH.slots * 16 * 4
     assert found.memory.attention == 0
     assert found.memory.working > plain.memory.working
     assert found.backward_flops > plain.backward_flops

@@ -14,7 +14,7 @@ EDITS ?=
 .PHONY: help setup demo test check format clean
 
 help:
-	@echo "make demo    install and train the demo: intents of a bilingual help desk"
+	@echo "make demo    install and train the demo: intents of a help desk"
 	@echo "make test    install what the tests need and run them"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make setup   install everything for work on Fathom"
@@ -41,8 +41,8 @@ demo: .venv/demo.stamp
 	$(BIN)/fathom predict $(RUN)/model \
 	  "my parcel still says out for delivery, its been 4 days??" \
 	  "Could you move the drop-off to Friday evening instead?" \
-	  "我想退掉上周买的耳机，左边没声音" \
-	  "发票抬头写错了，可以重新开一张吗"
+	  "the name on the bill is wrong, can I get a new one for my company" \
+	  "I don't want a refund, just send me the blue one in a larger size"
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/fathom predict $(RUN)/model 'your own sentence'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -231,3 +232,41 @@ def test_importing_the_loader_imports_nothing_heavy():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def python_calls(work):
+    """Count the Python functions that run: a measure of work that no load of the machine changes."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "line", "most"),
+    [
+        ("a.csv", "text", "my card number {} has not arrived,late", 10),
+        ("a.conll", "spans", "word{}\tO\nEnd\tB-X\n", 15),
+    ],
+)
+def test_the_work_per_row_is_small_and_does_not_grow_with_the_file(tmp_path, name, form, line, most):
+    def calls(count):
+        head = "text,label\n" if name == "a.csv" else ""
+        path = tmp_path / f"{count}{name}"
+        path.write_text(head + "".join(f"{line.format(number)}\n" for number in range(count)), encoding="utf-8")
+        section = DataSection(train=str(path))
+        return python_calls(lambda: load_examples(str(path), form, section))
+
+    calls(100)  # what is imported and compiled once is not counted
+    few, many = calls(1_000), calls(4_000)
+    assert (many - few) / 3_000 <= most
+    assert many <= 4.2 * few

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from fathom import catalog
 from fathom.data.load import load_examples, load_splits
 from fathom.data.section import DataSection
 from fathom.errors import DataError
@@ -197,17 +195,3 @@ def test_finre_has_an_empty_second_line_each_time():
     examples, notes = load_examples(path, "text", DataSection(train=path, columns={"text": 3, "label": 2}))
     assert len(examples) == 13_486
     assert any("13486 blank lines skipped" in note for note in notes)
-
-
-@pytest.mark.parametrize(
-    ("name", "form", "bound"), [("banking77/train.csv", "text", 0.6), ("wnut17/wnut17train.conll", "spans", 0.6)]
-)
-def test_reading_is_quick(name, form, bound):
-    catalog.load("reader", "csv")
-    catalog.load("reader", "conll")
-    best = 9.0
-    for _ in range(3):
-        begin = time.process_time()
-        load_examples(f"{SHARED}/{name}", form)
-        best = min(best, time.process_time() - begin)
-    assert best < bound, "four times the target of 0.15 s, for slow machines"

@@ -8,9 +8,13 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from fathom.config import Part, suggest
 
-ROLES = ("text", "text_pair", "label", "tokens", "tags", "entities", "targets")
+ROLES = (
+    *("text", "text_pair", "label", "targets"),
+    *("tokens", "tags", "entities"),
+    *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
+)
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
-the target as `text_pair`."""
+the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
@@ -41,8 +45,9 @@ class DataSection(Part):
     format: str | None = None
     """Catalog name of the reader; left out, told from the file's name and content."""
     columns: dict[str, str | int] = Field(default_factory=dict)
-    """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; values are
-    column names or positions from 0. Columns left out are guessed from their usual names."""
+    """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for chat
+    `messages`, `prompt`, `input`, `response`, `system`; values are column names or positions from 0. Columns left out
+    are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
     delimiter: str | None = None
@@ -52,6 +57,9 @@ class DataSection(Part):
     """Whether quotes enclose fields; auto says standard for CSV, and for TSV looks whether they are well formed."""
     label_separator: str | None = Field(None, min_length=1)
     """Character between the labels of one row; gives multi-label examples."""
+    document_separator: str | None = Field(None, min_length=1)
+    """What ends a document of a plain-text corpus: `line`, `blank-line`, or a text such as `<|endoftext|>`; left out, a
+    file is one document."""
     encoding: str | None = None
     """Encoding of the files; left out, it is detected and stated."""
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes", "io"] = "auto"

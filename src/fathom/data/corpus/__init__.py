@@ -1,0 +1,1 @@
+"""From raw text of any size to windows of tokens: reading, filtering, storing, packing, mixing."""

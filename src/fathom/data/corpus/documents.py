@@ -1,0 +1,149 @@
+"""Documents of a corpus, one after another, from files of any size in constant memory."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_documents, cut_text
+from fathom.data.corpus.records import read_delimited, read_json, read_json_lines, read_parquet
+from fathom.data.corpus.streams import read_chunks
+from fathom.data.section import DataSection
+from fathom.errors import DataError
+
+__all__ = ["PIECE_CHARACTERS", "Document", "read_documents", "source_files", "split_sample"]
+
+TEXT_SUFFIXES = (".txt", ".text", ".md")
+READERS = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".tab": read_delimited,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+}
+"""How files with records are read; everything else is running text."""
+
+_SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
+
+
+def read_documents(source: str, section: DataSection | None = None) -> Iterator[Document]:
+    """Read the documents of a source, streaming.
+
+    A text file is one document (`section.document_separator` cuts it into more); a record of a JSON, JSON Lines, CSV, TSV
+    or Parquet file is one, its text in the column `text` (`section.columns`). Documents longer than `PIECE_CHARACTERS`
+    come in pieces.
+
+    Args:
+        source: A file, its .gz, a folder, a glob, or `helpdesk:...`; `#n` takes the first n documents.
+        section: How to read it; its own paths are not used.
+
+    Raises:
+        DataError: A file is missing, binary, damaged or not in its encoding, a record has no text, or there is no
+            document at all.
+    """
+    path, size = split_sample(source)
+    section = section or DataSection(train=source)
+    if path.startswith("helpdesk:"):
+        return _helpdesk(source, section)
+    files = source_files(path)
+    documents = itertools.chain.from_iterable(_read_file(file, section) for file in files)
+    return _at_least_one(documents if size is None else _first(documents, size), source)
+
+
+def split_sample(source: str) -> tuple[str, int | None]:
+    """Split `path#n` into the path and n, None where there is none."""
+    match = _SAMPLE.match(source)
+    if match is None or Path(source).exists():
+        return source, None
+    if int(match["size"]) < 1:
+        raise DataError("a sample of 0 documents", where=source, mend="give a number from 1 after #")
+    return match["path"], int(match["size"])
+
+
+def source_files(path: str) -> list[Path]:
+    """Return the files of a source in the order they are read; none for `helpdesk:...`.
+
+    Raises:
+        DataError: There is no such file, or the folder or glob holds none that can be read.
+    """
+    if path.startswith("helpdesk:"):
+        return []
+    place = Path(path)
+    if place.is_file():
+        return [place]
+    if place.is_dir():
+        found = sorted(file for file in place.rglob("*") if file.is_file() and not _hidden(file.relative_to(place)))
+        known = [file for file in found if _suffix(file) in READERS or _suffix(file) in TEXT_SUFFIXES]
+        if not known:
+            raise DataError(
+                f"no file of text in this folder ({', '.join(file.name for file in found[:8]) or 'it is empty'})",
+                where=path,
+                mend=f"files end in {', '.join((*TEXT_SUFFIXES, *READERS))}, or in one of them and .gz",
+            )
+        return known
+    if glob.has_magic(path):
+        matched = sorted(Path(name) for name in glob.glob(path, recursive=True) if Path(name).is_file())
+        if not matched:
+            raise DataError("no file matches", where=path, mend="check the pattern; ** goes through folders")
+        return matched
+    raise _missing(place)
+
+
+def _missing(file: Path) -> DataError:
+    if not file.parent.is_dir():
+        return DataError("no such file", where=str(file), mend=f"there is no folder '{file.parent}'; check the path")
+    near = difflib.get_close_matches(file.name, [child.name for child in file.parent.iterdir()], n=1)
+    mend = f"did you mean '{file.parent / near[0]}'?" if near else "check the path"
+    return DataError("no such file or folder", where=str(file), mend=mend)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _suffix(file: Path) -> str:
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _read_file(file: Path, section: DataSection) -> Iterator[Document]:
+    reader = READERS.get(_suffix(file))
+    if reader is not None:
+        return reader(file, section)
+    chunks = read_chunks(file, section.encoding)
+    if section.document_separator is None:
+        return cut_text(chunks, str(file))
+    return cut_documents(chunks, section.document_separator, str(file))
+
+
+def _first(documents: Iterator[Document], size: int) -> Iterator[Document]:
+    for document in documents:
+        yield document
+        size -= not document.continues
+        if not size:
+            return
+
+
+def _at_least_one(documents: Iterator[Document], source: str) -> Iterator[Document]:
+    first = next(documents, None)
+    if first is None:
+        raise DataError("no text: every file or record is empty", where=source, mend="give files with text")
+    yield first
+    yield from documents
+
+
+def _helpdesk(source: str, section: DataSection) -> Iterator[Document]:
+    from fathom.data.load import read_path
+
+    form = "spans" if source.startswith("helpdesk:entities") else "text"
+    for example in read_path(source, form, section).examples:
+        yield Document(example["text"], example["where"])

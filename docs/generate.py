@@ -17,12 +17,15 @@ from pydantic_core import PydanticUndefined
 from fathom import catalog
 from fathom.config import Part, aliases_of
 from fathom.data.section import DataSection
-from fathom.recipe import ModelSection, Recipe
+from fathom.model.new import NewModel
+from fathom.model.section import Pretrained
+from fathom.recipe import Recipe
 from fathom.training.settings import Training
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 NOTICE = "<!-- Written by docs/generate.py from the classes; change those. -->\n"
 FAMILIES = {
+    "model": ("Models", "Where a run gets its weights: `model:` in a recipe; a bare string is a name."),
     "task": ("Tasks", "What a model is asked to do: `task:` in a recipe."),
     "tuning": ("Tuning strategies", "Which parameters learn: `tuning:` in a recipe."),
     "reader": ("Readers", "File formats; told from the file, or named as `data.format`."),
@@ -48,7 +51,8 @@ def write() -> None:
 def _recipe_page() -> str:
     sections: tuple[tuple[str, type[Part]], ...] = (
         ("Recipe", Recipe),
-        ("model", ModelSection),
+        ("model", Pretrained),
+        ("model: {kind: new}", NewModel),
         ("data", DataSection),
         ("training", Training),
     )

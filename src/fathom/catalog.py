@@ -10,6 +10,10 @@ from typing import Any
 from fathom.errors import ConfigError
 
 CATALOG: dict[str, dict[str, str]] = {
+    "model": {
+        "pretrained": "fathom.model.section:Pretrained",
+        "new": "fathom.model.new:NewModel",
+    },
     "task": {
         "text-classification": "fathom.tasks.text_classification:TextClassification",
         "token-classification": "fathom.tasks.token_classification:TokenClassification",

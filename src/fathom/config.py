@@ -56,10 +56,12 @@ class Choice(Bare):
     """Annotation of a field that holds one part of a catalog family: a bare name, or `{kind: name, options}`.
 
     The value is validated into the part's own class, so its mistakes are reported with those of the whole recipe.
+    `key` is what a plain string stands for: the kind, or a key of the default kind.
     """
 
     family: str = ""
     default: str | None = None
+    selector: str = "kind"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.load, handler(source))
@@ -69,7 +71,7 @@ class Choice(Bare):
         raw = self.spread(value)
         if not isinstance(raw, Mapping):
             return raw
-        return self.part(raw).model_validate({**({self.key: self.default} if self.default else {}), **raw})
+        return self.part(raw).model_validate({**({self.selector: self.default} if self.default else {}), **raw})
 
     def part(self, raw: Mapping[str, Any]) -> type[Part]:
         """Return the class a raw mapping names.
@@ -77,19 +79,25 @@ class Choice(Bare):
         Raises:
             ConfigError: `kind` is missing, or no part of the family is called so.
         """
-        kind = raw.get(self.key, self.default)
+        kind = raw.get(self.selector, self.default)
         if not isinstance(kind, str):
             raise ConfigError(
-                f"the key '{self.key}' is required, a name of a {self.family}",
+                f"the key '{self.selector}' is required, a name of a {self.family}",
                 mend=f"known: {', '.join(catalog.names(self.family))}",
             )
         found: type[Part] = catalog.load(self.family, kind)
         return found
 
 
-def choice(family: str, default: str | None = None) -> Choice:
-    """Return the annotation of a field that holds one part of a catalog family, `default` where `kind` is left out."""
-    return Choice(key="kind", family=family, default=default)
+def choice(family: str, default: str | None = None, bare: str = "kind") -> Choice:
+    """Return the annotation of a field that holds one part of a catalog family.
+
+    Args:
+        family: Of the catalog.
+        default: Part where `kind` is left out.
+        bare: Key that a plain string stands for.
+    """
+    return Choice(key=bare, family=family, default=default)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

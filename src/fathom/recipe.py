@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from fathom import catalog
 from fathom.config import Bare, Part, apply_edits, choice, explain, read_yaml, suggest, validate, write_yaml
@@ -19,6 +19,8 @@ from fathom.data.section import DataSection
 from fathom.device import Machine, choose_precision
 from fathom.errors import ConfigError
 from fathom.files import digest
+from fathom.model.new import TOKENIZER_MEND, NewModel
+from fathom.model.section import ModelSection
 from fathom.tasks.base import Task
 from fathom.training.settings import Training
 from fathom.tuning.base import Tuning
@@ -33,13 +35,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
 """Keys by section that change where a result is written or how often it is told, never the result."""
 
 
-class ModelSection(Part):
-    """Which pretrained model the run starts from."""
-
-    name: str
-    """Hub name, folder, built-in name such as `minilm`, or the model folder of an earlier run."""
-
-
+MODEL = choice("model", default="pretrained", bare="name")
 TUNING = choice("tuning", default="full")
 
 
@@ -64,13 +60,19 @@ def _known_parts(training: Training) -> Training:
     return training
 
 
+def _with_tokenizer(model: ModelSection) -> ModelSection:
+    if isinstance(model, NewModel) and model.family.reads_text and model.tokenizer is None:
+        raise ValueError(f"a new {model.architecture} needs the key 'tokenizer': {TOKENIZER_MEND}")
+    return model
+
+
 class Recipe(Part):
     """Everything one run needs: model, data, task, tuning, training."""
 
     name: str | None = None
     """Name of the run; left out, the name of the recipe's file."""
-    model: Annotated[ModelSection, Bare("name")]
-    """The model to start from; a plain name will do."""
+    model: Annotated[SerializeAsAny[ModelSection], AfterValidator(_with_tokenizer), MODEL]
+    """The model to start from: a plain name, or `{kind: new, architecture: bert, depth: 6, tokenizer: FOLDER}`."""
     data: Annotated[DataSection, Bare("train")]
     """The splits and how to read them."""
     task: Annotated[SerializeAsAny[Task], choice("task")]
@@ -83,6 +85,15 @@ class Recipe(Part):
     """Where numbers go besides `metrics.jsonl`, which is always written."""
     output: str | None = None
     """The run's folder; left out, `runs/<name>`."""
+
+    @model_validator(mode="after")
+    def _new_weights_are_saved_whole(self) -> Self:
+        if isinstance(self.model, NewModel) and self.tuning.saves_adapter:
+            raise ValueError(
+                f"tuning '{self.tuning.kind}' saves an adapter beside its base model, and a new model has none: "
+                "write tuning: full"
+            )
+        return self
 
 
 def load_recipe(source: str | Path, edits: Iterable[str] = ()) -> Recipe:
@@ -122,8 +133,9 @@ def resolve(recipe: Recipe, machine: Machine) -> Recipe:
         ConfigError: The recipe asks for arithmetic the machine only emulates.
     """
     training, tuning = recipe.training, recipe.tuning
-    name = recipe.name or f"{recipe.task.kind}-{_plain_name(recipe.model.name)}"
-    rates = (training.learning_rate, tuning.learning_rate, tuning.default_learning_rate)
+    name = recipe.name or f"{recipe.task.kind}-{_plain_name(recipe.model.label)}"
+    own = recipe.model.default_learning_rate
+    rates = (training.learning_rate, tuning.learning_rate, own, tuning.default_learning_rate)
     derived = training.model_copy(
         update={
             "learning_rate": next(rate for rate in rates if rate is not None),

@@ -11,6 +11,7 @@ from fathom import catalog
 from fathom.config import Part
 
 BASES = {
+    "model": "fathom.model.section:ModelSection",
     "task": "fathom.tasks.base:Task",
     "tuning": "fathom.tuning.base:Tuning",
     "reader": "fathom.data.readers.base:Reader",

@@ -142,17 +142,29 @@ def load_model(
         ArtifactError: A weights file is damaged.
     """
     config = load_config(name, overrides, from_preset=random_weights)
-    cls = model_class(config, auto_class)
     if random_weights:
-        with _seeded(seed), _quiet():
-            fresh = cls._from_config(config, attn_implementation=attn_implementation, dtype=_float32())
-        return cast("PreTrainedModel", fresh.float())
+        return draw_model(config, auto_class, seed, attn_implementation=attn_implementation)
+    cls = model_class(config, auto_class)
     location = resolve_model(name)
     if Path(location).is_dir():
         check_weights(Path(location))
     model, info = _from_pretrained(cls, name, config, attention=attn_implementation, seed=seed)
     _report(name, model, info)
     return model
+
+
+def draw_model(
+    config: PreTrainedConfig, auto_class: str, seed: int, *, attn_implementation: str | None = None
+) -> PreTrainedModel:
+    """Create a model of new weights in float32; no other random state is read or moved.
+
+    Raises:
+        ModelError: The family has no such head.
+    """
+    cls = model_class(config, auto_class)
+    with _seeded(seed), _quiet():
+        fresh = cls._from_config(config, attn_implementation=attn_implementation, dtype=_float32())
+    return cast("PreTrainedModel", fresh.float())
 
 
 def build_on_meta(config: PreTrainedConfig, auto_class: str, attn_implementation: str | None = None) -> nn.Module:

@@ -127,14 +127,14 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
     judged = {name: finite(plain_scores(metrics[name])) for name in ("before", "validation", "test") if name in metrics}
     info = {
         "task": {"kind": task.kind, **task.state()},
-        "base_model": recipe.model.name,
+        "base_model": recipe.model.label,
         "max_length": task.max_length,
         "recipe_digest": metrics["recipe_digest"],
         "data_digests": dict(data.splits.digests),
         "data": recipe.data.model_dump(mode="json", include=set(READING)),
         "metrics": judged,
         "lineage": [
-            {"step": "train", "base_model": recipe.model.name, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}
+            {"step": "train", "base_model": recipe.model.label, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}
         ],
     }
     save_model(prepared.model, data.tokenizer, folder, info, replace=True)

@@ -24,7 +24,7 @@ def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]
     lines = [
         f"# {recipe.name}",
         "",
-        f"{recipe.task.kind} with {recipe.model.name}, tuning {recipe.tuning.kind}: "
+        f"{recipe.task.kind} with {recipe.model.label}, tuning {recipe.tuning.kind}: "
         f"{parameters['trainable']:,} of {parameters['total']:,} parameters trained ({share:.1%}), "
         f"{metrics['steps']:,} steps, {len(data.splits.train):,} training examples.",
         "",

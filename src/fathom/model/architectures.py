@@ -1,0 +1,177 @@
+"""The families a new model can be of: how depth sizes them and how transformers names their sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fathom.model.sizes import Dial, Sizes
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a model has to know of its tokenizer."""
+
+    size: int
+    """Rows of the embedding table: the highest id and one."""
+    pad: int | None = None
+    start: int | None = None
+    """The token that begins a sequence: bos, or cls."""
+    end: int | None = None
+    """The token that ends a sequence: eos, or sep."""
+    separator: int | None = None
+    """The token between the parts of a sequence: sep, or eos."""
+    limit: int | None = None
+    """Tokens of the longest sequence the tokenizer was made for, where it states one."""
+
+
+Keys = Callable[[Sizes, Vocabulary], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One family."""
+
+    dial: Dial
+    learning_rate: float
+    """Peak rate of AdamW for pretraining at width 768."""
+    source: str
+    """Where sizes, initialisation and rate come from."""
+    keys: Keys
+    """Config keys of a model of these sizes."""
+    needs: tuple[str, ...] = ()
+    """Special tokens without which the family cannot run."""
+    reads_text: bool = True
+    stacks: int = 1
+
+
+def _standard(sizes: Sizes) -> dict[str, Any]:
+    return {
+        "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.depth,
+        "num_attention_heads": sizes.heads,
+        "intermediate_size": sizes.feed_forward,
+    }
+
+
+def _text(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        "vocab_size": vocabulary.size,
+        "pad_token_id": vocabulary.pad,
+        "bos_token_id": vocabulary.start,
+        "eos_token_id": vocabulary.end,
+    }
+
+
+def _bert(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return {**_standard(sizes), **_text(sizes, vocabulary), "max_position_embeddings": sizes.positions}
+
+
+def _roberta(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    # fairseq counts positions from the one after the padding id, and transformers with it
+    rows = (sizes.positions or 0) + (vocabulary.pad or 0) + 1
+    more = {"max_position_embeddings": rows, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+    return {**_standard(sizes), **_text(sizes, vocabulary), **more}
+
+
+def _modernbert(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    ends = {"cls_token_id": vocabulary.start, "sep_token_id": vocabulary.separator}
+    return {**_bert(sizes, vocabulary), **ends}
+
+
+def _gpt2(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        **_text(sizes, vocabulary),
+        "n_embd": sizes.width,
+        "n_layer": sizes.depth,
+        "n_head": sizes.heads,
+        "n_inner": sizes.feed_forward,
+        "n_positions": sizes.positions,
+    }
+
+
+def _llama(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    more = {
+        "num_key_value_heads": sizes.key_value_heads,
+        "tie_word_embeddings": sizes.width < UNTIED_WIDTH,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+        "rms_norm_eps": 1e-5,
+    }
+    return {**_bert(sizes, vocabulary), **more}
+
+
+def _qwen3(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    more = {
+        "head_dim": sizes.head_width,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
+        "rms_norm_eps": 1e-6,
+    }
+    return {**_llama(sizes, vocabulary), **more}
+
+
+def _t5(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        **_text(sizes, vocabulary),
+        "d_model": sizes.width,
+        "d_kv": sizes.head_width,
+        "d_ff": sizes.feed_forward,
+        "num_layers": sizes.depth,
+        "num_decoder_layers": sizes.depth,
+        "num_heads": sizes.heads,
+        "decoder_start_token_id": vocabulary.pad,
+    }
+
+
+def _bart(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    stacks = {
+        f"{stack}_{key}": value
+        for stack in ("encoder", "decoder")
+        for key, value in (
+            ("layers", sizes.depth),
+            ("ffn_dim", sizes.feed_forward),
+            ("attention_heads", sizes.heads),
+        )
+    }
+    more = {
+        "d_model": sizes.width,
+        "max_position_embeddings": sizes.positions,
+        "decoder_start_token_id": vocabulary.end,
+        "forced_eos_token_id": vocabulary.end,
+    }
+    return {**_text(sizes, vocabulary), **stacks, **more}
+
+
+def _vit(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return _standard(sizes)
+
+
+UNTIED_WIDTH = 4096
+"""Decoders at least so wide have an output table of their own: Llama 3 and Qwen3 tie up to 3072 and not at 4096."""
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "bert": Architecture(
+        Dial("classic", 4, 512), 3e-4, "arXiv 1810.04805; rate between ELECTRA's 2e-4 and RoBERTa's 6e-4", _bert
+    ),
+    "roberta": Architecture(
+        Dial("classic", 4, 512), 3e-4, "arXiv 1907.11692; rate as for bert", _roberta, needs=("pad",)
+    ),
+    "modernbert": Architecture(Dial("slender", 1.5, 1024, rotary=True), 8e-4, "arXiv 2412.13663", _modernbert),
+    "gpt2": Architecture(Dial("classic", 4, 1024), 6e-4, "Radford et al. 2019; rate of GPT-3 125M", _gpt2),
+    "llama": Architecture(
+        Dial("constant", 8 / 3, 2048, query_heads=1, rotary=True), 6e-4, "arXiv 2302.13971; rate of GPT-3 125M", _llama
+    ),
+    "qwen3": Architecture(
+        Dial("constant", 3, 2048, query_heads=2, rotary=True, free_head_width=True),
+        6e-4,
+        "arXiv 2505.09388; rate of GPT-3 125M",
+        _qwen3,
+    ),
+    "t5": Architecture(
+        Dial("classic", 4, None, free_head_width=True), 6e-4, "arXiv 1910.10683", _t5, needs=("pad", "end"), stacks=2
+    ),
+    "bart": Architecture(
+        Dial("classic", 4, 1024), 3e-4, "arXiv 1910.13461; rate as for bert", _bart, needs=("pad", "end"), stacks=2
+    ),
+    "vit": Architecture(Dial("classic", 4, None), 1e-3, "arXiv 2010.11929; rate of DeiT", _vit, reads_text=False),
+}

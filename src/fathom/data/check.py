@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.findings import SHOWN, Finding, Severity, order
 from fathom.data.leaks import find_leaks
@@ -86,7 +87,7 @@ def count_labels(examples: Sequence[Example]) -> Counter[str]:
 
 
 def _facts(examples: Sequence[Example], counts: Mapping[str, int]) -> dict[str, Any]:
-    characters = sorted(len(example["text"]) for example in examples)
+    characters = sorted(len(text_of(example)) for example in examples)
     return {
         "num_examples": len(examples),
         "labels": dict(counts),
@@ -208,9 +209,7 @@ def _check_repeats(split: str, examples: Sequence[Example]) -> list[Finding]:
     if repeated:
         extra = sum(len(group) - 1 for group in repeated)
         said = f"{extra} examples of {split} repeat another of the same split"
-        shown = tuple(
-            f"{group[1]['where']} = {group[0]['where']}: {group[0]['text'][:60]!r}" for group in repeated[:SHOWN]
-        )
+        shown = tuple(f"{group[1]['where']} = {group[0]['where']}: {_quote(group[0])}" for group in repeated[:SHOWN])
         findings.append(Finding("duplicate", "note", said, extra, shown))
     conflicts = [group for group in repeated if len({_label_text(example) for example in group}) > 1]
     if conflicts:
@@ -222,7 +221,7 @@ def _check_repeats(split: str, examples: Sequence[Example]) -> list[Finding]:
 
 
 def _quote(example: Example) -> str:
-    return repr(example["text"][:60])
+    return repr(text_of(example)[:60])
 
 
 def _label_text(example: Example) -> str:
@@ -233,19 +232,17 @@ def _conflict_line(group: Sequence[Example]) -> str:
     first = group[0]
     other = next(example for example in group if _label_text(example) != _label_text(first))
     if "tags" in first:
-        return f"{first['where']} and {other['where']}: {first['text'][:60]!r}"
-    return (
-        f"{first['where']} {first.get('label')!r} and {other['where']} {other.get('label')!r}: {first['text'][:60]!r}"
-    )
+        return f"{first['where']} and {other['where']}: {_quote(first)}"
+    return f"{first['where']} {first.get('label')!r} and {other['where']} {other.get('label')!r}: {_quote(first)}"
 
 
 def _check_characters(split: str, examples: Sequence[Example]) -> list[Finding]:
     bad = [
         (example, mark)
         for example in examples
-        if not example["text"].isascii()
+        if not (text := text_of(example)).isascii()
         for mark in MOJIBAKE
-        if mark in example["text"]
+        if mark in text
     ]
     if not bad:
         return []

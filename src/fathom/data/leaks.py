@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.split import content_key
 
@@ -71,7 +72,7 @@ def find_leaks(earlier: Sequence[Example], later: Sequence[Example]) -> Leaks:
 
 
 def _raw_key(example: Example) -> tuple[str, str | None]:
-    return example["text"], example.get("text_pair")
+    return text_of(example), example.get("text_pair")
 
 
 def _near(keys: list[str], later_keys: list[str], rest: list[int]) -> tuple[list[Leak], bool]:

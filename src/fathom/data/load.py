@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from fathom import catalog
+from fathom.data.conversation import has_answer
 from fathom.data.example import Example
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.section import DataSection
@@ -64,7 +65,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
 
     Args:
         section: The recipe's data section.
-        form: What the task takes: `text` or `spans`.
+        form: What the task takes; see `readers.base.Form`.
 
     Raises:
         DataError: A file is missing or wrong, rows have no labels, or a split repeats the training split.
@@ -103,7 +104,7 @@ def load_examples(path: str, form: Form, section: DataSection | None = None) -> 
 
     Args:
         path: As in a recipe, `#n` included.
-        form: What the task takes: `text` or `spans`.
+        form: What the task takes; see `readers.base.Form`.
         section: How to read it; its own paths are not used.
 
     Returns:
@@ -211,6 +212,13 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
     Raises:
         DataError: No example has a label (or tags); names the columns there are.
     """
+    if form == "corpus":
+        return
+    if form == "chat":
+        if not any(map(has_answer, reading.examples)):
+            mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
+            raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
+        return
     key = "label" if form == "text" else "tags"
     if any(key in example for example in reading.examples):
         return

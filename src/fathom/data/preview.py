@@ -10,7 +10,10 @@ from fathom.data.example import Example
 
 @dataclass(frozen=True)
 class PreviewToken:
-    """One sub-word: its text in the vocabulary, its id, and the label it learns (None where none)."""
+    """One sub-word: its text in the vocabulary, its id, and the label it learns (None where none).
+
+    Where the label is the token itself it says `loss`.
+    """
 
     token: str
     id: int
@@ -60,7 +63,10 @@ class Preview:
         """Return the preview as lines for people."""
         example = self.example
         lines = [*self.notes, "", f"example {self.index} of {self.num_examples:,}, {example.get('where', '')}"]
-        lines.append(f"text: {example['text']}")
+        if "messages" in example:
+            lines += [f"{turn['role']}: {turn['content']}" for turn in example["messages"]]
+        else:
+            lines.append(f"text: {example['text']}")
         if "text_pair" in example:
             lines.append(f"pair: {example['text_pair']}")
         if "label" in example:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+from fathom.data.conversation import text_of
 from fathom.data.example import Example
 
 
@@ -20,12 +21,14 @@ def normalize_text(text: str) -> str:
 def content_key(example: Example) -> str:
     """Return what makes two examples the same input: their normalised text, and pair if there is one."""
     pair = example.get("text_pair")
-    key = normalize_text(example["text"])
+    key = normalize_text(text_of(example))
     return key if pair is None else f"{key}\x1f{normalize_text(pair)}"
 
 
 def split_key(example: Example) -> str:
-    """Return what must stay on one side of a split: the normalised text, whatever its pair."""
+    """Return what must stay on one side of a split: the normalised text, whatever its pair or its answers."""
+    if "messages" in example:
+        return normalize_text("\n".join(turn["content"] for turn in example["messages"] if turn["role"] == "user"))
     return normalize_text(example["text"])
 
 

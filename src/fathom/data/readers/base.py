@@ -11,8 +11,9 @@ from fathom.data.example import Example
 from fathom.data.readers.problems import Problems
 from fathom.data.section import DataSection
 
-Form = Literal["text", "spans"]
-"""What a task takes: `text` (a text, a label) or `spans` (a text, words, tags)."""
+Form = Literal["text", "spans", "chat", "corpus"]
+"""What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `chat` (turns of a conversation) or
+`corpus` (running text without labels)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fathom.data.example import Example
 from fathom.data.readers.base import Request
 from fathom.data.readers.columns import Layout
+from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
 
@@ -33,6 +34,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
     """
     if request.form == "spans":
         return _collect_spans(rows, num_rows, layout, request)
+    if request.form == "chat":
+        return _collect_conversations(rows, num_rows, layout, request)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
@@ -63,6 +66,17 @@ def _collect_spans(rows: Rows, num_rows: int, layout: Layout, request: Request) 
             entities = values[roles["entities"]] if "entities" in roles else None
             spans.add_text(line, values[roles["text"]], _as_json(entities))
     return spans.finish(num_rows)
+
+
+def _collect_conversations(
+    rows: Rows, num_rows: int, layout: Layout, request: Request
+) -> tuple[list[Example], list[str]]:
+    conversations = ConversationRows(layout, request.options, request.problems)
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line not in spoilt:
+            conversations.add(line, {role: values[place] for role, place in layout.roles.items()})
+    return conversations.finish(num_rows)
 
 
 def _as_list(value: Any) -> Any:

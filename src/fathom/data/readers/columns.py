@@ -24,12 +24,20 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "tokens": ("tokens", "words", "token", "word", "chars", "form", "词", "字"),
     "tags": ("tags", "ner_tags", "ner", "tag", "ner_tag", "labels", "label", "bio_tags", "iob_tags", "标签", "标注"),
     "entities": ("entities", "spans", "entity", "label", "labels", "annotations", "ner", "实体"),
+    "messages": ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "对话"),
+    "prompt": ("instruction", "prompt", "question", "query", "input", "指令", "提问", "问题"),
+    "input": ("input", "context", "输入"),
+    "response": ("response", "output", "completion", "answer", "reply", "回答", "回复", "答案", "输出"),
+    "instances": ("instances",),
+    "system": ("system", "system_prompt", "系统"),
 }
 """Names by role, the most telling first; compared without case."""
 
 ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "text": ("text", "text_pair", "label", "targets"),
     "spans": ("text", "tokens", "tags", "entities"),
+    "chat": ("messages", "prompt", "input", "response", "instances", "system"),
+    "corpus": ("text",),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -139,6 +147,17 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
             if role not in roles and name in folded and folded.index(name) not in roles.values():
                 roles[role] = folded.index(name)
 
+    if form == "chat":
+        find("messages")
+        chosen = ("system",) if "messages" in roles else ("prompt", "input", "response", "system")
+        for role in chosen:
+            find(role)
+        if not {"messages", "response"} & set(roles):
+            find("instances")
+        return
+    if form == "corpus":
+        find("text")
+        return
     if form == "text":
         find("text")
         pair = _PAIRS.get(folded[roles["text"]]) if "text" in roles else None
@@ -164,14 +183,23 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted = (
             "data.columns.text=NAME data.columns.label=NAME" if header else "data.columns.text=0 data.columns.label=1"
         )
+    elif request.form == "chat":
+        if roles & {"messages", "prompt"}:
+            return
+        wanted = "data.columns.messages=NAME, or data.columns.prompt=NAME data.columns.response=NAME"
+    elif request.form == "corpus":
+        if "text" in roles:
+            return
+        wanted = "data.columns.text=NAME"
     else:
         if "tokens" in roles or "text" in roles:
             return
         wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
+    held = "conversation" if request.form == "chat" else "text"
     if header:
-        message = f"none of the columns {known} is known to hold the text"
+        message = f"none of the columns {known} is known to hold the {held}"
     else:
-        message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the text?"
+        message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the {held}?"
     raise request.problems.fail(message, f"say which column is what: {wanted}", line=1)

@@ -1,0 +1,246 @@
+"""Conversations: rows of turns (messages, ShareGPT ...), of an instruction (Alpaca), or of a prompt and response."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from fathom.data.conversation import Turn, has_answer
+from fathom.data.encodings import bad_character
+from fathom.data.example import Example
+from fathom.data.readers.columns import Layout
+from fathom.data.readers.problems import Problems
+from fathom.data.section import DataSection
+
+ROLES = {
+    "user": "user human customer client prompter 用户 顾客 客户 人类",
+    "assistant": "assistant gpt bot chatbot chatgpt model agent ai function_call 助手 客服 机器人",
+    "system": "system developer 系统",
+    "tool": "tool function observation function_response tool_response ipython 工具",
+}
+"""Names of speakers by role, compared without case."""
+ROLE_KEYS = ("role", "from", "speaker")
+CONTENT_KEYS = ("content", "value", "utterance", "message", "text")
+"""Where a turn says who speaks and what is said, the most telling first."""
+
+_ROLE_OF = {name: role for role, names in ROLES.items() for name in names.split()}
+_ORDER_MEND = "let user and assistant take turns, the user first (a system turn may stand before them)"
+
+
+class _BadRowError(ValueError):
+    """What is wrong with a row, and how to mend it."""
+
+    def __init__(self, message: str, mend: str) -> None:
+        super().__init__(message)
+        self.message, self.mend = message, mend
+
+
+class ConversationRows:
+    """Checks rows one by one and collects the conversations.
+
+    Args:
+        layout: Names of the columns, for messages.
+        options: The data section; its `columns` may say under which keys a turn holds `role` and `content`.
+        problems: Takes what is wrong.
+    """
+
+    def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
+        self.layout = layout
+        self.problems = problems
+        self.examples: list[Example] = []
+        self._role_keys = _keys(options.columns.get("role"), ROLE_KEYS)
+        self._content_keys = _keys(options.columns.get("content"), CONTENT_KEYS)
+        self._formats: Counter[str] = Counter()
+        self._calls = 0
+
+    def add(self, line: int, values: Mapping[str, Any]) -> None:
+        """Check one row: its values by role of the column."""
+        conversations = self._instances(values) if "instances" in values else [values]
+        for each in conversations:
+            column = self.layout.names[0]
+            try:
+                if "messages" in each:
+                    column = self.layout.name("messages")
+                    turns = self._turns(each["messages"])
+                    turns = [*_system(each.get("system")), *turns] if turns[0]["role"] != "system" else turns
+                else:
+                    column = self.layout.name("prompt")
+                    turns = self._pair(each)
+                _check_order(turns)
+            except _BadRowError as error:
+                self.problems.add(error.message, error.mend, line=line, column=column)
+                return
+            self.examples.append({"messages": turns, "where": f"{self.problems.path}:{line}"})
+
+    def finish(self, num_rows: int) -> tuple[list[Example], list[str]]:
+        """Return the conversations and what was noticed; `num_rows` counts all rows of the file, bad ones too.
+
+        Raises:
+            DataError: Problems were found (and are not skipped), or there is no conversation.
+        """
+        answered = [example for example in self.examples if has_answer(example)]
+        if answered and len(answered) < len(self.examples):
+            for example in self.examples:
+                if not has_answer(example):
+                    line = int(example["where"].rpartition(":")[2])
+                    self.problems.add("no assistant turn", "add the answer, or remove the row", line=line)
+            self.examples = answered
+        notes = list(self.problems.finish(num_rows))
+        if not self.examples:
+            raise self.problems.fail("no conversations", "the file needs at least one row with turns")
+        turns = sum(len(example["messages"]) for example in self.examples)
+        kinds = ", ".join(f"{count:,} {name}" for name, count in self._formats.most_common())
+        notes.append(f"conversations: {kinds}; {turns:,} turns")
+        open_ended = sum(example["messages"][-1]["role"] != "assistant" for example in answered)
+        if open_ended:
+            notes.append(f"{open_ended} conversations end with a turn that nobody answers; it is context only")
+        if self._calls:
+            notes.append(f"{self._calls} turns call tools: the calls are kept as JSON text")
+        return self.examples, notes
+
+    def _instances(self, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """One row with several inputs and outputs for one instruction (Self-Instruct)."""
+        found = _as_json(values["instances"])
+        if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
+            return [{"prompt": values.get("prompt"), "response": None}]
+        return [
+            {"prompt": values.get("prompt"), "input": item.get("input"), "response": item.get("output")}
+            for item in found
+        ]
+
+    def _pair(self, values: Mapping[str, Any]) -> list[Turn]:
+        prompt, response = _as_turns(values.get("prompt")), _as_turns(values.get("response"))
+        if isinstance(prompt, list):
+            said = response if isinstance(response, list) else [{"role": "assistant", "content": response}]
+            return self._turns([*prompt, *said])
+        text = _text(prompt, "the prompt")
+        extra = values.get("input")
+        extra = "" if extra is None else _text(extra, "the input", empty=True)
+        turns = [*_system(values.get("system")), {"role": "user", "content": f"{text}\n\n{extra}" if extra else text}]
+        if "response" in values:
+            turns.append({"role": "assistant", "content": _text(response, "the assistant turn")})
+        self._formats["instructions with input" if "input" in values else "pairs of prompt and response"] += 1
+        return turns
+
+    def _turns(self, value: Any) -> list[Turn]:
+        value = _as_json(value)
+        if not isinstance(value, list) or not value:
+            raise _BadRowError("not a list of turns", 'write [{"role": "user", "content": ...}, ...]')
+        if all(isinstance(turn, str) for turn in value):
+            value = [{"content": turn} for turn in value]
+        if not all(isinstance(turn, Mapping) for turn in value):
+            raise _BadRowError("a turn that is no object", 'write every turn as {"role": ..., "content": ...}')
+        role_key = next((key for key in self._role_keys if any(key in turn for turn in value)), None)
+        content_key = next((key for key in self._content_keys if any(key in turn for turn in value)), None)
+        if content_key is None:
+            known = ", ".join(dict.fromkeys(str(key) for turn in value for key in turn)) or "none"
+            raise _BadRowError(
+                f"the turns have no key for what is said (keys: {known})",
+                "say it: data.columns.content=KEY (and data.columns.role=KEY)",
+            )
+        turns = []
+        for number, turn in enumerate(value, 1):
+            if role_key is None:
+                role = "user" if number % 2 else "assistant"
+            else:
+                role = _role(turn.get(role_key), role_key, number)
+            content = self._content(turn, content_key)
+            turns.append({"role": role, "content": _text(content, f"turn {number} ({role})")})
+        self._formats[_format_name(role_key, content_key)] += 1
+        return turns
+
+    def _content(self, turn: Mapping[str, Any], key: str) -> Any:
+        """What is said: a text, the texts of a list of parts, or the calls of a turn that only calls tools."""
+        content = turn.get(key)
+        calls = turn.get("tool_calls")
+        if not content and isinstance(calls, list) and calls:
+            self._calls += 1
+            return "\n".join(_call_text(call) for call in calls)
+        if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
+            return "".join(str(part["text"]) for part in content)
+        return content
+
+
+def _keys(given: str | int | None, usual: tuple[str, ...]) -> tuple[str, ...]:
+    return usual if given is None else (str(given),)
+
+
+def _format_name(role_key: str | None, content_key: str) -> str:
+    if role_key is None:
+        return "turns without speakers (the user first, then by turns)"
+    names = {("role", "content"): "messages", ("from", "value"): "ShareGPT"}
+    return names.get((role_key, content_key), f"turns of '{role_key}' and '{content_key}'")
+
+
+def _role(name: Any, key: str, number: int) -> str:
+    said = str(name).strip().lower()
+    if key == "speaker" and said == "system":
+        return "assistant"  # a dialogue system, not a system prompt (Schema-Guided Dialogue, MultiWOZ)
+    if said not in _ROLE_OF:
+        known = ", ".join(f"{role} ({', '.join(names.split()[1:4])})" for role, names in ROLES.items())
+        raise _BadRowError(f"turn {number}: unknown role {name!r}", f"known: {known}")
+    return _ROLE_OF[said]
+
+
+def _system(value: Any) -> list[Turn]:
+    if value is None or value == "":
+        return []
+    return [{"role": "system", "content": _text(value, "the system turn")}]
+
+
+def _text(value: Any, what: str, empty: bool = False) -> str:
+    if value is None:
+        raise _BadRowError(f"{what} is missing", "give every turn a text, or remove the row")
+    if type(value) is not str:
+        raise _BadRowError(f"{what} is a {type(value).__name__}, not a text", "write the content of a turn as text")
+    bad = bad_character(value)
+    if bad is not None:
+        raise _BadRowError(f"{bad} in {what}", "remove it")
+    if not empty and not value.strip():
+        raise _BadRowError(f"{what} is empty", "give every turn a text, or remove the row")
+    return value
+
+
+def _check_order(turns: list[Turn]) -> None:
+    """Refuse conversations no template can render and no model should learn from."""
+    before = "start"
+    allowed = {
+        "start": ("system", "user"),
+        "system": ("user",),
+        "user": ("assistant",),
+        "assistant": ("user", "tool"),
+        "tool": ("assistant", "tool"),
+    }
+    for number, turn in enumerate(turns, 1):
+        role = turn["role"]
+        if role not in allowed[before]:
+            said = "at the start" if before == "start" else f"after {before}"
+            raise _BadRowError(f"turn {number}: {role} {said}, turns in the wrong order", _ORDER_MEND)
+        before = role
+
+
+def _call_text(call: Any) -> str:
+    function = call.get("function", call) if isinstance(call, Mapping) else call
+    if not isinstance(function, Mapping):
+        return str(function)
+    arguments = _as_json(function.get("arguments"))
+    return json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False)
+
+
+def _as_turns(value: Any) -> Any:
+    """A list of turns may stand where a text is usual (TRL's conversational prompts), as such or as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        parsed = _as_json(value)
+        return parsed if isinstance(parsed, list) else value
+    return value
+
+
+def _as_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -12,7 +12,14 @@ from torch import Tensor
 from fathom.data.example import PER_TOKEN_PADDING, Features
 from fathom.data.store import TokenStore
 
-NOT_FOR_THE_MODEL = ("example", "word_index")
+INPUTS = (
+    "input_ids",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+    "decoder_input_ids",
+    "decoder_attention_mask",
+)
 
 
 def collate(features: Sequence[Features], pad_token_id: int) -> dict[str, Tensor]:
@@ -67,4 +74,29 @@ def cut(lengths: np.ndarray[Any, Any], most_tokens: int | None) -> list[slice]:
 
 def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what goes into a model's `forward`: no labels, no bookkeeping."""
-    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+    return {name: batch[name] for name in INPUTS if name in batch}
+
+
+def segment_positions(segment_BL: Tensor) -> Tensor:
+    """Return the position of each token within its document, for rows that hold several; int64 `[B, L]`."""
+    position_L = torch.arange(segment_BL.shape[1], device=segment_BL.device)
+    begins_BL = torch.ones_like(segment_BL, dtype=torch.bool)
+    begins_BL[:, 1:] = segment_BL[:, 1:] != segment_BL[:, :-1]
+    starts_BL = torch.where(begins_BL, position_L, 0).cummax(1).values
+    return position_L - starts_BL
+
+
+def split_segments(batch: dict[str, Tensor], pad_token_id: int) -> dict[str, Tensor]:
+    """Give every document of a batch a row of its own, for models that cannot keep the documents of a row apart."""
+    mask_BL = batch["attention_mask"].bool()
+    segment_BL = batch["segment"]
+    key_N = (segment_BL + torch.arange(len(segment_BL))[:, None] * (int(segment_BL.max()) + 1))[mask_BL]
+    lengths = torch.unique_consecutive(key_N, return_counts=True)[1].tolist()
+    fields = [name for name in batch if name in PER_TOKEN_PADDING and name != "segment"]
+    pieces = [dict[str, np.ndarray[Any, Any]]() for _ in lengths]
+    for name in fields:
+        for piece, values in zip(pieces, batch[name][mask_BL].split(lengths), strict=True):
+            piece[name] = values.numpy()
+    owner_BL = torch.arange(len(segment_BL))[:, None].expand_as(segment_BL)
+    firsts = np.cumsum([0, *lengths[:-1]])
+    return {**collate(pieces, pad_token_id), "row": owner_BL[mask_BL][torch.from_numpy(firsts)]}

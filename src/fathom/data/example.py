@@ -15,6 +15,9 @@ Text classification: `text` (str), optionally `text_pair` (str), `label`: a str 
 Token classification: `text` (str), `words`: a list of `(start, end)` character offsets into `text` in reading order,
 not overlapping; `tags`: one IOB2 tag (str) per word, absent when the row is not labelled.
 
+Chat: `messages`: the turns, each `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; see
+`data.conversation`.
+
 Every example carries `where` (str): `file:line` it came from, for messages.
 """
 
@@ -23,7 +26,7 @@ Features = dict[str, "np.ndarray[Any, Any]"]
 `token_type_ids`, `labels`, `word_index`); zero- or one-dimensional arrays of a fixed shape are *per-sequence* fields
 (`label` int64 scalar, float32 scalar, or float32 vector of classes; `example` int64 scalar: index into the split)."""
 
-PER_TOKEN_PADDING = {"input_ids": 0, "token_type_ids": 0, "labels": -100, "word_index": -1}
+PER_TOKEN_PADDING = {"input_ids": 0, "token_type_ids": 0, "labels": -100, "word_index": -1, "segment": 0}
 """The fields that run along the sequence, and the value that pads each (`input_ids` takes the tokenizer's pad id)."""
 
 IGNORED_LABEL = -100

@@ -51,6 +51,28 @@ POST_NORM = frozenset(
 """Families that normalise after each sub-layer's addition; all others normalise before the sub-layer."""
 
 
+_POSITIONS_AFTER_PADDING = frozenset(
+    [
+        *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "xmod", "data2vec-text"),
+        *("longformer", "mpnet", "esm", "ibert", "bertweet"),
+    ]
+)
+"""Families whose first position is the one after the padding token's id."""
+
+
+def position_offset(config: Any) -> int:
+    """Return the position id of a sequence's first token."""
+    if str(getattr(config, "model_type", "")) not in _POSITIONS_AFTER_PADDING:
+        return 0
+    return int(config.pad_token_id) + 1
+
+
+def most_positions(config: Any) -> int | None:
+    """Return the tokens of the longest sequence a model can place; None where positions have no end (T5)."""
+    found = getattr(_text(config), "max_position_embeddings", None)
+    return None if found is None else int(found) - position_offset(_text(config))
+
+
 def writes_only(model_type: str) -> bool:
     """Whether transformers has a causal language model of a family and no masked one."""
     from transformers.models.auto.modeling_auto import (

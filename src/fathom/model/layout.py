@@ -108,11 +108,13 @@ class Layout:
         return found
 
 
-def make_layout(attention_mask_BL: Tensor) -> Layout:
+def make_layout(attention_mask_BL: Tensor, segment_BL: Tensor | None = None) -> Layout:
     """Lay out a right-padded batch.
 
     Args:
         attention_mask_BL: 1 for tokens, 0 for padding; every row starts with a token.
+        segment_BL: Number of the document each token of a row is from, ascending: every document is a sequence of its
+            own, which sees itself only. None: a row is one sequence.
 
     Raises:
         ValueError: A row is empty, or its padding is not on the right.
@@ -123,14 +125,28 @@ def make_layout(attention_mask_BL: Tensor) -> Layout:
     last = (mask_BL * np.arange(1, padded_length + 1)).max(1)
     if (lengths == 0).any() or (last != lengths).any():
         raise ValueError("packing takes right-padded sequences of at least one token")
+    first = np.arange(batch) * padded_length
+    if segment_BL is not None:
+        first, lengths = _segments(mask_BL, segment_BL.detach().cpu().numpy())
     order = np.argsort(-lengths, kind="stable")
     ordered = lengths[order]
-    rows = np.repeat(order * padded_length, ordered) + positions(ordered)
+    rows = np.repeat(first[order], ordered) + positions(ordered)
     filled = len(rows)
     rows = np.concatenate([rows, np.zeros(round_up(filled + 1) - filled, dtype=rows.dtype)])
     device = attention_mask_BL.device
     buckets = cut_buckets(ordered)
     return Layout(batch, padded_length, buckets, torch.from_numpy(rows).to(device), filled, device)
+
+
+def _segments(mask_BL: np.ndarray, segment_BL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each document begins in `[B * L]`, and its length."""
+    begins_BL = mask_BL.copy()
+    begins_BL[:, 1:] &= segment_BL[:, 1:] != segment_BL[:, :-1]
+    first = begins_BL.reshape(-1).nonzero()[0]
+    real = mask_BL.reshape(-1)
+    count = np.cumsum(real)  # tokens up to and with each position
+    before = count[first] - 1
+    return first, np.diff(np.append(before, count[-1]))
 
 
 def positions(lengths: np.ndarray) -> np.ndarray:

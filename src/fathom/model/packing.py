@@ -55,10 +55,10 @@ class PackedModel:
         """Whether the blocks run packed."""
         return self.reason is None
 
-    def prepare(self, attention_mask_BL: Tensor) -> Layout | None:
-        """Lay out the next batch; call before every forward pass."""
+    def prepare(self, attention_mask_BL: Tensor, segment_BL: Tensor | None = None) -> Layout | None:
+        """Lay out the next batch; call before every forward pass. See `make_layout`."""
         self._packed.clear()
-        self.layout = make_layout(attention_mask_BL) if self.packed else None
+        self.layout = make_layout(attention_mask_BL, segment_BL) if self.packed else None
         return self.layout
 
     def remove(self) -> None:

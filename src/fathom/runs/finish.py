@@ -55,7 +55,10 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     work.compute.remove()
     work.packed.dropout, work.packed.stream_dtype = None, None
     model = work.model.eval()
-    scorer = Scorer(model, work.packed, data.task, recipe.training.eval_batch_size)
+    if work.vocabulary is not None:
+        work.vocabulary.parameters, work.vocabulary.dtype = None, torch.float32
+    settings = recipe.training
+    scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary, settings.seed)
     scores: dict[str, Any] = {}
     for name in ("validation", "test"):
         split = data.split(name)
@@ -78,6 +81,8 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     }
     folder = outcome.folder
     work.packed.remove()
+    if work.vocabulary is not None:
+        work.vocabulary.remove()
     _save(recipe, data, prepared, (folder / MODEL, metrics))
     if recipe.training.verify_reload:
         metrics["reload_difference"] = _verify(data, prepared, folder / MODEL)

@@ -13,7 +13,7 @@ from fathom.log import get_console
 TRUNCATED_SHARE_TOLD = 0.001
 
 
-def check_data(store: TokenStore, max_length: int) -> None:
+def check_data(store: TokenStore, max_length: int, *, vocabulary: bool = False) -> None:
     """Refuse a training split without anything to learn from; tell of long texts.
 
     Raises:
@@ -27,8 +27,10 @@ def check_data(store: TokenStore, max_length: int) -> None:
                 where="data.train",
                 mend="look at one example with 'fathom data preview'",
             )
-    elif "label" not in store.fields:
+    elif "label" not in store.fields and not vocabulary:
         raise DataError("the training split has no labels", where="data.train", mend="name the column: data.columns")
+    if vocabulary:
+        return  # windows are meant to be full
     full = int((store.lengths >= max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):
         get_console().info(

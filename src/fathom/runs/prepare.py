@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
 from fathom.data.example import Example
-from fathom.data.load import Splits, load_splits
+from fathom.data.load import load_splits
 from fathom.data.store import TokenStore, open_or_build
 from fathom.device import Machine, seed_everything
-from fathom.errors import ConfigError
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
-from fathom.model.load import dropout_overrides, load_config, load_model, resolve_model
+from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
+from fathom.model.vocabulary import VocabularyHead
 from fathom.recipe import Recipe
+from fathom.runs.corpus import prepare_corpus
+from fathom.runs.prepared import PreparedData, longest
 from fathom.tasks.base import OpenTask
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
@@ -35,24 +36,6 @@ ACTIVATION_SHARE = 0.5
 """Share of the memory that `micro_batch_tokens: auto` lets the activations of one pass take."""
 ACTIVATION_WIDTHS = 40
 """Floats of the hidden width that a block keeps for its backward pass, per token; an upper bound over the families."""
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """Examples, the live task and the encoded splits."""
-
-    splits: Splits
-    tokenizer: PreTrainedTokenizerBase
-    task: OpenTask
-    stores: dict[str, TokenStore]
-
-    def examples(self, split: str) -> Sequence[Example]:
-        """Return the examples of a split by name."""
-        return {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}[split]
-
-    def split(self, name: str) -> tuple[TokenStore, Sequence[Example]] | None:
-        """Return a split's tokens and examples; None where the run has no such split."""
-        return (self.stores[name], self.examples(name)) if name in self.stores else None
 
 
 @dataclass(frozen=True)
@@ -70,8 +53,10 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     Raises:
         DataError: Something is wrong with the data; see the message's place and mend.
     """
+    tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
+    if recipe.task.form == "corpus":
+        return prepare_corpus(recipe, tokenizer)
     splits = load_splits(recipe.data, recipe.task.form)
-    tokenizer = load_tokenizer(resolve_model(recipe.model.name))
     task = recipe.task.open(splits.train, tokenizer, longest(recipe, tokenizer))
     stores = {
         name: encode_split(task, examples)
@@ -79,22 +64,6 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         if examples
     }
     return PreparedData(splits, tokenizer, task, stores)
-
-
-def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the tokens of the longest sequence: what the recipe wants, within what the model's positions allow.
-
-    Raises:
-        ConfigError: The recipe wants more than the model has positions.
-    """
-    config = load_config(recipe.model.name, {}).get_text_config()
-    positions = config.to_dict().get("max_position_embeddings")
-    limit = int(positions) if positions else tokenizer.model_max_length
-    limit = min(limit, tokenizer.model_max_length)
-    wanted = recipe.data.max_length
-    if wanted is not None and wanted > limit:
-        raise ConfigError(f"the model takes at most {limit} tokens", where="data.max_length", mend=f"write {limit}")
-    return wanted or min(limit, 1 << 20)
 
 
 def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
@@ -128,8 +97,8 @@ def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> Prepa
         torch.set_num_threads(settings.threads)
     overrides = dict(data.task.config_overrides)
     if settings.dropout is not None:
-        overrides |= dropout_overrides(load_config(recipe.model.name, {}), settings.dropout)
-    model: nn.Module = load_model(recipe.model.name, data.task.auto_class, overrides, settings.seed)
+        overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
+    model: nn.Module = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
     model = recipe.tuning.apply(model, find_anatomy(model))
     model.to(machine.device)
     anatomy = find_anatomy(model)
@@ -150,26 +119,32 @@ def make_workload(
     packed.dropout = dropout
     packed.stream_dtype = dtype if dtype != torch.float32 and packed.packed else None
     named, keys = group_parameters(model, recipe.tuning.learning_rate_scales(model, anatomy))
-    tables = embedding_tables(model, set(named))
-    ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
+    over_vocabulary = data.task.vocabulary
+    tables = embedding_tables(model, set(named), tied=over_vocabulary)
+    compact = {}
+    if not over_vocabulary:  # else any word may be predicted, or stand in another's place
+        ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
+        compact = {f"{path}.weight": ids for path in tables}
     parameters = FlatParameters(
-        named,
-        keys,
-        compact_rows={f"{path}.weight": ids for path in tables},
-        shadow_dtype=dtype if dtype != torch.float32 else None,
+        named, keys, compact_rows=compact, shadow_dtype=dtype if dtype != torch.float32 else None
     )
     blocks = [block.path for stack in anatomy.stacks for block in stack.blocks]
     compute = Compute(model, parameters, blocks, embedding_paths=tables, dropout=dropout, dtype=dtype)
     if settings.activation_checkpointing:
         checkpoint_blocks(model, blocks, *([dropout.recompute_contexts] if dropout is not None else []))
+    vocabulary = None
+    if over_vocabulary:
+        vocabulary = VocabularyHead(model, parameters, dtype)
+        if vocabulary.slot is not None:
+            compute.direct.add(vocabulary.slot.name)
     return Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
-        most_tokens=micro_batch_tokens(settings.micro_batch_tokens, packed, machine),
+        most_tokens=micro_batch_tokens(settings.micro_batch_tokens, packed, machine), vocabulary=vocabulary,
     )  # fmt: skip
 
 
-def embedding_tables(model: nn.Module, trained: set[str]) -> list[str]:
-    """Return paths of the word-embedding tables that are trained and tied to nothing else."""
+def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False) -> list[str]:
+    """Return paths of the word-embedding tables that are trained; those tied to an output table only with `tied`."""
     found = []
     for path, module in model.named_modules():
         if not isinstance(module, nn.Embedding) or f"{path}.weight" not in trained:
@@ -177,7 +152,9 @@ def embedding_tables(model: nn.Module, trained: set[str]) -> list[str]:
         owners = [
             other for other in model.modules() if vars(other).get("_parameters", {}).get("weight") is module.weight
         ]
-        if module is _inner(model).get_input_embeddings() and len(owners) == 1:
+        others = [other for other in owners if other is not module]
+        heads = [_inner(model).get_output_embeddings()] if tied else []
+        if module is _inner(model).get_input_embeddings() and all(any(o is h for h in heads) for o in others):
             found.append(path)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 from fathom import catalog
-from fathom.data.batch import collate_rows, model_inputs
+from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import Example
 from fathom.data.store import TokenStore
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
-from fathom.tasks.base import OpenTask
+from fathom.model.vocabulary import VocabularyHead
+from fathom.tasks.base import Batch, OpenTask
+from fathom.tasks.language_model import OpenLanguageTask
+from fathom.training.forward import Runner
 
 WINDOW = 4096
 """Sequences whose small prediction records are held at once."""
@@ -31,12 +34,21 @@ class Scorer:
         packed: How its blocks run.
         task: Decodes, and names the metrics.
         batch_size: Sequences per forward pass.
+        vocabulary: The model's vocabulary head, for tasks over the vocabulary.
+        seed: Of what is masked; the same at every evaluation.
     """
 
     model: nn.Module
     packed: PackedModel
     task: OpenTask
     batch_size: int
+    vocabulary: VocabularyHead | None = None
+    seed: int = 0
+
+    @property
+    def runner(self) -> Runner:
+        """How a batch is run."""
+        return Runner(self.model, self.packed, self.task, self.vocabulary)
 
 
 @dataclass
@@ -107,20 +119,29 @@ def _end_of_window(owner: np.ndarray[Any, Any], begin: int) -> int:
 
 def _records(scorer: Scorer, store: TokenStore, window: np.ndarray[Any, Any], meter: LossMeter | None) -> list[Any]:
     order = window[np.argsort(-store.lengths[window], kind="stable")]
-    task, packed = scorer.task, scorer.packed
-    pad = task.tokenizer.pad_token_id or 0
+    task, runner = scorer.task, scorer.runner
     records: list[Any] = [None] * len(window)
-    labelled = meter is not None and bool({"labels", "label"} & store.fields.keys())
+    labelled = task.vocabulary or bool({"labels", "label"} & store.fields.keys())
     with torch.inference_mode():
         for start in range(0, len(order), scorer.batch_size):
             chosen = order[start : start + scorer.batch_size]
-            batch = collate_rows(store, chosen, pad)
-            batch = {name: value.to(packed.model.device) for name, value in batch.items()}
-            packed.prepare(batch["attention_mask"])
-            logits = scorer.model(**model_inputs(batch)).logits
-            for row, record in zip(chosen, task.raw_predictions(logits, batch), strict=True):
+            draw = Draw(scorer.seed, EVALUATION, chosen)
+            placed = runner.place(task.make_batch([store[int(row)] for row in chosen], draw))
+            found, loss = _judge(runner, placed)
+            for row, record in zip(chosen, found, strict=True):
                 records[int(row - window[0])] = record
             if labelled and meter is not None:
-                meter.total += task.loss(logits, batch).total.item()
-                meter.normalizer += task.normalizer(batch)
+                meter.total += loss()
+                meter.normalizer += task.normalizer(placed)
     return records
+
+
+def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float]]:
+    """Return the records of a batch's sequences, and its summed loss when it is asked for."""
+    task = runner.task
+    if runner.vocabulary is None:
+        logits = runner.run(placed).logits
+        return task.raw_predictions(logits, placed), lambda: task.loss(logits, placed).total.item()
+    assert isinstance(task, OpenLanguageTask)
+    judged = runner.judge(placed)
+    return task.records(judged.losses_S, judged.hits_S, placed), judged.losses_S.double().sum().item

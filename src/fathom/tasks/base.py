@@ -11,6 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from fathom.config import Part
+from fathom.data.batch import collate
+from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 
 Batch = dict[str, Tensor]
@@ -29,7 +31,7 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[Literal["text", "spans"]]
+    form: ClassVar[Literal["text", "spans", "chat", "corpus"]]
     """What its examples look like; see `data.example`."""
 
     @abstractmethod
@@ -55,6 +57,13 @@ class OpenTask(ABC):
 
     auto_class: ClassVar[str]
     """Name of the transformers auto class whose head does this task, e.g. AutoModelForSequenceClassification."""
+
+    vocabulary: ClassVar[bool] = False
+    """Whether the labels are words of the vocabulary. Such a task's loss is the cross-entropy of `model.vocabulary` at
+    the labelled positions, and `loss` and `raw_predictions` are never asked; see `tasks.language_model`."""
+
+    label_smoothing: float = 0.0
+    """Of a vocabulary task's loss."""
 
     kind: str
     labels: tuple[str, ...]
@@ -86,6 +95,18 @@ class OpenTask(ABC):
     @abstractmethod
     def cache_key(self) -> dict[str, Any]:
         """Everything besides data and tokenizer that `encode` depends on, as JSON."""
+
+    def make_batch(self, features: Sequence[Features], draw: Draw) -> Batch:
+        """Put sequences into one padded batch; what is random in it (masking, noise) comes from `draw` alone."""
+        return collate(features, self.tokenizer.pad_token_id or 0)
+
+    def side_loss(self, output: Any, batch: Batch) -> LossSum | None:
+        """The summed loss of a second objective beside a vocabulary task's own (next sentence); None without one."""
+        return None
+
+    def side_normalizer(self, batch: Batch) -> float:
+        """What the summed side loss of a whole batch is divided by."""
+        return 0.0
 
     @abstractmethod
     def normalizer(self, batch: Batch) -> float:

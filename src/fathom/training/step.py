@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fathom.data.batch import collate_rows, cut, model_inputs
+from fathom.data.batch import cut
+from fathom.data.draw import Draw
 from fathom.data.sampler import Indices
 from fathom.data.store import TokenStore
 from fathom.errors import TrainingError
@@ -18,7 +19,9 @@ from fathom.model.dropout import DropoutSource
 from fathom.model.layout import SEQUENCES_PER_BUCKET
 from fathom.model.packing import PackedModel
 from fathom.model.parameters import FlatParameters
-from fathom.tasks.base import OpenTask
+from fathom.model.vocabulary import VocabularyHead
+from fathom.tasks.base import Batch, OpenTask
+from fathom.training.forward import Normalizers, Runner
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Workload:
         store: The training split.
         seed: Of dropout.
         most_tokens: Most tokens in one forward pass; halved when memory runs out.
+        vocabulary: The model's vocabulary head, where the task is over the vocabulary.
     """
 
     model: nn.Module
@@ -46,10 +50,15 @@ class Workload:
     store: TokenStore
     seed: int
     most_tokens: int | None = None
-    pad_token_id: int = field(init=False)
+    vocabulary: VocabularyHead | None = None
+    runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pad_token_id = self.task.tokenizer.pad_token_id or 0
+        self.runner = Runner(self.model, self.packed, self.task, self.vocabulary)
+
+    def make_batch(self, rows: Indices, step: int) -> Batch:
+        """Put sequences of the store into one batch."""
+        return self.task.make_batch([self.store[int(row)] for row in rows], Draw(self.seed, step, rows))
 
 
 @dataclass(frozen=True)
@@ -86,22 +95,26 @@ def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> Ste
     compute, packed = work.compute, work.packed
     dtype, stream = compute.dtype, packed.stream_dtype
     compute.dtype, packed.stream_dtype = torch.float32, None
+    if work.vocabulary is not None:
+        work.vocabulary.dtype = torch.float32
     try:
         return compute_gradient(work, rows, step)
     finally:
         compute.dtype, packed.stream_dtype = dtype, stream
+        if work.vocabulary is not None:
+            work.vocabulary.dtype = dtype
 
 
 def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
     lengths = work.store.lengths[rows]
-    batches = [collate_rows(work.store, part, work.pad_token_id) for part in passes(work, rows)]
-    normalizer = sum(work.task.normalizer(batch) for batch in batches)
+    batches = [work.make_batch(part, step) for part in passes(work, rows)]
+    normalizers = Normalizers.of(work.task, batches)
     work.parameters.begin_step(work.compute.direct)
     loss = 0.0
     for index, batch in enumerate(batches):
         if work.dropout is not None:
             work.dropout.start(work.seed, step, index)
-        total = forward_loss(work, batch) / normalizer
+        total = work.runner.loss(work.runner.place(batch), normalizers)
         total.backward()
         loss += total.item()
     work.parameters.end_step()
@@ -119,14 +132,6 @@ def passes(work: Workload, rows: Indices) -> list[Indices]:
         ordered = rows[np.argsort(-work.store.lengths[rows], kind="stable")]
         groups = np.array_split(ordered, -(-len(rows) // SEQUENCES_PER_BUCKET))
     return [group[part] for group in groups for part in cut(work.store.lengths[group], work.most_tokens)]
-
-
-def forward_loss(work: Workload, batch: dict[str, Tensor]) -> Tensor:
-    """Run the model on a batch and return the summed loss."""
-    batch = {name: value.to(work.packed.model.device) for name, value in batch.items()}
-    work.packed.prepare(batch["attention_mask"])
-    logits = work.model(**model_inputs(batch)).logits
-    return work.task.loss(logits, batch).total
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,0 +1,48 @@
+"""What a run has before its model: examples, the live task, the encoded splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from fathom.data.example import Example
+from fathom.data.load import Splits
+from fathom.data.store import TokenStore
+from fathom.errors import ConfigError
+from fathom.model.families import most_positions
+from fathom.recipe import Recipe
+from fathom.tasks.base import OpenTask
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Examples, the live task and the encoded splits."""
+
+    splits: Splits
+    tokenizer: PreTrainedTokenizerBase
+    task: OpenTask
+    stores: dict[str, TokenStore]
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """Return the examples of a split by name."""
+        return {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}[split]
+
+    def split(self, name: str) -> tuple[TokenStore, Sequence[Example]] | None:
+        """Return a split's tokens and examples; None where the run has no such split."""
+        return (self.stores[name], self.examples(name)) if name in self.stores else None
+
+
+def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the tokens of the longest sequence: what the recipe wants, within what the model's positions allow.
+
+    Raises:
+        ConfigError: The recipe wants more than the model has positions.
+    """
+    positions = most_positions(recipe.model.read_config(tokenizer, {}))
+    limit = min(positions or tokenizer.model_max_length, tokenizer.model_max_length)
+    wanted = recipe.data.max_length
+    if wanted is not None and wanted > limit:
+        raise ConfigError(f"the model takes at most {limit} tokens", where="data.max_length", mend=f"write {limit}")
+    return wanted or min(limit, 1 << 20)

@@ -1,0 +1,54 @@
+"""Predict every token from the ones before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from fathom.data.draw import Draw
+from fathom.data.example import IGNORED_LABEL
+from fathom.tasks.base import Batch
+from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
+
+
+class CausalLm(LanguageModel):
+    """Causal language modelling: the next token, at every position of every document.
+
+    Source: Radford et al., "Language Models are Unsupervised Multitask Learners", 2019.
+    """
+
+    form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "corpus"
+
+    kind: Literal["causal-lm"] = "causal-lm"
+    """Catalog name."""
+    end_of_document: bool = True
+    """Put the tokenizer's end-of-text token after each document, so that the model learns to stop."""
+
+    def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenCausalLm:
+        """Return the live task of a saved model; see `Task.reopen`."""
+        return OpenCausalLm(type(self).model_validate(state["options"]), tokenizer, int(state["max_length"]))
+
+
+class OpenCausalLm(OpenLanguageTask):
+    """Causal language modelling with its tokenizer."""
+
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    causal: ClassVar[bool] = True
+    part: CausalLm
+
+    def with_end(self, ids: list[int]) -> list[int]:
+        """Return a document's tokens and the end-of-text token, where the tokenizer has one."""
+        end = self.tokenizer.eos_token_id
+        return [*ids, end] if self.part.end_of_document and end is not None else ids
+
+    def cache_key(self) -> dict[str, Any]:
+        """What the features depend on besides data and tokenizer."""
+        return {**super().cache_key(), "end_of_document": self.part.end_of_document}
+
+    def corrupt(self, batch: Batch, draw: Draw) -> Batch:
+        """Every token is its own label."""
+        real = batch["attention_mask"].bool()
+        return {**batch, "labels": torch.where(real, batch["input_ids"], IGNORED_LABEL)}

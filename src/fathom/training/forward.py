@@ -1,0 +1,107 @@
+"""One forward pass, the same for training and scoring: place the batch, lay it out, run the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from fathom.data.batch import model_inputs, segment_positions, split_segments
+from fathom.model.families import position_offset
+from fathom.model.packing import PackedModel
+from fathom.model.vocabulary import VocabularyHead
+from fathom.tasks.base import Batch, LossSum, OpenTask
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A model, how its blocks run, and its vocabulary head where the task has one.
+
+    Attributes:
+        model: The model, wrapped by PEFT or not.
+        packed: How its blocks run.
+        task: Whose loss it is.
+        vocabulary: For tasks over the vocabulary.
+    """
+
+    model: nn.Module
+    packed: PackedModel
+    task: OpenTask
+    vocabulary: VocabularyHead | None = None
+
+    def place(self, batch: Batch) -> Batch:
+        """Bring a batch to the model's device in the form its blocks take."""
+        if "segment" in batch:
+            if self.packed.packed:
+                offset = position_offset(self.packed.model.config)
+                batch = {**batch, "position_ids": segment_positions(batch["segment"]) + offset}
+            else:
+                batch = split_segments(batch, self.task.tokenizer.pad_token_id or 0)
+        device = self.packed.model.device
+        return {name: value.to(device) for name, value in batch.items()}
+
+    def run(self, batch: Batch) -> Any:
+        """Run the model on a placed batch; returns transformers' output."""
+        self.packed.prepare(batch["attention_mask"], batch.get("segment"))
+        inputs = model_inputs(batch)
+        if self.packed.model.config.is_encoder_decoder and "labels" in batch:
+            said = batch["labels"]
+            inputs["decoder_input_ids"] = self.packed.model.prepare_decoder_input_ids_from_labels(labels=said)
+        return self.model(**inputs)
+
+    def loss(self, batch: Batch, normalizers: Normalizers) -> Tensor:
+        """Return the loss of a placed batch as its share of the whole batch's."""
+        if self.vocabulary is None:
+            return self.task.loss(self.run(batch).logits, batch).total / normalizers.main
+        with self.vocabulary.select(batch["labels"]) as labels_S:
+            output = self.run(batch)
+        hidden = vocabulary_states(output)
+        loss = self.vocabulary.loss(hidden, labels_S, 1.0 / normalizers.main, self.task.label_smoothing)
+        side = self.task.side_loss(output, batch)
+        return loss if side is None else loss + side.total / normalizers.side
+
+    def judge(self, batch: Batch) -> Judgement:
+        """Return how well a vocabulary task's labels in a placed batch are predicted."""
+        assert self.vocabulary is not None
+        with self.vocabulary.select(batch["labels"]) as labels_S:
+            output = self.run(batch)
+            losses_S, hits_S = self.vocabulary.judge(vocabulary_states(output), labels_S)
+        return Judgement(losses_S.cpu(), hits_S.cpu(), self.task.side_loss(output, batch))
+
+
+@dataclass(frozen=True)
+class Normalizers:
+    """What the summed losses of a whole batch are divided by."""
+
+    main: float
+    side: float = 1.0
+
+    @classmethod
+    def of(cls, task: OpenTask, batches: Sequence[Batch]) -> Normalizers:
+        """Add up those of a batch's parts; a batch with nothing to learn from has loss 0, not NaN."""
+        main = sum(task.normalizer(batch) for batch in batches)
+        side = sum(task.side_normalizer(batch) for batch in batches)
+        return cls(main or 1.0, side or 1.0)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A vocabulary task's answers on a batch.
+
+    Attributes:
+        losses_S: Negative log-likelihood of each label, in the order of the padded batch.
+        hits_S: Whether the label ranked first.
+        side: The second objective's summed loss.
+    """
+
+    losses_S: Tensor
+    hits_S: Tensor
+    side: LossSum | None
+
+
+def vocabulary_states(output: Any) -> Tensor:
+    """Return the head's hidden states from an output made within `VocabularyHead.select`."""
+    found: Tensor = output.logits if "logits" in output else output.prediction_logits
+    return found

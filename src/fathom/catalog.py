@@ -17,13 +17,30 @@ CATALOG: dict[str, dict[str, str]] = {
     "task": {
         "text-classification": "fathom.tasks.text_classification:TextClassification",
         "token-classification": "fathom.tasks.token_classification:TokenClassification",
+        "masked-lm": "fathom.tasks.masked_lm:MaskedLm",
+        "causal-lm": "fathom.tasks.causal_lm:CausalLm",
+        "span-denoising": "fathom.tasks.sequence_denoising:SpanDenoising",
+        "text-infilling": "fathom.tasks.sequence_denoising:TextInfilling",
+        "prefix-lm": "fathom.tasks.prefix_lm:PrefixLm",
+        "chat": "fathom.tasks.chat:Chat",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
         "head": "fathom.tuning.head:Head",
         "top-layers": "fathom.tuning.top_layers:TopLayers",
+        "layers": "fathom.tuning.layers:Layers",
+        "layerwise": "fathom.tuning.layerwise:Layerwise",
         "bitfit": "fathom.tuning.bitfit:BitFit",
+        "norms": "fathom.tuning.norms:Norms",
+        "ia3": "fathom.tuning.ia3:Ia3",
         "lora": "fathom.tuning.lora:Lora",
+        "dora": "fathom.tuning.dora:Dora",
+        "adalora": "fathom.tuning.adalora:AdaLora",
+        "vera": "fathom.tuning.vera:Vera",
+        "adapter": "fathom.tuning.adapter:Adapter",
+        "prompt": "fathom.tuning.prompt:Prompt",
+        "p-tuning": "fathom.tuning.p_tuning:PTuning",
+        "prefix": "fathom.tuning.prefix:Prefix",
     },
     "reader": {
         "csv": "fathom.data.readers.delimited:CsvReader",
@@ -34,6 +51,14 @@ CATALOG: dict[str, dict[str, str]] = {
         "conll": "fathom.data.readers.conll:ConllReader",
         "hub": "fathom.data.readers.hub:HubReader",
         "helpdesk": "fathom.data.readers.helpdesk:HelpdeskReader",
+    },
+    "corpus_filter": {
+        "min-length": "fathom.data.corpus.filters.quality:MinLength",
+        "symbols": "fathom.data.corpus.filters.quality:Symbols",
+        "repetition": "fathom.data.corpus.filters.quality:Repetition",
+        "language": "fathom.data.corpus.filters.language:Language",
+        "exact-duplicates": "fathom.data.corpus.filters.duplicates:ExactDuplicates",
+        "near-duplicates": "fathom.data.corpus.filters.duplicates:NearDuplicates",
     },
     "metric": {
         "accuracy": "fathom.evaluation.classification:Accuracy",
@@ -46,17 +71,50 @@ CATALOG: dict[str, dict[str, str]] = {
         "mse": "fathom.evaluation.regression:MeanSquaredError",
         "entity-f1": "fathom.evaluation.entities:EntityF1",
     },
-    "optimizer": {"adamw": "fathom.training.optimizer:AdamW"},
+    "optimizer": {
+        "adamw": "fathom.training.optimizers.adamw:AdamW",
+        "adam": "fathom.training.optimizers.adam:Adam",
+        "adam-8bit": "fathom.training.optimizers.adam_8bit:Adam8Bit",
+        "adafactor": "fathom.training.optimizers.adafactor:Adafactor",
+        "lion": "fathom.training.optimizers.lion:Lion",
+        "muon": "fathom.training.optimizers.muon:Muon",
+        "sgd": "fathom.training.optimizers.sgd:Sgd",
+        "adagrad": "fathom.training.optimizers.adagrad:Adagrad",
+        "rmsprop": "fathom.training.optimizers.rmsprop:RmsProp",
+    },
     "lr_scheduler": {
         "linear": "fathom.training.schedule:Linear",
         "cosine": "fathom.training.schedule:Cosine",
+        "cosine-with-restarts": "fathom.training.schedule:CosineWithRestarts",
         "constant": "fathom.training.schedule:Constant",
+        "polynomial": "fathom.training.schedule:Polynomial",
+        "inverse-square-root": "fathom.training.schedule:InverseSquareRoot",
+        "step": "fathom.training.schedule:Step",
+        "warmup-stable-decay": "fathom.training.schedule:WarmupStableDecay",
     },
     "tracker": {
         "jsonl": "fathom.tracking.jsonl:JsonLinesTracker",
         "tensorboard": "fathom.tracking.tensorboard:TensorBoardTracker",
     },
 }
+
+ALIASES: dict[str, dict[str, str]] = {
+    "optimizer": {
+        "adamw_torch": "adamw",
+        "adamw_torch_fused": "adamw",
+        "adamw_8bit": "adam-8bit",
+        "adamw_bnb_8bit": "adam-8bit",
+        "lion_32bit": "lion",
+    },
+    "lr_scheduler": {
+        "constant_with_warmup": "constant",
+        "cosine_with_min_lr": "cosine",
+        "cosine_with_restarts": "cosine-with-restarts",
+        "inverse_sqrt": "inverse-square-root",
+        "warmup_stable_decay": "warmup-stable-decay",
+    },
+}
+"""Other names of parts, Hugging Face's for example: read everywhere, written nowhere."""
 
 ENTRY_POINT_GROUP = "fathom.parts"
 """Outside packages add parts: an entry point named `family.name` with the value `module:Class`."""
@@ -77,12 +135,18 @@ def contents() -> dict[str, list[str]]:
     return {family: names(family) for family in families()}
 
 
+def canonical(family: str, name: str) -> str:
+    """Return the name a part is written by."""
+    return ALIASES.get(family, {}).get(name, name)
+
+
 def load(family: str, name: str) -> Any:
     """Import and return the class of one part.
 
     Raises:
         ConfigError: No part of that name; the nearest one is suggested.
     """
+    name = canonical(family, name)
     target = CATALOG[family].get(name) or _outside(family).get(name)
     if target is None:
         near = difflib.get_close_matches(name, names(family), n=1)

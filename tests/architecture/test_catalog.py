@@ -15,8 +15,9 @@ BASES = {
     "task": "fathom.tasks.base:Task",
     "tuning": "fathom.tuning.base:Tuning",
     "reader": "fathom.data.readers.base:Reader",
+    "corpus_filter": "fathom.data.corpus.filters.base:CorpusFilter",
     "metric": "fathom.evaluation.base:Metric",
-    "optimizer": "fathom.training.optimizer:Optimizer",
+    "optimizer": "fathom.training.optimizers.base:Optimizer",
     "lr_scheduler": "fathom.training.schedule:Schedule",
     "tracker": "fathom.tracking.base:Tracker",
 }

@@ -36,9 +36,9 @@ _SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
 def read_documents(source: str, section: DataSection | None = None) -> Iterator[Document]:
     """Read the documents of a source, streaming.
 
-    A text file is one document (`section.document_separator` cuts it into more); a record of a JSON, JSON Lines, CSV, TSV
-    or Parquet file is one, its text in the column `text` (`section.columns`). Documents longer than `PIECE_CHARACTERS`
-    come in pieces.
+    A text file is one document (`section.document_separator` cuts it into more); a record of a JSON, JSON Lines, CSV,
+    TSV or Parquet file is one, its text in the column `text` (`section.columns`). Documents longer than
+    `PIECE_CHARACTERS` come in pieces.
 
     Args:
         source: A file, its .gz, a folder, a glob, or `helpdesk:...`; `#n` takes the first n documents.

@@ -104,10 +104,10 @@ class _Cutter:
 
 
 def cut_place(text: str) -> int:
-    """Return where to cut the first piece off a text: behind a line end between two characters that are no white space.
+    """Return where to cut the first piece off a text: behind a line end with no other white space on either side.
 
-    Byte-level and WordPiece tokenizers split there anyway, so the pieces' ids are the whole text's. Where the second half
-    of the piece has no such place: behind a line end, a space, or in the middle of a line.
+    Byte-level and WordPiece tokenizers split there anyway, so the pieces' ids are the whole text's. Where the second
+    half of the piece has no such place: behind another line end, before a space, or in the middle of a line.
     """
     least = PIECE_CHARACTERS // 2
     place = text.rfind("\n", least, PIECE_CHARACTERS)

@@ -38,7 +38,7 @@ _MEND_BINARY = "give text files; NUL bytes are no text"
 
 
 def read_chunks(path: Path, encoding: str | None = None) -> Iterator[str]:
-    """Decode a text file (or its .gz) chunk by chunk; line ends become `\\n`, a byte order mark at the start is dropped.
+    """Decode a text file (or its .gz) chunk by chunk; line ends become `\\n`, a byte order mark at the start goes.
 
     The encoding is what the byte order mark says, or is told from the first chunk that is not plain ASCII.
 
@@ -76,6 +76,20 @@ def read_lines(chunks: Iterator[str]) -> Iterator[tuple[int, str]]:
         yield number + 1, last
 
 
+def tell_encoding(path: Path, encoding: str | None = None) -> str:
+    """Return the codec of a text file, `ascii` where it needs none; reads no further than it must.
+
+    Raises:
+        DataError: As `read_chunks`.
+    """
+    stream = _Decoder(path, encoding)
+    for chunk in _read_bytes(path):
+        stream.decode(chunk)
+        if stream.codec is not None:
+            return stream.codec
+    return "ascii"
+
+
 class _Decoder:
     """Decodes one file; knows the byte it is at."""
 
@@ -83,7 +97,7 @@ class _Decoder:
         self._path = path
         self._place = 0
         self._stated = encoding
-        self._codec: str | None = None
+        self.codec: str | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         if encoding is not None:
             self._use(_known_codec(encoding))
@@ -113,13 +127,13 @@ class _Decoder:
         return chunk
 
     def _use(self, codec: str) -> None:
-        self._codec = codec
+        self.codec = codec
         self._decoder = codecs.getincrementaldecoder(codec)()
         if codec not in {"utf-8", "ascii"} and self._stated is None:
             get_console().info(f"{self._path}: read as {codec.upper()} (detected)")
 
     def _decode(self, chunk: bytes, final: bool) -> str:
-        assert self._decoder is not None and self._codec is not None
+        assert self._decoder is not None and self.codec is not None
         held = self._decoder.getstate()[0]
         base = self._place - len(held)
         try:
@@ -129,12 +143,12 @@ class _Decoder:
             if b"\0" in error.object:
                 raise _binary(self._path, base + error.object.index(b"\0")) from None
             raise DataError(
-                f"not {self._codec}: byte {place:,} is 0x{error.object[error.start]:02x} ({error.reason})",
+                f"not {self.codec}: byte {place:,} is 0x{error.object[error.start]:02x} ({error.reason})",
                 where=str(self._path),
                 mend=_MEND_ENCODING,
             ) from None
         if "\x00" in text:
-            raise _binary(self._path, base + len(text[: text.index("\x00")].encode(self._codec)))
+            raise _binary(self._path, base + len(text[: text.index("\x00")].encode(self.codec)))
         if base == 0:
             text = text.lstrip("\ufeff")
         self._place += len(chunk)

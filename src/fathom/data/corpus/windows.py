@@ -1,0 +1,199 @@
+"""Windows of tokens over a corpus: cut one after another, or documents packed by best fit; nothing is held whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fathom.data.corpus.bestfit import pack_best_fit
+from fathom.data.corpus.store import CorpusStore
+from fathom.data.example import Features
+from fathom.data.sampler import permutation
+from fathom.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Which tokens of which documents are used, in order.
+
+    Attributes:
+        document: Index of the document, int64 [S].
+        start: First token in the document, int64 [S].
+        length: Tokens, int64 [S].
+    """
+
+    document: Array
+    start: Array
+    length: Array
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all spans."""
+        return int(self.length.sum())
+
+    def take(self, chosen: Array) -> Spans:
+        """Return some of the spans, by index or mask."""
+        return Spans(self.document[chosen], self.start[chosen], self.length[chosen])
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Which pieces of documents make up each window: window w holds the pieces `window_offsets[w:w + 2]`.
+
+    Attributes:
+        piece_document: Index of the document, int64 [P].
+        piece_start: First token in the document, int64 [P].
+        piece_length: Tokens, int64 [P].
+        window_offsets: First piece of each window, and the number of pieces: int64 [W + 1].
+    """
+
+    piece_document: Array
+    piece_start: Array
+    piece_length: Array
+    window_offsets: Array
+
+    def __len__(self) -> int:
+        return len(self.window_offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Array:
+        """Tokens of each window, int64 [W]."""
+        ends = np.zeros(len(self.piece_length) + 1, dtype=np.int64)
+        np.cumsum(self.piece_length, out=ends[1:])
+        lengths: Array = np.diff(ends[self.window_offsets])
+        return lengths
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all windows."""
+        return int(self.piece_length.sum())
+
+
+@dataclass(frozen=True)
+class CorpusWindows:
+    """The windows of one plan over one store, as sequences to train on."""
+
+    store: CorpusStore
+    plan: WindowPlan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    @property
+    def lengths(self) -> Array:
+        """Tokens of each window, int64."""
+        return self.plan.lengths
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all windows."""
+        return self.plan.num_tokens
+
+    def used_ids(self) -> Array:
+        """Return the token ids that occur in the store, ascending."""
+        return self.store.used_ids()
+
+    def window(self, index: int) -> tuple[Array, Array]:
+        """Return the ids of a window [L] and the lengths of its pieces."""
+        plan, store = self.plan, self.store
+        pieces = slice(plan.window_offsets[index], plan.window_offsets[index + 1])
+        lengths = plan.piece_length[pieces]
+        starts = store.document_offsets[plan.piece_document[pieces]] + plan.piece_start[pieces]
+        parts = [
+            store.tokens(start, start + length) for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts), lengths
+
+    def __getitem__(self, index: int) -> Features:
+        """Return `input_ids` and `segment` (which piece of the window a token is of), int32 [L]."""
+        ids, lengths = self.window(index)
+        return {
+            "input_ids": ids.astype(np.int32),
+            "segment": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        }
+
+
+def all_spans(store: CorpusStore) -> Spans:
+    """Return the whole of every document that has tokens."""
+    offsets = np.asarray(store.document_offsets)
+    lengths = np.diff(offsets)
+    document = np.flatnonzero(lengths)
+    return Spans(document, np.zeros(len(document), np.int64), lengths[document])
+
+
+def split_spans(spans: Spans, fraction: float, seed: int) -> tuple[Spans, Spans]:
+    """Split into train and validation: whole documents chosen by chance, or the end where documents are too long.
+
+    Args:
+        spans: All of them.
+        fraction: Share of the tokens for validation; 0 leaves it empty.
+        seed: Of the choice.
+
+    Raises:
+        DataError: There is too little text to split.
+    """
+    target = int(spans.num_tokens * fraction)
+    if fraction == 0:
+        return spans, spans.take(np.empty(0, np.int64))
+    if target < 1:
+        raise DataError(
+            f"{spans.num_tokens} tokens are too few to take {fraction:.3g} of them for validation",
+            mend="give data.validation a file, or data.validation_fraction=0 for none",
+        )
+    order = permutation(len(spans.length), seed, 0)
+    order = order[spans.length[order] <= target]
+    if spans.length[order].sum() < target:
+        return _split_end(spans, spans.num_tokens - target)
+    chosen = order[: int(np.searchsorted(np.cumsum(spans.length[order]), target)) + 1]
+    held = np.zeros(len(spans.length), dtype=bool)
+    held[chosen] = True
+    return spans.take(~held), spans.take(held)
+
+
+def _split_end(spans: Spans, place: int) -> tuple[Spans, Spans]:
+    """Split the stream of tokens at one place, inside a document where it falls there."""
+    ends = np.cumsum(spans.length)
+    cut = int(np.searchsorted(ends, place, side="left"))  # the span in which the first part ends
+    inside = place - int(ends[cut] - spans.length[cut])
+    first = Spans(spans.document[: cut + 1], spans.start[: cut + 1], spans.length[: cut + 1].copy())
+    second = Spans(spans.document[cut:], spans.start[cut:].copy(), spans.length[cut:].copy())
+    first.length[-1] = inside
+    second.start[0] += inside
+    second.length[0] -= inside
+    return first.take(first.length > 0), second.take(second.length > 0)
+
+
+def cut_windows(spans: Spans, length: int) -> WindowPlan:
+    """Cut the stream of all spans every `length` tokens; the last window may be shorter."""
+    offsets = np.zeros(len(spans.length) + 1, dtype=np.int64)
+    np.cumsum(spans.length, out=offsets[1:])
+    windows = np.arange(0, offsets[-1], length)
+    starts = np.union1d(offsets[:-1], windows)
+    span = np.searchsorted(offsets, starts, side="right") - 1
+    return WindowPlan(
+        piece_document=spans.document[span],
+        piece_start=spans.start[span] + starts - offsets[span],
+        piece_length=np.diff(starts, append=offsets[-1]),
+        window_offsets=np.append(np.searchsorted(starts, windows), len(starts)),
+    )
+
+
+def pack_windows(spans: Spans, length: int) -> WindowPlan:
+    """Pack spans into windows of at most `length` tokens by best fit; longer ones are cut into full windows and a rest.
+
+    No token is lost or repeated.
+    """
+    num_pieces = -(-spans.length // length)
+    span = np.repeat(np.arange(len(spans.length)), num_pieces)
+    firsts = np.zeros(len(num_pieces) + 1, dtype=np.int64)
+    np.cumsum(num_pieces, out=firsts[1:])
+    inside = (np.arange(len(span)) - firsts[span]) * length
+    pieces = np.minimum(spans.length[span] - inside, length)
+    order, window_offsets = pack_best_fit(pieces, length)
+    span, inside = span[order], inside[order]
+    return WindowPlan(spans.document[span], spans.start[span] + inside, pieces[order], window_offsets)

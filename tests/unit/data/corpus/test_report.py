@@ -1,0 +1,43 @@
+"""The check of a corpus."""
+
+from __future__ import annotations
+
+import json
+
+from fathom.data.corpus.report import check_corpus
+
+
+def write(path, texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return str(path)
+
+
+def test_facts_and_findings(tmp_path):
+    train = write(tmp_path / "train.jsonl", ["one two", "春眠不觉晓", "ONE  two", "three", "café"])
+    dev = write(tmp_path / "dev.jsonl", ["Three", "â€œfour"])
+    report = check_corpus({"train": train, "validation": dev})
+    facts = report.splits["train"]
+    assert (facts["num_examples"], facts["characters"], facts["duplicates"]) == (5, 29, 1)
+    assert facts["bytes"] == 29 + 10 + 1
+    assert facts["scripts"]["LATIN"] == 0.8214 and facts["scripts"]["CJK"] == 0.1786
+    assert {(finding.kind, finding.severity) for finding in report.findings} == {
+        ("duplicates", "warning"), ("leak", "warning"), ("wrong-encoding", "warning")
+    }  # fmt: skip
+    assert report.exit_code == 0
+    assert "train: 5 documents, 29 characters" in report.to_text()
+
+
+def test_what_cannot_be_read_is_an_error_in_the_report(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"text\x00")
+    report = check_corpus({"train": str(tmp_path / "a.txt"), "test": "helpdesk:intents#3"})
+    assert report.exit_code == 2
+    assert report.findings[0].kind == "unreadable"
+    assert "byte 4" in report.findings[0].message
+    assert report.splits["test"]["num_examples"] == 3
+
+
+def test_encodings_are_told(tmp_path):
+    (tmp_path / "a.txt").write_text("中国人民的生活在这里是有意思的，我们都知道这一点。" * 9, encoding="gb18030")
+    (tmp_path / "b.txt").write_text("plain")
+    notes = check_corpus({"train": str(tmp_path)}).notes
+    assert "train: 1 files in GB18030" in notes and "train: 1 files in ASCII" in notes

@@ -6,20 +6,28 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal, get_args
 
+from fathom.data.conversation import speak
 from fathom.data.example import Example
+from fathom.data.helpdesk.dialogues import compose_dialogue
 from fathom.data.helpdesk.entities import compose_entities
 from fathom.data.helpdesk.grammar import SPLITS, Chooser, Language, Split, owner
 from fathom.data.helpdesk.messages import LABELS, compose, speech
+from fathom.data.helpdesk.pairs import compose_pair
+from fathom.data.helpdesk.records import Record, compose_question, compose_ticket
 from fathom.data.helpdesk.words import join, tag
 from fathom.errors import DataError
 
-Kind = Literal["intents", "entities"]
+Kind = Literal["intents", "entities", "dialogues", "faq", "tickets", "parallel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 DEFAULT_SIZES: dict[Kind, dict[Split, int]] = {
     "intents": {"train": 3000, "validation": 400, "test": 800},
     "entities": {"train": 2400, "validation": 400, "test": 600},
+    "dialogues": {"train": 2000, "validation": 200, "test": 400},
+    "faq": {"train": 1500, "validation": 200, "test": 400},
+    "tickets": {"train": 2000, "validation": 200, "test": 400},
+    "parallel": {"train": 3000, "validation": 300, "test": 600},
 }
 MOST_TRIES = 400
 """Draws for one new text before the grammar is taken to have no more."""
@@ -39,7 +47,7 @@ def generate(
         split: Its templates, entity values and texts occur in no other split.
         size: Number of examples; None for the default of this kind and split.
         seed: Another seed, other examples, of the same grammar and the same division into splits.
-        language: One language, or both by turns.
+        language: One language, or both by turns; of parallel sentences, the one that is translated from.
 
     Raises:
         DataError: No such kind or split, or more texts wanted than the grammar has.
@@ -75,7 +83,7 @@ def _new(make: Callable[[], Example], split: Split, seen: set[str], where: str) 
     """Draw until the text is new in this split; a text without a value must also be one this split owns."""
     for _ in range(MOST_TRIES):
         example = make()
-        text = str(example["text"])
+        text = str(example["text"]) if "text" in example else speak(example["messages"])
         if text in seen or (not example["entities"] and owner(text) != split):
             continue
         seen.add(text)
@@ -109,7 +117,54 @@ def _make_entities(split: Split, language: Language, label: str, chooser: Choose
     }
 
 
+def _make_dialogue(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    dialogue = compose_dialogue(speech(language, split), label, chooser)
+    return {
+        "messages": dialogue.messages,
+        "intent": label,
+        "language": language,
+        "entities": dialogue.entities,
+        "templates": list(dialogue.templates),
+    }
+
+
+def _make_question(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    record = compose_question(speech(language, split), label, chooser)
+    page = {"text_pair": record.target, "paraphrases": list(record.paraphrases), "label": label}
+    return {**_shared(record, language), **page}
+
+
+def _make_ticket(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    record = compose_ticket(speech(language, split), label, chooser)
+    return {**_shared(record, language), "target": record.target, "label": label}
+
+
+def _make_pair(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    pair = compose_pair(split, label, chooser)
+    other: Language = "zh" if language == "en" else "en"
+    return {
+        "text": pair.texts[language],
+        "target": pair.texts[other],
+        "language": language,
+        "entities": pair.entities,
+        "templates": list(pair.templates),
+    }
+
+
+def _shared(record: Record, language: Language) -> Example:
+    return {
+        "text": record.text,
+        "language": language,
+        "entities": record.entities,
+        "templates": list(record.templates),
+    }
+
+
 _MAKERS: dict[Kind, Callable[[Split, Language, str, Chooser], Example]] = {
     "intents": _make_intent,
     "entities": _make_entities,
+    "dialogues": _make_dialogue,
+    "faq": _make_question,
+    "tickets": _make_ticket,
+    "parallel": _make_pair,
 }

@@ -83,7 +83,7 @@ def speech(language: Language, split: Split) -> Speech:
 
 def compose(source: Speech, label: str, chooser: Chooser) -> Message:
     """Compose one message whose one request is `label`; everything else in it asks for nothing."""
-    voice = _Voice(source, label, chooser)
+    voice = Voice(source, label, chooser)
     form = chooser.below(100)
     if form < 55:
         sentences = [voice.say(source.requests[label])]
@@ -97,21 +97,23 @@ def compose(source: Speech, label: str, chooser: Chooser) -> Message:
     if chooser.chance(0.2):
         voice.change_subject()
         sentences.insert(0 if chooser.chance(0.5) else len(sentences), voice.say(source.contexts))
-    return Message(_dress(source.language, sentences, chooser), tuple(voice.names))
+    return Message(dress(source.language, sentences, chooser), tuple(voice.names))
 
 
-class _Voice:
+class Voice:
     """One user: speaks of the same order and product in every sentence about the same subject."""
 
     def __init__(self, source: Speech, label: str, chooser: Chooser) -> None:
         self.names: list[str] = []
         self.other = chooser.pick(chatter.NEAR[label])
         """The near intent this message may mention."""
+        self.language: Language = source.language
         self._source = source
         self._label = label
-        self._chooser = chooser
+        self.chooser = chooser
         self._values = lexicon(source.language, source.split)
-        self._told: dict[tuple[str, int], list[Piece]] = {}
+        self.told: dict[tuple[str, int], list[Piece]] = {}
+        """What has been said of the subject, by slot and how many of its kind came before in the sentence."""
         self._said: dict[str, int] = {}
 
     def say(self, choices: Sequence[Template]) -> list[Piece]:
@@ -121,24 +123,24 @@ class _Voice:
 
     def change_subject(self) -> None:
         """Forget the order and the product spoken of."""
-        self._told = {}
+        self.told = {}
 
     def _expand(self, choices: Sequence[Template]) -> list[Piece]:
-        template = self._chooser.pick(choices)
+        template = self.chooser.pick(choices)
         self.names.append(template.name)
-        return template.expand(self._chooser, self._fill)
+        return template.expand(self.chooser, self._fill)
 
     def _fill(self, slot: str) -> Sequence[Piece]:
         if slot in ("goal", "other"):
             return self._expand(self._source.goals[self._label if slot == "goal" else self.other])
         place = (slot, self._said.get(slot, 0))
         self._said[slot] = place[1] + 1
-        if place not in self._told:
-            self._told[place] = self._values.fill(slot, self._chooser)
-        return self._told[place]
+        if place not in self.told:
+            self.told[place] = self._values.fill(slot, self.chooser)
+        return self.told[place]
 
 
-def _dress(language: Language, sentences: list[list[Piece]], chooser: Chooser) -> list[Piece]:
+def dress(language: Language, sentences: list[list[Piece]], chooser: Chooser) -> list[Piece]:
     """Put greeting and thanks around the sentences, punctuate, then write it all as a hurried user would."""
     gap = [Piece(" ")] if language == "en" else []
     pieces: list[Piece] = []

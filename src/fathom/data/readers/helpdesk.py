@@ -8,17 +8,26 @@ import re
 from typing import cast
 
 from fathom.config import suggest
+from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, LANGUAGES, SPLITS, Kind, Language, Split, generate
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 
-FORMS: dict[Form, Kind] = {"text": "intents", "spans": "entities"}
-"""Which kind of examples a task of each form is trained on."""
+FORMS: dict[Form, tuple[Kind, ...]] = {
+    "text": ("intents", "faq", "tickets", "parallel"),
+    "spans": ("entities",),
+    "chat": ("dialogues",),
+    "corpus": KINDS,
+}
+"""Which kinds of examples a task of each form takes, the usual one first."""
 
 _PATH = re.compile(r"helpdesk:(?P<kind>[\w-]+)(?:/(?P<split>[\w-]+))?(?P<rest>(?:@[\w-]+|#\d+)*)\Z")
-_KEYS = ("text", "label", "words", "tags", "language", "where")
+_KEYS = (
+    *("text", "text_pair", "label", "words", "tags", "messages", "target", "paraphrases"),
+    *("language", "where"),
+)
 
 
 class HelpdeskReader(Reader):
@@ -37,8 +46,9 @@ class HelpdeskReader(Reader):
             )
         kind = cast(Kind, _known(path, "kind", match["kind"], KINDS))
         split = cast(Split, _known(path, "split", match["split"] or "train", SPLITS))
-        if FORMS[form] != kind:
-            raise DataError(f"'{kind}' do not fit this task", where=path, mend=f"write helpdesk:{FORMS[form]}")
+        if kind not in FORMS[form]:
+            mend = f"write helpdesk:{' or helpdesk:'.join(FORMS[form])}"
+            raise DataError(f"'{kind}' do not fit this task", where=path, mend=mend)
         language, size = "both", DEFAULT_SIZES[kind][split]
         for option in re.findall(r"[@#][\w-]+", match["rest"]):
             if option[0] == "@":
@@ -49,6 +59,8 @@ class HelpdeskReader(Reader):
             raise DataError("a sample of 0 rows", where=path, mend="give a number from 1 after #")
         rows = generate(kind, split, size, language=cast("Language", language))
         examples: list[Example] = [{key: row[key] for key in _KEYS if key in row} for row in rows]
+        if form == "corpus":
+            examples = [{"text": text_of(row), "where": row["where"]} for row in examples]
         digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()
         notes = (f"format: generated, helpdesk {kind}, split {split}, language {language}",)
         return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in examples[0]))

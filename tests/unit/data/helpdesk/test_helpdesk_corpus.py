@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from fathom.data.conversation import text_of
 from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, SPLITS, generate
 from fathom.data.helpdesk.grammar import owner
 from fathom.data.helpdesk.messages import LABELS
@@ -16,12 +17,17 @@ from fathom.errors import DataError
 DIGESTS = {
     "intents": "9067a3204d05629e8ed1df95982567a232feb3dcc9593a68ffc10639f3963d49",
     "entities": "55a90630f6bd8b9fad0cfdc5cb09c8d67ea6a320f210a986d549befa378c3839",
+    "dialogues": "71910b5777b4e12d2ad33f0122994267853a928112f26a9668275b37a631b66a",
+    "faq": "fc201ab39adb5a08ce0d3145f04ff17111fd316afb20d3461d0afbe3e5a86d46",
+    "tickets": "84c8f0ca257abad66e4c501650774b255cd623086673716941b8d67f291b53f3",
+    "parallel": "b4d06c7cbc1f146d04698a93304442d1b879076a67828db1ff436328f23d173b",
 }
+NEW = ("dialogues", "faq", "tickets", "parallel")
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    return {kind: {split: generate(kind, split, 1200) for split in SPLITS} for kind in KINDS}
+    return {kind: {split: generate(kind, split, 600 if kind in NEW else 1200) for split in SPLITS} for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,11 +54,12 @@ def test_no_template_no_value_and_no_text_is_shared_by_two_splits(kind, corpus):
 
 def test_no_value_is_shared_across_kinds_and_splits_either(corpus):
     for one, other in itertools.permutations(SPLITS, 2):
-        assert not _values(corpus["intents"][one]) & _values(corpus["entities"][other])
-        assert not _texts(corpus["intents"][one]) & _texts(corpus["entities"][other])
+        for first, second in itertools.permutations(["intents", "entities", *NEW[:3]], 2):
+            assert not _values(corpus[first][one]) & _values(corpus[second][other])
+            assert not _texts(corpus[first][one]) & _texts(corpus[second][other])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["intents", "entities"])
 def test_every_entity_is_the_text_between_its_offsets(kind, corpus):
     for split in SPLITS:
         for row in corpus[kind][split]:
@@ -122,9 +129,11 @@ def test_texts_are_noisy_but_clean_at_the_edges(corpus):
 
 def test_default_sizes():
     for kind in KINDS:
-        assert len(generate(kind, "validation")) == DEFAULT_SIZES[kind]["validation"] == 400
+        assert len(generate(kind, "validation")) == DEFAULT_SIZES[kind]["validation"]
+        assert len(generate(kind, "train")) == DEFAULT_SIZES[kind]["train"]
     assert [DEFAULT_SIZES["intents"][split] for split in SPLITS] == [3000, 400, 800]
     assert [DEFAULT_SIZES["entities"][split] for split in SPLITS] == [2400, 400, 600]
+    assert [DEFAULT_SIZES["dialogues"][split] for split in SPLITS] == [2000, 200, 400]
 
 
 def test_wrong_arguments_are_refused_with_a_mend():
@@ -137,7 +146,7 @@ def test_wrong_arguments_are_refused_with_a_mend():
 
 
 def _texts(rows):
-    return {row["text"].casefold() for row in rows}
+    return {text_of(row).casefold() for row in rows}
 
 
 def _values(rows):

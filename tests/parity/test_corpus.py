@@ -15,31 +15,8 @@ from fathom.data.corpus.encoding import FastEncoder
 from fathom.data.section import DataSection
 
 WORDS = [
-    "the",
-    "of",
-    "and",
-    "to",
-    "a",
-    "in",
-    "that",
-    "it",
-    "is",
-    "was",
-    "春",
-    "眠",
-    "不",
-    "觉",
-    "晓",
-    "处",
-    "闻",
-    "啼",
-    "鸟",
-    "don't",
-    "3.14",
-    "(so)",
-    "été",
-    "😀",
-    "end.",
+    *"春眠不觉晓处闻啼鸟",
+    *["the", "of", "and", "to", "a", "in", "that", "it", "is", "was", "don't", "3.14", "(so)", "été", "😀", "end."],
 ]
 
 

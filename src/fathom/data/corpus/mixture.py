@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fathom.data.corpus.windows import CorpusWindows
 from fathom.data.example import Features
 from fathom.data.sampler import Indices, permutation
+from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 class JoinedWindows:
     """The windows of several corpora one after another, as one set of sequences."""
 
-    parts: tuple[CorpusWindows, ...]
+    parts: tuple[Sequences, ...]
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
@@ -40,6 +40,11 @@ class JoinedWindows:
     def num_tokens(self) -> int:
         """Tokens of all windows, each counted once."""
         return sum(part.num_tokens for part in self.parts)
+
+    @property
+    def owners(self) -> Array:
+        """Every window is its own example."""
+        return np.arange(len(self))
 
     def used_ids(self) -> Array:
         """Return the token ids that occur, ascending."""

@@ -8,6 +8,9 @@ next shard.
 
 from __future__ import annotations
 
+import mmap
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ SCHEMA = 1
 DESCRIPTION = "store.json"
 DOCUMENTS = "documents.bin"
 COUNTS = "counts.bin"
+RESIDENT_BYTES = 1 << 25
+"""Of mapped files, after which their pages are let go."""
 
 Array = np.ndarray[Any, Any]
 
@@ -38,6 +43,34 @@ class ShardRecord(TypedDict):
     files: dict[str, FileRecord]
 
 
+class Pages:
+    """Memory-mapped files whose pages are let go from time to time, so that reading all of them leaves none resident.
+
+    The kernel keeps what it can in its cache; letting go costs no more than mapping the page anew.
+    """
+
+    def __init__(self) -> None:
+        self._maps: list[mmap.mmap] = []
+        self._bytes_read = 0
+
+    def map(self, path: Path, dtype: str) -> Array:
+        """Map a file of numbers."""
+        if not path.stat().st_size:
+            return np.empty(0, dtype)
+        with open(path, "rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        self._maps.append(mapped)
+        return np.frombuffer(mapped, dtype)
+
+    def read(self, num_bytes: int) -> None:
+        """Count what was read, and let go of the pages when it is much."""
+        self._bytes_read += num_bytes
+        if self._bytes_read > RESIDENT_BYTES:
+            self._bytes_read = 0
+            for mapped in self._maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+
 @dataclass(frozen=True)
 class CorpusStore:
     """The token ids of a corpus.
@@ -48,6 +81,7 @@ class CorpusStore:
         document_offsets: First token of each document, and the end of the last: int64 `[documents + 1]`, memory-mapped.
         counts: How often each id occurs, int64 [V].
         facts: `store.json`: documents, characters, bytes, what filters removed.
+        pages: The mapped files; None where the ids are in memory.
     """
 
     shards: Sequence[Array]
@@ -55,6 +89,7 @@ class CorpusStore:
     document_offsets: Array
     counts: Array
     facts: dict[str, Any]
+    pages: Pages | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -72,6 +107,9 @@ class CorpusStore:
 
     def tokens(self, start: int, stop: int) -> Array:
         """Return the ids of a stretch of the whole stream; a view where it lies in one shard."""
+        if self.pages is not None:
+            # A random read maps a page or more, however few its tokens.
+            self.pages.read((stop - start) * self.shards[0].itemsize + mmap.PAGESIZE)
         shard = int(np.searchsorted(self.shard_offsets, start, side="right")) - 1
         parts = []
         while start < stop:
@@ -103,12 +141,12 @@ def open_corpus(folder: Path) -> CorpusStore:
     if facts["schema"] != SCHEMA:
         raise ArtifactError("written by another version of Fathom", where=str(folder))
     records: list[ShardRecord] = facts["shards"]
-    shards = [_map(folder / shard_names(index)[0], facts["dtype"]) for index in range(len(records))]
+    pages = Pages()
+    shards = [pages.map(folder / shard_names(index)[0], facts["dtype"]) for index in range(len(records))]
     offsets = np.zeros(len(records) + 1, dtype=np.int64)
     np.cumsum([record["tokens"] for record in records], out=offsets[1:])
-    return CorpusStore(
-        shards, offsets, _map(folder / DOCUMENTS, "int64"), np.fromfile(folder / COUNTS, dtype=np.int64), facts
-    )
+    counts = np.fromfile(folder / COUNTS, dtype=np.int64)
+    return CorpusStore(shards, offsets, pages.map(folder / DOCUMENTS, "int64"), counts, facts, pages)
 
 
 def publish_corpus(folder: Path, parts: Path, facts: dict[str, Any]) -> None:
@@ -135,24 +173,17 @@ def publish_corpus(folder: Path, parts: Path, facts: dict[str, Any]) -> None:
                 tokens, starts = (parts / name for name in shard_names(index))
                 if record["documents"]:
                     (np.fromfile(starts, dtype=np.int64) + base).tofile(stream)
-                ids = _map(tokens, facts["dtype"])
-                for first in range(0, len(ids), 1 << 20):
-                    counts += np.bincount(ids[first : first + (1 << 20)], minlength=len(counts))
+                with open(tokens, "rb") as ids:
+                    while len(some := np.fromfile(ids, dtype=facts["dtype"], count=1 << 20)):
+                        counts += np.bincount(some, minlength=len(counts))
                 base += record["tokens"]
             np.array([base], dtype=np.int64).tofile(stream)
         counts.tofile(temporary / COUNTS)
         files.write_json(temporary / DESCRIPTION, {**facts, "schema": SCHEMA, "tokens": base, "documents": documents})
 
 
-def _map(path: Path, dtype: str) -> Array:
-    return np.memmap(path, dtype=dtype, mode="r")
-
-
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name; a copy where the disk knows no links."""
-    import os
-    import shutil
-
     try:
         os.link(source, target)
     except OSError:

@@ -66,12 +66,19 @@ def test_documents_come_out_as_they_went_in(corpus):
     assert len(store.shards) > 3
     assert store.num_tokens == sum(len(text.encode()) for text in TEXTS) == store.facts["bytes"]
     assert store.shards[0].dtype == np.uint16
-    assert isinstance(store.shards[0], np.memmap)
+    assert not store.shards[0].flags.owndata and not store.shards[0].flags.writeable
     expected = np.bincount(np.frombuffer("".join(TEXTS).encode(), np.uint8), minlength=257)
     assert (store.counts == expected).all()
     assert store.used_ids().tolist() == np.flatnonzero(expected).tolist()
     assert store.facts["documents_read"] == len(TEXTS)
     assert store.facts["characters"] == sum(map(len, TEXTS))
+
+
+def test_pages_are_let_go_while_views_stay_good(corpus, monkeypatch):
+    monkeypatch.setattr("fathom.data.corpus.store.RESIDENT_BYTES", 10_000)
+    store = open_or_build_corpus(request_of(corpus), ByteEncoder())
+    views = [store.document(index) for index in range(store.num_documents)]
+    assert [bytes(view.astype(np.uint8)).decode() for view in views] == TEXTS
 
 
 def test_end_of_document(corpus):

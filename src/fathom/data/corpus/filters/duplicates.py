@@ -60,26 +60,25 @@ class NearDuplicates(CorpusFilter):
             MissingExtraError: The extra `corpus` is not installed.
         """
         try:
-            from rensa import RMinHash, RMinHashLSH
+            from rensa import RMinHashDeduplicator
         except ImportError:
             raise MissingExtraError("rensa", "corpus") from None
         bands = _num_bands(self.threshold, self.num_permutations)
-        index = RMinHashLSH(self.threshold, self.num_permutations, bands)
-        kept = []
+        seen = RMinHashDeduplicator(self.threshold, self.num_permutations, True, bands, self.seed)
+        count = 0
 
         def stays(document: Document) -> bool:
+            nonlocal count
             if document.continues:
                 return True
             words = WORD.findall(normalise(document.text))
-            size = min(self.phrase_words, max(1, len(words)))
-            phrases = {" ".join(words[place : place + size]) for place in range(len(words) - size + 1)}
-            sketch = RMinHash(self.num_permutations, self.seed)
-            sketch.update(sorted(phrases))
-            if any(sketch.jaccard(kept[number]) >= self.threshold for number in index.query(sketch)):
-                return False
-            index.insert(len(kept), sketch)
-            kept.append(sketch)
-            return True
+            size = min(self.phrase_words, len(words))
+            phrases = [" ".join(words[place : place + size]) for place in range(len(words) - size + 1)] if words else []
+            if not phrases:
+                return True
+            count += 1
+            (new,) = seen.add_pairs([(str(count), phrases)])
+            return bool(new)
 
         return stays
 

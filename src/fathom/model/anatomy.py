@@ -19,6 +19,8 @@ Component = Literal["embeddings", "attention", "feed-forward", "norm", "head", "
 COMPONENTS: tuple[Component, ...] = ("embeddings", "attention", "feed-forward", "norm", "final", "head", "other")
 
 _PEFT_PREFIX = "base_model.model."
+_VIRTUAL = "prompt_encoder"
+"""Where PEFT keeps virtual tokens, beside the model."""
 _HEAD_WORDS = ("pooler", "head", "classifier", "score", "cls", "qa_outputs", "proj_out", "logits", "predict")
 _EMBEDDING_WORDS = ("embed", "wte", "wpe", "shared", "position", "patch")
 
@@ -92,6 +94,8 @@ class Anatomy:
         return None, _component_by_name(name)
 
     def _in_model(self, name: str) -> str:
+        if name.startswith(f"{_VIRTUAL}."):
+            return name
         if self.prefix and not name.startswith(self.prefix):
             return self.prefix + name
         if not self.prefix and name.startswith(_PEFT_PREFIX):
@@ -117,6 +121,8 @@ def find_anatomy(model: nn.Module) -> Anatomy:
             mend="add its family to fathom/model/families.py",
         )
     outside = _outside(inner, prefix, {stack.path for stack in stacks})
+    if prefix and _VIRTUAL in dict(model.named_children()):
+        outside[_VIRTUAL] = "embeddings"
     places: dict[str, tuple[int | None, str]] = {path: (None, component) for path, component in outside.items()}
     for stack in stacks:
         for block in stack.blocks:
@@ -143,7 +149,10 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a normalisation layer of any family."""
+    """Whether a module is a normalisation layer of any family, or one wrapped by an adapter."""
+    wrapped = getattr(module, "base_layer", None)
+    if isinstance(wrapped, nn.Module) and is_norm(wrapped):
+        return True
     return "Norm" in type(module).__name__ and not any(is_linear(child) for child in module.modules())
 
 

@@ -238,9 +238,29 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
             continue
         transposed = type(child).__name__ == "Conv1D"
         inputs, outputs = weight.shape if transposed else tuple(reversed(weight.shape))
-        second = ".lora_B." in f".{name}."
+        second = any(mark in f".{name}." for mark in _SECOND)
         factors.append(Factor(int(inputs), int(outputs), weight.requires_grad, input_gradient or second))
+    if factors:
+        factors += _bare_factors(module, factors[0], input_gradient)
     return Unit(path, tuple(factors), _learns(module))
+
+
+_SECOND = (".lora_B.", ".adapter_up.")
+"""Adapter layers that read what a trainable layer made."""
+
+
+def _bare_factors(module: nn.Module, own: Factor, input_gradient: bool) -> list[Factor]:
+    """Adapters whose matrices are no linear layers: AdaLoRA's parameters, VeRA's shared random matrices."""
+    found = []
+    named = dict(module.named_parameters())
+    for name, tensor in named.items():
+        if tensor.dim() == 2 and name.startswith("lora_A.") and not name.endswith(".weight"):
+            found.append(Factor(own.inputs, tensor.shape[0], tensor.requires_grad, input_gradient))
+            found.append(Factor(tensor.shape[0], own.outputs, tensor.requires_grad, True))
+        elif name.startswith("vera_lambda_d."):
+            found.append(Factor(own.inputs, tensor.shape[0], False, input_gradient))
+            found.append(Factor(tensor.shape[0], own.outputs, False, True))
+    return found
 
 
 def _learns(module: nn.Module) -> bool:

@@ -13,13 +13,15 @@ from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.model.folder import ModelFolder, open_folder
 from fathom.model.reload import verify_reload
-from fathom.model.save import save_model
+from fathom.model.save import ADAPTER_CONFIG, save_model
 
+MERGEABLE = ("LORA", "ADALORA", "VERA", "IA3", "LN_TUNING")
+"""PEFT's names of the methods whose adapters are weights, or factors of weights."""
 _TOLERANCE = 1e-4
 
 
 def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
-    """Merge a LoRA model folder into a whole model, and prove by logits that it answers the same.
+    """Merge an adapter's model folder into a whole model, and prove by logits that it answers the same.
 
     Args:
         folder: A model folder that holds an adapter.
@@ -31,13 +33,30 @@ def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
         model is loaded by transformers alone in a fresh process for it.
 
     Raises:
-        ModelError: The folder holds a whole model, or the base model is missing.
+        ModelError: The folder holds a whole model or an adapter that fits no weight, or the base model is missing.
         ArtifactError: A file is damaged, or the merged model answers differently.
     """
     opened = open_folder(folder)
     if opened.info["weights"] != "adapter":
         raise ModelError("this is a whole model, there is nothing to merge", where=str(folder))
-    wrapped: Any = opened.load_model(auto_class)
+    _require_mergeable(opened)
+    said = {"step": "merge", "adapter": Path(folder).name}
+    return fold(opened, opened.load_model(auto_class), output, (auto_class, said))
+
+
+def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str, dict[str, Any]]) -> float:
+    """Fold the active adapter of a loaded PEFT model into its weights, save the whole model and compare the logits.
+
+    Args:
+        opened: The folder whose task, tokenizer and history the whole model gets.
+        wrapped: The PEFT model, in evaluation mode.
+        output: Where the whole model appears.
+        made: Name of the transformers auto class, and the step for the model's history.
+
+    Raises:
+        ArtifactError: The folded model answers differently, in this process or in a fresh one.
+    """
+    auto_class, step = made
     inputs = _probe(opened, wrapped)
     with torch.no_grad():
         before: Tensor = wrapped(**inputs).logits
@@ -47,17 +66,28 @@ def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
     kept = difference if before.dim() == 2 else difference[inputs["attention_mask"].bool()]
     apart = float(kept.max())
     if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
-        raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(folder))
+        raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(opened.path))
     info: dict[str, Any] = copy.deepcopy(dict(opened.info))
-    for key in ("files", "base_files", "weights", "architecture", "config"):
+    for key in ("files", "base", "base_files", "weights", "architecture", "config"):
         info.pop(key, None)
-    info["lineage"] = [*info.get("lineage", []), {"step": "merge", "adapter": Path(folder).name}]
+    info["lineage"] = [*info.get("lineage", []), step]
     save_model(merged, opened.load_tokenizer(), output, info)
     try:
         return max(apart, verify_reload(output, auto_class, inputs, before, _TOLERANCE))
     except ArtifactError:
         files.remove_folder(output)
         raise
+
+
+def _require_mergeable(opened: ModelFolder) -> None:
+    """Refuse adapters that compute something no weight of the base model can hold."""
+    kind = str(files.read_json(opened.path / ADAPTER_CONFIG)["peft_type"])
+    if kind not in MERGEABLE:
+        raise ModelError(
+            f"an adapter of type {kind} cannot be merged: what it computes fits into no weight of the base model",
+            where=str(opened.path),
+            mend="serve it as it is, beside its base model",
+        )
 
 
 def _probe(opened: ModelFolder, model: Any) -> dict[str, Tensor]:

@@ -23,19 +23,38 @@ from safetensors.torch import load_file, save_file
 transformers.logging.set_verbosity_error()
 folder, auto_class, config, inputs, outputs = sys.argv[1:]
 auto = vars(transformers.models.auto.modeling_auto)[auto_class]
-if os.path.exists(os.path.join(folder, "adapter_config.json")):
-    from peft import PeftConfig, PeftModel
+adapter_config = os.path.join(folder, "adapter_config.json")
+adapter = json.load(open(adapter_config)) if os.path.exists(adapter_config) else {}
+own = adapter.get("peft_type") == "FATHOM_BOTTLENECK"
+if adapter:
+    from peft import PeftModel
     overrides = json.loads(config)
     if "id2label" in overrides:
         overrides["id2label"] = {int(index): label for index, label in overrides["id2label"].items()}
         overrides.pop("num_labels", None)
-    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
-    model = PeftModel.from_pretrained(auto.from_pretrained(base, dtype=torch.float32, **overrides), folder)
+    base = auto.from_pretrained(adapter["base_model_name_or_path"], dtype=torch.float32, **overrides)
+    if own:
+        from pathlib import Path
+        from fathom.model.bottleneck import load_adapter
+        model = load_adapter(base, Path(folder))
+    else:
+        model = PeftModel.from_pretrained(base, folder)
 else:
     model = auto.from_pretrained(folder, dtype=torch.float32)
+given = load_file(inputs)
 with torch.no_grad():
-    logits = model.eval()(**load_file(inputs)).logits
-assert "fathom" not in sys.modules
+    if "num_virtual_tokens" in adapter:
+        # PEFT hands a decoder no ids, and it would take padding for the last word: one text at a time, unpadded
+        rows, mask = [], given["attention_mask"]
+        for row, length in enumerate(mask.sum(1).tolist()):
+            one = model.eval()(**{name: tensor[row : row + 1, :length] for name, tensor in given.items()}).logits[0]
+            if one.dim() == 2:
+                one = torch.nn.functional.pad(one[-length:], (0, 0, 0, mask.shape[1] - length))
+            rows.append(one)
+        logits = torch.stack(rows)
+    else:
+        logits = model.eval()(**given).logits
+assert own or "fathom" not in sys.modules
 save_file({"logits": logits.float().contiguous()}, outputs)
 """
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fathom import files
 from fathom.errors import ArtifactError
@@ -29,10 +30,30 @@ from fathom.training.checkpoint import (
 )
 from fathom.training.guard import Guard
 from fathom.training.loop import LoopState
-from fathom.training.optimizer import LiveOptimizer
+from fathom.training.optimizers.base import LiveOptimizer
+from fathom.tuning.base import Tuning
 
+STRATEGY = "tuning/"
+"""Prefix of the strategy's own tensors in a checkpoint."""
 BEST = "best-{step}"
 BEST_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TuningState:
+    """A tuning strategy and the model it keeps numbers in (AdaLoRA's importances)."""
+
+    tuning: Tuning
+    model: nn.Module
+
+    def save(self) -> dict[str, Tensor]:
+        """Return its tensors, named for a checkpoint."""
+        return {f"{STRATEGY}{name}": value for name, value in self.tuning.state_tensors(self.model).items()}
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Put back what a checkpoint holds of it."""
+        own = {name.removeprefix(STRATEGY): value for name, value in saved.items() if name.startswith(STRATEGY)}
+        self.tuning.load_state_tensors(self.model, own)
 
 
 @dataclass
@@ -42,6 +63,7 @@ class RunKeeper:
     Attributes:
         folder: The run folder.
         facts: What the bits of the result depend on: recipe, data, machine.
+        strategy: What the tuning strategy keeps between steps.
         parameters: Trainable parameters of the model.
         optimizer: With its moments.
         guard: With its median.
@@ -51,6 +73,7 @@ class RunKeeper:
 
     folder: Path
     facts: dict[str, Any]
+    strategy: TuningState
     parameters: FlatParameters
     optimizer: LiveOptimizer
     guard: Guard
@@ -76,6 +99,7 @@ class RunKeeper:
         self.optimizer.load_state_tensors(
             {name.removeprefix(prefix): value for name, value in saved.tensors.items() if name.startswith(prefix)}
         )
+        self.strategy.restore(saved.tensors)
         self.guard.restore(saved.values["guard"])
         self.trackers.rewind(saved.values["trackers"])
         restore_rng(saved)
@@ -94,7 +118,8 @@ class RunKeeper:
             "facts": self.facts,
             **rng_values,
         }
-        save_checkpoint(self.folder, TrainingState(state.step, {**self._weights(), **moments, **rng_tensors}, values))
+        tensors = {**self._weights(), **moments, **self.strategy.save(), **rng_tensors}
+        save_checkpoint(self.folder, TrainingState(state.step, tensors, values))
         prune(self.folder, self.checkpoints_kept)
         self._remove_older_best(state)
 
@@ -147,6 +172,6 @@ def open_keeper(
     """Make the keeper of a run."""
     optimizer, guard, trackers = parts
     kept = recipe.training.save_total_limit
-    return RunKeeper(
-        folder, facts_of(recipe, data), prepared.work.parameters, optimizer, guard, trackers, checkpoints_kept=kept
-    )
+    facts, strategy = facts_of(recipe, data), TuningState(recipe.tuning, prepared.model)
+    flat = prepared.work.parameters
+    return RunKeeper(folder, facts, strategy, flat, optimizer, guard, trackers, checkpoints_kept=kept)

@@ -1,36 +1,49 @@
-"""Turning a saved adapter into a whole model."""
+"""Turning saved adapters into a whole model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from fathom import catalog
 from fathom.log import get_console
+from fathom.model.combine import combine
 from fathom.model.folder import open_folder
 from fathom.model.merge import merge as merge_folder
 from fathom.tasks.base import Task
 from fathom.tokenization.load import load_tokenizer
 
 
-def merge(model: str | Path, output: str | Path) -> Path:
-    """Merge a LoRA model folder into a whole model, verified by its logits in a fresh process.
+def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> Path:
+    """Merge an adapter, or several LoRA adapters added up, into a whole model, verified by its logits.
 
     Args:
-        model: A model folder, or the folder of a run, that holds an adapter.
+        model: A model folder, or the folder of a run, that holds an adapter; or several of one task and base model.
         output: Where the whole model appears; refused where something is.
+        weights: Of several adapters, one for each; left out, their average.
 
     Returns:
         The new folder.
 
     Raises:
-        ModelError: The folder holds no adapter, or the base model is missing.
+        ModelError: A folder holds no adapter that fits into weights, the base model is missing, or the adapters do not
+            belong together.
         ArtifactError: A file is damaged, or the merged model answers differently.
     """
-    opened = open_folder(model)
-    state = opened.info["task"]
-    part = cast(Task, catalog.load("task", state["kind"])())
-    auto_class = part.reopen(state, load_tokenizer(opened.path)).auto_class
-    difference = merge_folder(opened.path, output, auto_class)
+    folders = [model] if isinstance(model, str | Path) else list(model)
+    auto_class = _auto_class(folders[0])
+    if len(folders) == 1 and weights is None:
+        difference = merge_folder(folders[0], output, auto_class)
+    else:
+        shares = [1.0 / len(folders)] * len(folders) if weights is None else list(weights)
+        difference = combine(folders, shares, output, auto_class)
     get_console().info(f"{output}: merged; logits are within {difference:.0e} of the adapter's")
     return Path(output)
+
+
+def _auto_class(folder: str | Path) -> str:
+    opened = open_folder(folder)
+    state = opened.info["task"]
+    part = cast(Task, catalog.load("task", state["kind"])())
+    return part.reopen(state, load_tokenizer(opened.path)).auto_class

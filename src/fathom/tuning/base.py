@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.config import Part
 from fathom.model.anatomy import Anatomy
@@ -38,3 +39,30 @@ class Tuning(Part, ABC):
     def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
         """Return multipliers of the learning rate by parameter name; names left out have 1."""
         return {}
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions the strategy puts before every sequence; a text has so many fewer."""
+        return 0
+
+    def after_step(self, model: nn.Module, step: int, total_steps: int) -> None:
+        """Do what the strategy does between updates (AdaLoRA takes ranks away).
+
+        Called after every update, with the gradients of that update still in place.
+
+        Args:
+            model: As `apply` returned it.
+            step: Updates made so far, counted from 1.
+            total_steps: Of the whole run.
+        """
+
+    def penalty(self, model: nn.Module) -> Tensor | None:
+        """Return what is added to the mean loss of every step, a scalar; None where the strategy adds nothing."""
+        return None
+
+    def state_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return what the strategy keeps between steps besides the weights; a checkpoint needs it to go on exactly."""
+        return {}
+
+    def load_state_tensors(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what `state_tensors` returned."""

@@ -1,0 +1,203 @@
+"""Bottleneck adapters: small networks behind or beside a block's sub-layers, and the files they are kept in.
+
+PEFT has none, and the library that has them does not follow transformers 5. A projection is replaced by `Bottleneck`,
+which holds it as `base_layer` as PEFT's wrappers do, so that everything that looks through those looks through this.
+
+**Format.** `adapter_config.json` has `peft_type: FATHOM_BOTTLENECK`, `format: 1`, the base model's name, `size`,
+`activation`, `scale`, `modules_to_save` (paths saved whole, the head) and `adapters`: for each the path of the
+projection it stands at (`at`) and, for a parallel one, of the layer whose input it reads (`reads`).
+`adapter_model.safetensors` holds `<at>.adapter_down.weight` `[size, width]`, `.bias`, `<at>.adapter_up.weight`
+`[width, size]`, `.bias`, and the parameters of `modules_to_save` under their own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fathom import files
+from fathom.errors import ArtifactError
+
+KIND = "FATHOM_BOTTLENECK"
+FORMAT = 1
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+ATTRIBUTE = "_fathom_bottleneck"
+"""Where a model carries the spec of the adapters in it."""
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+ACTIVATIONS: dict[str, Any] = {
+    "relu": nn.functional.relu,
+    "gelu": nn.functional.gelu,
+    "silu": nn.functional.silu,
+    "tanh": torch.tanh,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one adapter stands."""
+
+    at: str
+    """Path of the projection whose output it changes."""
+    reads: str | None = None
+    """Path of the layer whose input it reads; None reads the projection's output."""
+
+
+@dataclass(frozen=True)
+class BottleneckSpec:
+    """All adapters of a model."""
+
+    adapters: tuple[Place, ...]
+    size: int
+    activation: str
+    scale: float
+    modules_to_save: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `adapter_config.json` holds, the base model's name aside."""
+        return {"peft_type": KIND, "format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str) -> BottleneckSpec:
+        """Read a spec.
+
+        Raises:
+            ArtifactError: Written by a newer version, or not such a file.
+        """
+        if values.get("peft_type") != KIND or values.get("format") != FORMAT:
+            raise ArtifactError(
+                f"adapter of type {values.get('peft_type')}, format {values.get('format')}; this version reads "
+                f"{KIND}, format {FORMAT}",
+                where=where,
+                mend="update fathom-lm",
+            )
+        places = tuple(Place(item["at"], item["reads"]) for item in values["adapters"])
+        return cls(places, values["size"], values["activation"], values["scale"], tuple(values["modules_to_save"]))
+
+
+class Bottleneck(nn.Module):
+    """A projection and the adapter at it: `base(x) + scale * up(activation(down(read)))`.
+
+    Args:
+        base_layer: The projection, frozen or not.
+        size: Width of the bottleneck.
+        activation: Name of the function in it.
+        scale: Of what the adapter adds.
+        source: Module whose input the adapter reads; None reads the projection's own output.
+    """
+
+    def __init__(
+        self, base_layer: nn.Module, size: int, activation: str, scale: float, source: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        outputs = _sides(base_layer)[0]
+        width = outputs if source is None else _sides(source)[1]
+        weight = base_layer.get_parameter("weight")
+        self.base_layer = base_layer
+        self.adapter_down = nn.Linear(width, size, device=weight.device)
+        self.adapter_up = nn.Linear(size, outputs, device=weight.device)
+        nn.init.normal_(self.adapter_down.weight, std=0.02)
+        for tensor in (self.adapter_down.bias, self.adapter_up.weight, self.adapter_up.bias):
+            nn.init.zeros_(tensor)  # what it adds begins at zero: the model answers as before
+        self.activation = activation
+        self.scale = scale
+        self._read: Tensor | None = None
+        self._serial = source is None
+        if source is not None:
+            source.register_forward_pre_hook(self._remember)
+
+    @property
+    def weight(self) -> Tensor:
+        """The projection's own weight, for models that look at it."""
+        return self.base_layer.get_parameter("weight")
+
+    def _remember(self, _: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self._read = args[0]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the projection of `[..., inputs]`, changed by the adapter."""
+        output: Tensor = self.base_layer(hidden)
+        read = output if self._serial else self._read
+        self._read = None
+        inner = ACTIVATIONS[self.activation](self.adapter_down(read))
+        return output + self.scale * self.adapter_up(inner).to(output.dtype)
+
+
+def attach(model: nn.Module, spec: BottleneckSpec) -> nn.Module:
+    """Put the adapters of a spec into a model; returns it."""
+    for place in spec.adapters:
+        parent, _, name = place.at.rpartition(".")
+        source = None if place.reads is None else model.get_submodule(place.reads)
+        changed = Bottleneck(model.get_submodule(place.at), spec.size, spec.activation, spec.scale, source)
+        model.get_submodule(parent).add_module(name, changed)
+    vars(model)[ATTRIBUTE] = spec
+    return model
+
+
+def attached(model: nn.Module) -> BottleneckSpec | None:
+    """Return the spec of the adapters in a model; None where there are none."""
+    found: BottleneckSpec | None = vars(model).get(ATTRIBUTE)
+    return found
+
+
+def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return the adapters' and the saved modules' parameters and buffers by name."""
+    spec = attached(model)
+    assert spec is not None
+    return {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if ".adapter_down." in name
+        or ".adapter_up." in name
+        or any(name.startswith(f"{path}.") for path in spec.modules_to_save)
+    }
+
+
+def save_adapter(model: nn.Module, folder: Path, base_model: str) -> None:
+    """Write the two files of a model's adapters."""
+    spec = attached(model)
+    assert spec is not None
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
+    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
+    files.write_json(folder / CONFIG_FILE, {**spec.to_json(), "base_model_name_or_path": base_model})
+
+
+def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
+    """Put saved adapters into a freshly loaded base model; returns it.
+
+    Raises:
+        ArtifactError: The files are of a newer version or do not fit the model.
+    """
+    spec = BottleneckSpec.from_json(files.read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
+    attach(model, spec)
+    saved, wanted = load_file(str(folder / WEIGHTS_FILE)), adapter_tensors(model)
+    different = {name for name in saved.keys() | wanted.keys() if name not in saved or name not in wanted}
+    different |= {name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape}
+    if different:
+        raise ArtifactError(
+            f"the adapter does not fit the base model: {', '.join(sorted(different)[:3])}",
+            where=str(folder / WEIGHTS_FILE),
+        )
+    with torch.no_grad():
+        for name, tensor in wanted.items():
+            tensor.copy_(saved[name])
+    return model
+
+
+def is_bottleneck_folder(folder: Path) -> bool:
+    """Whether a folder holds adapters of this format."""
+    path = folder / CONFIG_FILE
+    return path.is_file() and files.read_json(path).get("peft_type") == KIND
+
+
+def _sides(module: nn.Module) -> tuple[int, int]:
+    """Return (outputs, inputs) of a projection."""
+    first, second = module.get_parameter("weight").shape
+    return (second, first) if type(module).__name__ == "Conv1D" else (first, second)

@@ -1,0 +1,131 @@
+"""Virtual tokens of prompt adapters, run through the model as tokens are.
+
+PEFT puts learned vectors before the word embeddings and hands the model embeddings instead of ids. A decoder's
+classifier then no longer sees which tokens are padding and reads the wrong position, logits come back for the virtual
+tokens too, and the packed layout is of another length. Here the ids are lengthened by a stand-in, and a hook puts the
+learned vectors in its place behind the embedding table: positions, types, pooling and packing see ordinary tokens. What
+is saved is PEFT's; without padding both give the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fathom.errors import ModelError
+from fathom.model.anatomy import find_anatomy
+from fathom.model.packing import _OWNERS, ATTENTION_NAME
+
+BEFORE_EMBEDDINGS = ("PROMPT_TUNING", "P_TUNING")
+IN_ATTENTION = ("PREFIX_TUNING",)
+IGNORED_LABEL = -100
+NO_PACKING = "prefix tuning brings keys and values from outside the sequence, which PEFT takes with padded batches only"
+
+
+@dataclass
+class _Inserted:
+    """What the hook behind the embedding table puts in; None outside a forward pass of the adapter."""
+
+    vectors_ND: Tensor | None = None
+
+
+def install(model: nn.Module) -> nn.Module:
+    """Make a PEFT model with virtual tokens run as described above; any other model is left alone.
+
+    Returns:
+        The same model.
+    """
+    kind = peft_type(model)
+    outer: Any = model
+    if kind in IN_ATTENTION:
+        _keep_padded(outer.get_base_model())
+    if kind not in BEFORE_EMBEDDINGS:
+        return model
+    inner = outer.get_base_model()
+    inserted = _Inserted()
+
+    def insert(_: nn.Module, __: Any, output: Tensor) -> Tensor | None:
+        if inserted.vectors_ND is None:
+            return None
+        vectors = inserted.vectors_ND
+        virtual = vectors.to(output.dtype).expand(len(output), *vectors.shape)
+        return torch.cat([virtual, output[:, len(vectors) :]], dim=1)
+
+    inner.get_input_embeddings().register_forward_hook(insert)
+    block = inner.get_submodule(find_anatomy(inner).blocks[0].path)
+    outer.forward = partial(_forward, outer, inserted, block)
+    return model
+
+
+def peft_type(model: nn.Module) -> str | None:
+    """Return the name of the PEFT method around a model; None without one."""
+    configs = vars(model).get("_peft_config")  # PEFT keeps it here for prompt adapters only
+    if not configs:
+        return None
+    kind = next(iter(configs.values())).peft_type
+    return str(kind.value)
+
+
+def num_virtual_tokens(model: nn.Module) -> int:
+    """Return the positions an adapter takes before every sequence."""
+    configs = vars(model).get("_peft_config") or {}
+    return sum(int(config.num_virtual_tokens) for config in configs.values())
+
+
+def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids: Tensor, **words: Any) -> Any:
+    inner = outer.get_base_model()
+    count = outer.active_peft_config.num_virtual_tokens
+    batch, length = input_ids.shape
+    _check_positions(inner, count + length)
+    pad = inner.config.get_text_config().pad_token_id
+    stand_in = input_ids.new_full((batch, count), 1 if pad == 0 else 0)
+    mask = words.pop("attention_mask", None)
+    mask = torch.ones_like(input_ids) if mask is None else mask
+    words["attention_mask"] = torch.cat([mask.new_ones(batch, count), mask], dim=1)
+    for name, fill in (("token_type_ids", 0), ("labels", IGNORED_LABEL)):
+        value = words.get(name)
+        if value is not None and value.dim() == 2 and value.shape[1] == length:
+            words[name] = torch.cat([value.new_full((batch, count), fill), value], dim=1)
+    owner = _OWNERS.get(block)
+    if owner is not None and owner.layout is not None:
+        owner.prepare(words["attention_mask"])
+    inserted.vectors_ND = outer.get_prompt(batch_size=1)[0]
+    try:
+        output = inner(input_ids=torch.cat([stand_in, input_ids], dim=1), **words)
+    finally:
+        inserted.vectors_ND = None
+    if output.logits.dim() == 3 and output.logits.shape[1] == count + length:
+        output.logits = output.logits[:, count:]
+    return output
+
+
+def _check_positions(inner: Any, wanted: int) -> None:
+    """Refuse sequences that the virtual tokens push over the model's positions."""
+    limit = inner.config.get_text_config().to_dict().get("max_position_embeddings")
+    for name, module in inner.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = module.num_embeddings - offset
+            break
+    if limit is not None and wanted > limit:
+        raise ModelError(
+            f"{wanted} positions with the virtual tokens, and the model has {limit}",
+            where="data.max_length",
+            mend="lower data.max_length, or tuning.num_virtual_tokens",
+        )
+
+
+def _keep_padded(inner: Any) -> None:
+    """Let `pack_model` find out that the blocks cannot run packed."""
+    choose = inner.set_attn_implementation
+
+    def guarded(name: str, *args: Any, **words: Any) -> Any:
+        if name == ATTENTION_NAME:
+            raise NotImplementedError(NO_PACKING)
+        return choose(name, *args, **words)
+
+    inner.set_attn_implementation = guarded

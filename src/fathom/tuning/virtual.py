@@ -1,0 +1,59 @@
+"""What strategies with virtual tokens have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from torch import nn
+
+from fathom.errors import ModelError
+from fathom.model.anatomy import Anatomy
+from fathom.model.virtual_tokens import install
+from fathom.tuning.adapted import Adapted, outermost, task_type, wrap
+from fathom.tuning.select import require_head
+
+CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS")
+"""PEFT's names of the tasks whose logits do not run over the vocabulary: those are computed at labelled places only,
+which virtual tokens would shift."""
+
+
+class Virtual(Adapted):
+    """Learned vectors that every sequence sees before its own tokens; the model itself stays as it is."""
+
+    num_virtual_tokens: int = Field(20, ge=1)
+    """How many there are; each takes a position of the model and a share of its time."""
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions before every sequence."""
+        return self.num_virtual_tokens
+
+    def common_options(self, model: nn.Module, anatomy: Anatomy) -> dict[str, Any]:
+        """Return the keywords every PEFT prompt config has.
+
+        Raises:
+            ModelError: The model has no head or two stacks, or scores its vocabulary.
+        """
+        require_head(anatomy, str(self.kind))
+        if task_type(model) not in CLASSIFIERS:
+            raise ModelError(
+                f"tuning '{self.kind}' is built for classifiers, and {type(model).__name__} is none",
+                mend="use tuning 'lora' for language models",
+            )
+        if len(anatomy.stacks) != 1:
+            raise ModelError(
+                f"tuning '{self.kind}' puts virtual tokens before one stack, and {type(model).__name__} has two",
+                mend="use tuning 'lora'",
+            )
+        return {
+            "task_type": task_type(model),
+            "num_virtual_tokens": self.num_virtual_tokens,
+            "num_transformer_submodules": 1,
+            "modules_to_save": list(outermost(anatomy.head)),
+        }
+
+    @staticmethod
+    def wrapped(model: nn.Module, config: Any) -> nn.Module:
+        """Return the model under the config, its virtual tokens running as tokens."""
+        return install(wrap(model, config))

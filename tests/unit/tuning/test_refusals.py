@@ -1,0 +1,97 @@
+"""What a strategy cannot do is said in words, with the place and the mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import transformers
+
+from fathom.errors import ConfigError, ModelError
+from fathom.model.anatomy import find_anatomy
+from strategies_for_tests import GPT2, make_batch, make_model, make_tuning
+
+
+def apply(kind: str, family: str = "bert", **options: Any) -> Any:
+    model = make_model(family)
+    return make_tuning(kind, **options).apply(model, find_anatomy(model))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([3], "there is no layer 3: the encoder has 3 blocks(.|\n)*choose 0 to 2"),
+        ([-4], "there is no layer -4"),
+        (["1-7"], "there is no layer 7"),
+        (["2-0"], "runs backwards"),
+        (["*.nowhere.*"], r"no parameter of BertForSequenceClassification matches '\*\.nowhere\.\*'"),
+    ],
+)
+def test_layers_that_do_not_exist(layers: list[Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        apply("layers", layers=layers)
+
+
+def test_layers_must_be_named() -> None:
+    with pytest.raises(ConfigError, match="at least one layer"):
+        make_tuning("layers", layers=[])
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora"])
+def test_a_rank_above_the_matrix(kind: str) -> None:
+    with pytest.raises(ModelError, match=r"rank 17 is above the smaller side of(.|\n)*choose at most 16"):
+        apply(kind, rank=17)
+
+
+def test_adalora_ranks() -> None:
+    with pytest.raises(ModelError, match="initial_rank: rank 20 is above"):
+        apply("adalora", initial_rank=20)
+    with pytest.raises(ConfigError, match=r"initial_rank \(4\) must be above rank \(4\)"):
+        make_tuning("adalora", rank=4, initial_rank=4)
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "adalora", "vera"])
+def test_a_target_that_does_not_exist(kind: str) -> None:
+    with pytest.raises(ModelError, match="no projection of the blocks is called 'q_proj'"):
+        apply(kind, targets=["q_proj"])
+    with pytest.raises(ConfigError, match="at least one projection"):
+        make_tuning(kind, targets=[])
+
+
+@pytest.mark.parametrize("family", ["distilbert", "modernbert"])
+def test_prefix_needs_a_place_for_earlier_keys(family: str) -> None:
+    with pytest.raises(ModelError, match=r"has no place for any(.|\n)*tuning 'prompt'"):
+        apply("prefix", family)
+
+
+@pytest.mark.parametrize("kind", ["norms", "ia3", "lora", "dora", "adalora", "vera", "adapter", "prompt", "prefix"])
+def test_a_model_without_a_head(kind: str) -> None:
+    body = transformers.GPT2Model(transformers.GPT2Config(**GPT2))
+    with pytest.raises(ModelError, match="task head"):
+        make_tuning(kind).apply(body, find_anatomy(body))
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
+def test_virtual_tokens_are_for_classifiers(kind: str) -> None:
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2))
+    with pytest.raises(ModelError, match="built for classifiers"):
+        make_tuning(kind).apply(model, find_anatomy(model))
+
+
+def test_virtual_tokens_must_fit_the_positions() -> None:
+    model = apply("prompt", "gpt2", num_virtual_tokens=60)
+    with pytest.raises(ModelError, match=r"69 positions with the virtual tokens, and the model has 64"):
+        model(**make_batch("gpt2"))
+
+
+@pytest.mark.parametrize("options", [{"text": "is it good"}, {"initialization": "text"}])
+def test_prompt_text_and_its_use_go_together(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="go together"):
+        apply("prompt", **options)
+
+
+def test_initializations_that_a_family_or_rank_cannot_take() -> None:
+    with pytest.raises(ModelError, match="OLoRA decomposes Linear weights"):
+        apply("lora", "gpt2", initialization="olora")
+    with pytest.raises(ConfigError, match="even rank"):
+        apply("lora", rank=3, initialization="orthogonal")

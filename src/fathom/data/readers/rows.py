@@ -19,7 +19,7 @@ class Numeral(str):
     """A number of a JSON file, exactly as it is written there."""
 
 
-class TextRows:
+class RowChecks:
     """Checks rows one by one and collects the examples.
 
     Args:
@@ -33,8 +33,24 @@ class TextRows:
         self.options = options
         self.problems = problems
         self.examples: list[Example] = []
-        self.num_rows = 0
         self.empty: list[int] = []
+        """Lines of the rows without a text."""
+
+    def settle(self, num_rows: int) -> list[str]:
+        """Return what is to be said of bad and empty rows; `num_rows` counts all rows of the file.
+
+        Raises:
+            DataError: Problems were found (and are not skipped), or too many texts are empty.
+        """
+        bad = self.problems.finish(num_rows)
+        return [*bad, *empty_notes(self.empty, num_rows, self.options, self.problems)]
+
+
+class TextRows(RowChecks):
+    """Rows with a text and a label; see `RowChecks`."""
+
+    def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
+        super().__init__(layout, options, problems)
         self._unlabelled: list[int] = []
         self._kind: tuple[str, int] | None = None
         self._stripped = self._repeated = self._targetless = 0
@@ -42,7 +58,6 @@ class TextRows:
 
     def add(self, line: int, text: Any, pair: Any = None, label: Any = None) -> None:
         """Check one row; `line` counts from 1."""
-        self.num_rows += 1
         if type(text) is not str:
             self._wrong_text(line, "text", text)
             return
@@ -79,7 +94,6 @@ class TextRows:
 
     def add_targets(self, line: int, text: Any, targets: Any) -> None:
         """Check one row whose label column maps targets to labels; each target becomes an example."""
-        self.num_rows += 1
         if not isinstance(text, str):
             self._wrong_text(line, "text", text)
             return
@@ -112,10 +126,8 @@ class TextRows:
         Raises:
             DataError: Problems were found (and are not skipped), or there is no example.
         """
-        problems = self.problems
         self._settle_labels()
-        notes = list(problems.finish(num_rows))
-        notes += empty_notes(self.empty, num_rows, self.options, problems)
+        notes = self.settle(num_rows)
         if self._stripped:
             notes.append(f"white space around {self._stripped} labels was removed")
         if self._repeated:
@@ -123,7 +135,7 @@ class TextRows:
         if self._targetless:
             notes.append(f"{self._targetless} rows name no target and give no example")
         if not self.examples:
-            raise problems.fail("no rows", "the file needs at least one row of data besides a header")
+            raise self.problems.fail("no rows", "the file needs at least one row of data besides a header")
         return self.examples, notes
 
     def _settle_labels(self) -> None:

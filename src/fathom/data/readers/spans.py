@@ -9,7 +9,7 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import empty_notes
+from fathom.data.readers.rows import RowChecks
 from fathom.data.readers.tags import UNTYPED, Schemed, parse_tag, to_iob2
 from fathom.data.readers.words import Span, join_words, split_words
 from fathom.data.section import DataSection
@@ -19,22 +19,11 @@ _END = ("end", "end_offset", "stop", "end_char")
 _LABEL = ("label", "type", "entity", "tag", "entity_group")
 
 
-class SpanRows:
-    """Checks rows one by one and collects the examples.
-
-    Args:
-        layout: Names of the columns, for messages.
-        options: The data section.
-        problems: Takes what is wrong.
-    """
+class SpanRows(RowChecks):
+    """Rows with words and tags, or a text and spans; see `RowChecks`."""
 
     def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
-        self.layout = layout
-        self.options = options
-        self.problems = problems
-        self.examples: list[Example] = []
-        self.empty: list[int] = []
-        self._lines: list[int] = []
+        super().__init__(layout, options, problems)
         self._tagged: list[int] = []
         self._tags: list[list[str]] = []
         self._untagged: list[int] = []
@@ -91,8 +80,7 @@ class SpanRows:
             for line in self._untagged:
                 self.problems.add("the tags are missing", "tag every row", line=line)
             self.examples = [example for example in self.examples if "tags" in example]
-        notes = list(self.problems.finish(num_rows))
-        notes += empty_notes(self.empty, num_rows, self.options, self.problems)
+        notes = self.settle(num_rows)
         if self._trimmed:
             notes.append(f"{self._trimmed} entities begin or end with white space, which was left out of them")
         if not self.examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -51,6 +51,7 @@ class Splits:
         notes: What was detected, repaired and left out, one sentence each.
         digests: sha256 by split (`train`, `validation`, `test`) of the bytes that were read; a split taken from train
             has no digest of its own.
+        skipped: The rows left out of each split's file (`on_error: skip`): `split`, `where`, `reasons`, `row`.
     """
 
     train: list[Example]
@@ -58,6 +59,7 @@ class Splits:
     test: list[Example]
     notes: tuple[str, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[dict[str, object], ...] = ()
 
 
 def load_splits(section: DataSection, form: Form) -> Splits:
@@ -71,6 +73,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
         DataError: A file is missing or wrong, rows have no labels, or a split repeats the training split.
     """
     notes: list[str] = []
+    skipped: list[dict[str, object]] = []
     digests: dict[str, str] = {}
     parts: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     for split, path in (("train", section.train), ("validation", section.validation), ("test", section.test)):
@@ -80,6 +83,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
         require_labels(reading, path, split, form)
         parts[split] = reading.examples
         digests[split] = reading.digest
+        skipped += [{"split": split, **row.to_json()} for row in reading.skipped]
         notes += [f"{split}: {note}" for note in (f"{len(reading.examples)} examples from {path}", *reading.notes)]
     if section.validation is None and section.validation_fraction > 0:
         parts["train"], parts["validation"] = stratified_split(
@@ -96,7 +100,7 @@ def load_splits(section: DataSection, form: Form) -> Splits:
                 mend="give data.validation a file, take a larger data.validation_fraction, or 0 for none",
             )
     notes += _leak_notes(parts, section)
-    return Splits(parts["train"], parts["validation"], parts["test"], tuple(notes), digests)
+    return Splits(parts["train"], parts["validation"], parts["test"], tuple(notes), digests, tuple(skipped))
 
 
 def load_examples(path: str, form: Form, section: DataSection | None = None) -> tuple[list[Example], tuple[str, ...]]:
@@ -135,7 +139,7 @@ def read_path(path: str, form: Form, section: DataSection) -> Reading:
         return reading
     chosen = sample(reading.examples, size, section.split_seed)
     note = f"sampled {len(chosen)} of {len(reading.examples)} examples (#{size}, seed {section.split_seed})"
-    return Reading(chosen, (*reading.notes, note), reading.digest, reading.columns)
+    return replace(reading, examples=chosen, notes=(*reading.notes, note))
 
 
 def detect_format(path: str, form: Form, section: DataSection) -> str:

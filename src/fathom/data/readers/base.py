@@ -8,7 +8,7 @@ from typing import Literal
 
 from fathom.config import Part
 from fathom.data.example import Example
-from fathom.data.readers.problems import Problems
+from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
 Form = Literal["text", "spans", "chat", "corpus"]
@@ -34,12 +34,14 @@ class Reading:
         notes: One sentence each: format, encoding, columns, scheme, repairs, rows left out.
         digest: sha256 (hex) of the bytes that were read.
         columns: Names of the columns of the file, for messages.
+        skipped: The rows that were left out (`on_error: skip`).
     """
 
     examples: list[Example]
     notes: tuple[str, ...] = ()
     digest: str = ""
     columns: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Reader(Part, ABC):

@@ -6,13 +6,14 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fathom.data.encodings import bad_character, decode, refuse_characters
 from fathom.data.example import Example
 from fathom.data.readers.base import Form, Reader, Reading, Request
 from fathom.data.readers.columns import USUAL_NAMES, find_columns
-from fathom.data.readers.problems import Problems
+from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.readers.spans import TAG_MEND, scheme_notes, tag_problem
 from fathom.data.readers.tags import parse_tag, to_iob2
 from fathom.data.readers.words import Span, find_words, join_words
@@ -83,7 +84,20 @@ class ConllReader(Reader):
         if comments:
             notes.append(f"{comments} comment and document lines skipped")
         examples, more = _Build(columns, options, problems).build(sentences)
-        return Reading(examples, (*notes, *more), hashlib.sha256(data).hexdigest())
+        skipped: tuple[Skipped, ...] = ()
+        if problems.reasons:
+            skipped = problems.skipped(partial(_sentence_text, _sentence_of_line(sentences), lines))
+        return Reading(examples, (*notes, *more), hashlib.sha256(data).hexdigest(), skipped=skipped)
+
+
+def _sentence_of_line(sentences: list[Sentence]) -> dict[int, Sentence]:
+    return {number: sentence for sentence in sentences for number in sentence.numbers}
+
+
+def _sentence_text(owners: dict[int, Sentence], lines: list[str], line: int) -> tuple[int, str]:
+    """Return the sentence a bad line spoils: its first line, and all of its lines."""
+    sentence = owners.get(line)
+    return (line, lines[line - 1]) if sentence is None else (sentence.numbers[0], "\n".join(sentence.lines))
 
 
 class _Build:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import bisect
 import csv
 import hashlib
 import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from fathom.data.encodings import decode, refuse_characters
 from fathom.data.readers.base import Form, Reader, Reading, Request
 from fathom.data.readers.collect import collect
 from fathom.data.readers.columns import ROLES_OF_FORM, USUAL_NAMES, find_columns, looks_like_header
-from fathom.data.readers.problems import Problems
+from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
 Row = tuple[int, list[str]]
@@ -65,7 +66,10 @@ class DelimitedReader(Reader):
             notes.append(f"{num_blank} blank lines skipped")
         good = _check_widths(rows, width, problems)
         examples, more = collect(good, len(rows) + _unread(problems, rows), layout, request)
-        return Reading(examples, (*notes, *more), hashlib.sha256(data).hexdigest(), tuple(names))
+        skipped: tuple[Skipped, ...] = ()
+        if problems.reasons:
+            skipped = problems.skipped(_lines_of_row(decoded.text, {line for line, _ in rows} | problems.rows))
+        return Reading(examples, (*notes, *more), hashlib.sha256(data).hexdigest(), tuple(names), skipped)
 
 
 class CsvReader(DelimitedReader):
@@ -133,6 +137,18 @@ def _quoted_rows(text: str, delimiter: str, problems: Problems) -> Iterator[Row]
             message = "a quote is opened and never closed" if never else f"bad quoting ({error})"
             problems.add(message, _QUOTE_MEND, line=first + done + 1)
         first += done + 1
+
+
+def _lines_of_row(text: str, starts: set[int]) -> Callable[[int], tuple[int, str]]:
+    """Return what gives the text of a row by its line: up to the line the next row begins in."""
+    lines = _LINE.split(text)
+    ordered = [*sorted(starts), len(lines) + 1]
+
+    def read(line: int) -> tuple[int, str]:
+        end = ordered[bisect.bisect_right(ordered, line)]
+        return line, "\n".join(lines[line - 1 : end - 1]).rstrip("\n")
+
+    return read
 
 
 def _unread(problems: Problems, rows: list[Row]) -> int:

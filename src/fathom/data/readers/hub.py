@@ -49,7 +49,8 @@ class HubReader(Reader):
         rows = ((number, [record.get(name) for name in names]) for number, record in records)
         examples, more = collect(rows, len(records), layout, request)
         notes = (f"format: hub data set {match['name']}, split {match['split'] or 'train'}", layout.note(), *more)
-        return Reading(examples, notes, digest.hexdigest(), tuple(names))
+        skipped = problems.skipped(lambda row: (row, json.dumps(records[row - 1][1], ensure_ascii=False, default=str)))
+        return Reading(examples, notes, digest.hexdigest(), tuple(names), skipped)
 
 
 def _load(path: str, name: str, config: str | None, split: str) -> Any:

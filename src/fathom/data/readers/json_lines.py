@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fathom.data.encodings import decode
 from fathom.data.readers.base import Form, Reader, Reading, Request
 from fathom.data.readers.collect import collect
 from fathom.data.readers.columns import find_columns
-from fathom.data.readers.problems import Problems
+from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.readers.rows import Numeral
 from fathom.data.section import DataSection
 from fathom.errors import DataError
@@ -53,11 +54,19 @@ class JsonLinesReader(Reader):
         rows = ((number, [record.get(name) for name in names]) for number, record in records)
         examples, more = collect(rows, num_rows, layout, request)
         notes = (f"format: {name}", *decoded.notes, layout.note(), *more)
-        return Reading(examples, notes, hashlib.sha256(data).hexdigest(), tuple(names))
+        skipped: tuple[Skipped, ...] = ()
+        if problems.reasons:
+            skipped = problems.skipped(partial(_row_text, dict(records), _LINE.split(text)))
+        return Reading(examples, notes, hashlib.sha256(data).hexdigest(), tuple(names), skipped)
 
 
 class JsonReader(JsonLinesReader):
     """Reads a JSON array of objects, or an object that holds one; one object a line is read as such."""
+
+
+def _row_text(records: dict[int, dict[str, Any]], lines: list[str], line: int) -> tuple[int, str]:
+    """Return a row by its line: the object where it could be read, else the line."""
+    return line, json.dumps(records[line], ensure_ascii=False) if line in records else lines[line - 1]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

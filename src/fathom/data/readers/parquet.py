@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,13 @@ class ParquetReader(Reader):
                 columns[place] = [name_classes(value, classes[name]) for value in columns[place]]
         rows = enumerate(zip(*columns, strict=True), 1)
         examples, more = collect(rows, len(columns[0]), used, request)
-        return Reading(
-            examples, ("format: Parquet", layout.note(), *more), hashlib.sha256(data).hexdigest(), layout.names
-        )
+        notes = ("format: Parquet", layout.note(), *more)
+        skipped = problems.skipped(lambda row: (row, _row_text(used.names, [column[row - 1] for column in columns])))
+        return Reading(examples, notes, hashlib.sha256(data).hexdigest(), layout.names, skipped)
+
+
+def _row_text(names: Sequence[str], values: Sequence[Any]) -> str:
+    return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False, default=str)
 
 
 def class_names(metadata: bytes | None) -> dict[str, list[str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 from fathom.errors import DataError
 
 SHOWN = 20
 """Problems told in full; the others are counted."""
+LONGEST_ROW = 20_000
+"""Characters of a row that is kept among the skipped ones; a longer one is most often a file read wrongly."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,20 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row that was left out: where it stands, why, and what it says."""
+
+    where: str
+    reasons: tuple[str, ...]
+    row: str | None
+    """As it stands in the file, or as JSON; None where it is longer than `LONGEST_ROW`."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
 
 
 class Problems:
@@ -37,6 +54,8 @@ class Problems:
         self.first: list[Problem] = []
         self.counts: Counter[str] = Counter()
         self.rows: set[int] = set()
+        self.reasons: dict[int, list[str]] = {}
+        """What is wrong with each bad row, where bad rows are skipped."""
 
     def __len__(self) -> int:
         return self.counts.total()
@@ -53,6 +72,8 @@ class Problems:
         self.counts[mend] += 1
         if line is not None:
             self.rows.add(line)
+            if self.skip:
+                self.reasons.setdefault(line, []).append(message if column is None else f"column '{column}': {message}")
 
     def fail(self, message: str, mend: str, *, line: int | None = None, column: str | None = None) -> DataError:
         """Return the error of a problem that no skipping can get round."""
@@ -74,6 +95,21 @@ class Problems:
             more = f"; and {len(self) - len(self.first)} more" if len(self) > len(self.first) else ""
             return (f"left out {len(self.rows)} of {num_rows} rows (on_error: skip): {listed}{more}",)
         raise self.error()
+
+    def skipped(self, read: Callable[[int], tuple[int, str]]) -> tuple[Skipped, ...]:
+        """Return the rows that were left out, in the order of the file.
+
+        Args:
+            read: Takes a bad line; returns the line its row begins in, and the row.
+        """
+        found: dict[int, tuple[str, list[str]]] = {}
+        for line in sorted(self.reasons):
+            first, row = read(line)
+            found.setdefault(first, (row, []))[1].extend(self.reasons[line])
+        return tuple(
+            Skipped(self.place(first), tuple(reasons), row if len(row) <= LONGEST_ROW else None)
+            for first, (row, reasons) in found.items()
+        )
 
     def error(self) -> DataError:
         """Return the one error that tells all problems."""

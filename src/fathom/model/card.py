@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from fathom.model.base import python_expression
+
 PIPELINES = {"text-classification": "text-classification", "token-classification": "token-classification"}
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -54,8 +56,9 @@ def _front_matter(info: Mapping[str, Any]) -> str:
     }
     if info["task"]["kind"] in PIPELINES:
         matter["pipeline_tag"] = PIPELINES[info["task"]["kind"]]
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not base.startswith("."):
-        matter["base_model"] = base
+    named = info.get("base", {}).get("hub", base)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", named) and not named.startswith("."):
+        matter["base_model"] = named
     return yaml.safe_dump(matter, sort_keys=True, allow_unicode=True)
 
 
@@ -64,11 +67,13 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
     lines = ["```bash", 'fathom predict FOLDER "some text"', "```", "", "or without Fathom:", "", "```python"]
     if info["weights"] == "adapter":
         count = f", num_labels={info['config'].get('num_labels', len(labels))}"
+        expression = python_expression(info.get("base", {}), _public(str(info["base_model"])))
         lines += [
             f"from peft import PeftModel\nfrom transformers import AutoTokenizer, {auto_class}\n",
             'folder = "FOLDER"',
-            f'base = {auto_class}.from_pretrained("{_public(str(info["base_model"]))}"{count})',
-            "model = PeftModel.from_pretrained(base, folder).eval()",
+            *expression,
+            f"model = {auto_class}.from_pretrained(base{count})",
+            "model = PeftModel.from_pretrained(model, folder).eval()",
         ]
     else:
         lines += [

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, cast
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.log import get_console, set_quiet
-from fathom.model.load import load_model, resolve_model
-from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, base_weight_files, is_adapter, save_model
+from fathom.model.base import find_base
+from fathom.model.bottleneck import is_bottleneck_folder, load_adapter
+from fathom.model.load import load_model
+from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, is_adapter, is_peft, save_model
+from fathom.model.virtual_tokens import install
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +51,7 @@ class ModelFolder:
         """
         adapter = self.info["weights"] == "adapter"
         model = self._load_adapter(auto_class) if adapter else load_model(str(self.path), auto_class, {}, seed=0)
-        whole = model.get_base_model() if adapter else model
+        whole = model.get_base_model() if is_peft(model) else model
         if type(whole).__name__ != self.info["architecture"]:
             raise ModelError(
                 f"a {self.info['architecture']} was saved, which {auto_class} does not load", where=str(self.path)
@@ -63,37 +66,27 @@ class ModelFolder:
             ArtifactError: What is there has other weights than the adapter was trained on.
         """
         written = files.read_json(self.path / ADAPTER_CONFIG).get("base_model_name_or_path")
-        reasons: list[Exception] = []
-        for name in dict.fromkeys([self.info["base_model"], written]):
-            try:
-                if base_weight_files(name) == self.info["base_files"]:
-                    return resolve_model(name)
-            except ModelError as error:
-                reasons.append(error)
-            else:
-                reasons.append(
-                    ArtifactError(
-                        f"the base model '{name}' has other weights than this adapter was trained on",
-                        where=str(self.path),
-                        mend="get the base model it was trained on, or train again",
-                    )
-                )
-        raise next((reason for reason in reasons if isinstance(reason, ArtifactError)), reasons[0])
+        return find_base(self.path, self.info, written)
 
     def _load_adapter(self, auto_class: str) -> PreTrainedModel:
-        from peft import PeftModel
-
         config = dict(self.info["config"])
-        if "id2label" in config:
-            config["id2label"] = {int(index): label for index, label in config["id2label"].items()}
-            config.pop("num_labels", None)
+        labels = {int(row): label for row, label in config.pop("id2label", {}).items()}
+        config.pop("label2id", None)
+        if labels:
+            config["num_labels"] = len(labels)
         with _silence():
             # The base model's head is new, which is no news: the adapter brings the trained one.
             base = load_model(self.base_model(), auto_class, config, seed=0)
+        if labels:
+            base.config.id2label, base.config.label2id = labels, {label: row for row, label in labels.items()}
+        if is_bottleneck_folder(self.path):
+            return cast("PreTrainedModel", load_adapter(base, self.path))
+        from peft import PeftModel
+
         with warnings.catch_warnings():
             # PEFT still asks transformers for an attribute that transformers has renamed.
             warnings.simplefilter("ignore", FutureWarning)
-            return cast("PreTrainedModel", PeftModel.from_pretrained(base, str(self.path)))
+            return cast("PreTrainedModel", install(PeftModel.from_pretrained(base, str(self.path))))
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from torch import nn
 from fathom import files
 from fathom.errors import ModelError
 from fathom.files import FileRecord
+from fathom.model.base import BaseOrigin, base_weight_files, find_origin
+from fathom.model.bottleneck import attached, save_adapter
 from fathom.model.card import render_card
 from fathom.model.load import resolve_model
 
@@ -49,6 +51,8 @@ class FathomInfo(TypedDict, total=False):
     config: dict[str, Any]
     base_files: dict[str, FileRecord]
     """For an adapter: sha256 and size of the weight files it belongs to."""
+    base: BaseOrigin
+    """For an adapter: where its base model comes from."""
     files: dict[str, FileRecord]
 
 
@@ -82,7 +86,7 @@ def save_model(
         ModelError: `info` lacks what later commands need, or a weight is not finite.
         ArtifactError: The folder exists and `replace` is off.
     """
-    completed = _complete(model, tokenizer, info)
+    completed = _complete(model, tokenizer, info, Path(folder))
     _require_finite(model)
     size = sum(tensor.numel() * tensor.element_size() for tensor in _saved_tensors(model))
     with files.publish(folder, replace=replace, expected_bytes=size) as temporary:
@@ -91,47 +95,25 @@ def save_model(
 
 
 def is_adapter(model: nn.Module) -> bool:
+    """Whether only a small part of a model is its own: it is wrapped by PEFT, or holds bottleneck adapters."""
+    return is_peft(model) or attached(model) is not None
+
+
+def is_peft(model: nn.Module) -> bool:
     """Whether a model is wrapped by PEFT; does not import `peft` to find out."""
     module = sys.modules.get("peft")
     return module is not None and isinstance(model, vars(module)["PeftModel"])
 
 
-def base_weight_files(name: str) -> dict[str, FileRecord]:
-    """Return sha256 and size of a base model's weight files, by file name.
-
-    Raises:
-        ModelError: The base model has no weight file on this machine.
-    """
-    folder = _local_folder(name)
-    found = {
-        path.name: FileRecord(sha256=files.sha256_file(path), bytes=path.stat().st_size)
-        for path in sorted(folder.glob("*.safetensors"))
-    }
-    if not found:
-        raise ModelError("the base model has no .safetensors file", where=name, mend="save it with safe serialization")
-    return found
-
-
-def _local_folder(name: str) -> Path:
-    resolved = resolve_model(name)
-    if Path(resolved).is_dir():
-        return Path(resolved)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(resolved, local_files_only=True, allow_patterns=["*.safetensors"]))
-    except LocalEntryNotFoundError:
-        raise ModelError("the base model is not on this machine", where=name, mend="download it once") from None
-
-
-def _complete(model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mapping[str, Any]) -> FathomInfo:
+def _complete(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mapping[str, Any], folder: Path
+) -> FathomInfo:
     missing = [key for key in ("task", "base_model", "max_length") if key not in info]
     if missing or "kind" not in info["task"]:
         raise ModelError(f"the model folder needs {', '.join(missing) or 'task.kind'} in its info", where=INFO)
     adapter = is_adapter(model)
     outer: Any = model
-    inner = outer.get_base_model() if adapter else outer
+    inner = outer.get_base_model() if is_peft(model) else outer
     config = inner.config.to_dict()
     completed: dict[str, Any] = {
         "recipe_digest": "",
@@ -147,6 +129,7 @@ def _complete(model: nn.Module, tokenizer: PreTrainedTokenizerBase, info: Mappin
     }
     if adapter:
         completed["base_files"] = base_weight_files(info["base_model"])
+        completed["base"] = find_origin(info["base_model"], folder)
     # One form in memory and on disk: JSON has no tuples and no integer keys.
     completed = json.loads(json.dumps(completed, allow_nan=True))
     return cast(FathomInfo, completed)
@@ -157,7 +140,11 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
 
     logging.disable_progress_bar()  # one shard needs no bar
     model: Any = parts.model
-    if parts.info["weights"] == "adapter":
+    if attached(model) is not None:
+        save_adapter(model, folder, parts.info["base_model"])
+        _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
+    elif parts.info["weights"] == "adapter":
+        _note_ranks(model)
         # 'auto' would ask the hub for the base model's vocabulary.
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
@@ -172,6 +159,17 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _note_ranks(model: Any) -> None:
+    """Let PEFT drop the ranks AdaLoRA took away, as the weights have them: they may be an earlier step's, the best."""
+    for name, config in model.peft_config.items():
+        if str(config.peft_type.value) == "ADALORA":
+            config.rank_pattern = {
+                path.removeprefix("base_model.model."): (tensor != 0).flatten().tolist()
+                for path, tensor in model.named_parameters()
+                if f"lora_E.{name}" in path
+            }
 
 
 def _name_base(path: Path, name: str) -> None:

@@ -15,7 +15,7 @@ from fathom.model.folder import load_folder, open_folder
 from fathom.model.load import load_model
 from fathom.model.merge import merge
 from fathom.model.reload import reload_logits, verify_reload
-from fathom.model.save import base_weight_files, save_model
+from fathom.model.save import save_model
 from folders_for_tests import Saved, make_base, make_saved, make_task
 from tokenizers_for_tests import tokenizer_of
 
@@ -200,9 +200,3 @@ def test_the_card_and_the_files_name_no_folder_of_this_machine(which: str, reque
     for name in ("tokenizer_config.json", "config.json"):
         if (saved.folder / name).exists():
             assert str(saved.base.parent) not in (saved.folder / name).read_text()
-
-
-def test_base_weight_files_needs_safetensors(tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    with pytest.raises(ModelError, match="safetensors"):
-        base_weight_files(str(tmp_path / "base"))

@@ -103,7 +103,7 @@ def train(
         optimizer.step()
         tuning.after_step(model, step + 1, steps)
         optimizer.zero_grad()
-        losses.append(float(loss.detach()))
+        losses.append(float(loss.detach()))  # the penalty aside
     model.eval()
     return losses
 

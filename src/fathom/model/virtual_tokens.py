@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fathom.errors import ModelError
 from fathom.model.anatomy import find_anatomy
+from fathom.model.families import most_positions
 from fathom.model.packing import _OWNERS, ATTENTION_NAME
 
 BEFORE_EMBEDDINGS = ("PROMPT_TUNING", "P_TUNING")
@@ -105,12 +106,7 @@ def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids:
 
 def _check_positions(inner: Any, wanted: int) -> None:
     """Refuse sequences that the virtual tokens push over the model's positions."""
-    limit = inner.config.get_text_config().to_dict().get("max_position_embeddings")
-    for name, module in inner.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = module.num_embeddings - offset
-            break
+    limit = most_positions(inner.config)
     if limit is not None and wanted > limit:
         raise ModelError(
             f"{wanted} positions with the virtual tokens, and the model has {limit}",

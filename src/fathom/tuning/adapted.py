@@ -89,6 +89,8 @@ def wrap(model: nn.Module, config: Any) -> nn.Module:
     with warnings.catch_warnings():
         # PEFT still asks transformers for an attribute that transformers has renamed.
         warnings.simplefilter("ignore", FutureWarning)
+        # Of norms it would know the widths, which it does not need.
+        warnings.filterwarnings("ignore", message="Unsupported layer type")
         wrapped: nn.Module = get_peft_model(model, config)
     return wrapped
 

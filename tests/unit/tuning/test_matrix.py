@@ -46,7 +46,7 @@ def test_cell(kind: str, family: str, task: str, bases: dict[str, Path], tmp_pat
     frozen = {name: tensor.clone() for name, tensor in tuned.named_parameters() if not tensor.requires_grad}
     before = {name: tensor.detach().clone() for name, tensor in tuned.named_parameters() if tensor.requires_grad}
     batch = make_batch(family)
-    losses = train(tuned, tuning, batch, steps=3)
+    losses = train(tuned, tuning, batch, steps=3, rate=3e-3)
     assert losses[-1] < losses[0]
     named = dict(tuned.named_parameters())
     assert all(torch.equal(named[name], tensor) for name, tensor in frozen.items()), "a frozen weight changed"

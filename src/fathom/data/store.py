@@ -57,6 +57,16 @@ class TokenStore:
             name: data[begin:end] if name in PER_TOKEN_PADDING else data[index] for name, data in self.fields.items()
         }
 
+    @property
+    def num_truncated(self) -> int:
+        """Sequences whose text lost its end; 0 where long texts are split into windows."""
+        return int(np.asarray(self.fields["truncated"]).sum()) if "truncated" in self.fields else 0
+
+    @property
+    def owners(self) -> Array:
+        """Index of the example each sequence is from, ascending."""
+        return np.asarray(self.fields["example"])
+
     def used_ids(self) -> Array:
         """Return the token ids that occur, ascending."""
         return np.unique(self.fields["input_ids"])

@@ -27,7 +27,8 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
         batch_size: Sequences per forward pass; changes no score.
 
     Returns:
-        `loss` and every metric of the model's task, `num_examples`.
+        `loss` and every metric of the model's task, `num_examples`, and `num_truncated` where there are examples that
+        the model did not read to the end.
 
     Raises:
         DataError: The file is wrong, unlabelled, or has a label the model does not know; names it.
@@ -42,6 +43,13 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     if not examples:
         raise DataError("no examples", where=data, mend="give a file with at least one labelled row")
     split = (encode_split(predictor.task, examples), examples)
+    cut = split[0].num_truncated
+    if cut:
+        get_console().info(
+            f"{cut:,} of {len(examples):,} texts are longer than {predictor.task.max_length} tokens and were not read "
+            "to their end"
+        )
     assert predictor.packed is not None  # packing is on unless asked otherwise
     scorer = Scorer(predictor.model, predictor.packed, predictor.task, batch_size)
-    return {"num_examples": len(examples), **score(scorer, split)}
+    told = {"num_truncated": cut} if cut else {}
+    return {"num_examples": len(examples), **told, **score(scorer, split)}

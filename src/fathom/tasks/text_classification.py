@@ -133,7 +133,7 @@ class OpenTextTask(OpenTask):
         """What the features depend on besides data and tokenizer."""
         keys = ("kind", "problem", "labels", "pair", "max_length")
         state = self.state()
-        return {key: state[key] for key in keys}
+        return {**{key: state[key] for key in keys}, "fields": 2}  # 2: with `truncated`
 
     def state(self) -> dict[str, Any]:
         """Everything `reopen` needs, as JSON."""
@@ -149,16 +149,21 @@ class OpenTextTask(OpenTask):
         }
 
     def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
-        """Encode examples, one feature each; `token_type_ids` only for pairs of a tokenizer that makes them."""
+        """Encode examples, one feature each; `token_type_ids` only for pairs of a tokenizer that makes them.
+
+        `truncated` is 1 where the end of a text did not fit.
+        """
         with_types = self.pair and "token_type_ids" in self.tokenizer.model_input_names
         flat = encode_texts(self.tokenizer, self._texts(examples), self.max_length, type_ids=with_types)
         starts = flat.starts.tolist()
+        cut = [False] * len(examples) if flat.cut is None else flat.cut.tolist()
         features: list[Features] = []
         for index, example in enumerate(examples):
             start, end = starts[index], starts[index + 1]
             feature: Features = {
                 "input_ids": flat.ids[start:end] if end > start else self._empty(example),
                 "example": np.array(first_index + index, dtype=np.int64),
+                "truncated": np.array(cut[index], dtype=np.int64),
             }
             if flat.type_ids is not None:
                 feature["token_type_ids"] = flat.type_ids[start:end]
@@ -200,16 +205,20 @@ class OpenTextTask(OpenTask):
         return list(values_BC.cpu().numpy())
 
     def decode(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
-        """Turn the one record of an example into a prediction; see `OpenTask.decode`."""
+        """Turn the one record of an example into a prediction; see `OpenTask.decode`.
+
+        `truncated: true` is added where the end of the text was not read.
+        """
+        told: dict[str, Any] = {"truncated": True} if features and int(features[0].get("truncated", 0)) else {}
         if self.problem == "regression":
-            return {"value": float(raw[0])}
+            return {"value": float(raw[0]), **told}
         values = np.asarray(raw[0]).tolist()
         probabilities = dict(zip(self.labels, values, strict=True))
         if self.problem == "multi-label":
             given = [label for label, value in probabilities.items() if value >= self.part.threshold]
-            return {"labels": given, "probabilities": probabilities}
+            return {"labels": given, "probabilities": probabilities, **told}
         best = int(np.argmax(raw[0]))
-        return {"label": self.labels[best], "score": values[best], "probabilities": probabilities}
+        return {"label": self.labels[best], "score": values[best], "probabilities": probabilities, **told}
 
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return (prediction, reference); multi-label probabilities are rescaled so that the threshold lies at 0.5.

@@ -32,6 +32,8 @@ class Flat:
     starts: np.ndarray[Any, np.dtype[np.int64]]
     type_ids: IntArray | None = None
     words: IntArray | None = None
+    cut: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+    """[N] Whether the end of a sequence's text was cut off."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def encode_texts(
     check_room(max_length, backend.num_special_tokens_to_add(pair))
     backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
     try:
-        chunks = [_flatten(batch, type_ids=type_ids) for batch in _encode_chunks(backend, texts)]
+        chunks = [_flatten(batch, type_ids=type_ids, limit=max_length) for batch in _encode_chunks(backend, texts)]
     finally:
         backend.no_truncation()
     return join(chunks)
@@ -157,10 +159,12 @@ def join(chunks: Sequence[Flat]) -> Flat:
         return chunks[0]
     lengths = np.concatenate([np.diff(chunk.starts) for chunk in chunks])
     type_ids = [chunk.type_ids for chunk in chunks if chunk.type_ids is not None]
+    cuts = [chunk.cut for chunk in chunks if chunk.cut is not None]
     return Flat(
         np.concatenate([chunk.ids for chunk in chunks]),
         starts_of(lengths),
         np.concatenate(type_ids) if type_ids else None,
+        cut=np.concatenate(cuts) if cuts else None,
     )
 
 
@@ -196,12 +200,19 @@ def _check_text(text: str) -> None:
         ) from None
 
 
-def _flatten(encodings: list[Any], *, type_ids: bool = False) -> Flat:
+def _flatten(encodings: list[Any], *, type_ids: bool = False, limit: int | None = None) -> Flat:
     lists = [encoding.ids for encoding in encodings]
     starts = starts_of(np.array([len(ids) for ids in lists], dtype=np.int64))
     total = int(starts[-1])
+    cut = None
+    if limit is not None:  # only a full sequence can have lost anything
+        lost = (
+            len(ids) >= limit and bool(encoding.overflowing) for ids, encoding in zip(lists, encodings, strict=True)
+        )
+        cut = np.fromiter(lost, dtype=np.bool_, count=len(lists))
     return Flat(
         np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=total),
         starts,
         np.fromiter(chain.from_iterable(item.type_ids for item in encodings), np.int32, total) if type_ids else None,
+        cut=cut,
     )

@@ -100,6 +100,17 @@ def test_an_empty_text_has_tokens():
         assert len(task.encode([{"text": "", "where": "x"}])[0]["input_ids"]) > 0
 
 
+@pytest.mark.parametrize(("labels", "raw"), [(["a", "b"], [0.2, 0.8]), ([["a"], ["b"]], [0.2, 0.8]), ([0.5, 1.0], 0.3)])
+def test_a_prediction_says_that_the_text_was_cut(labels, raw):
+    task = TextClassification().open(_examples(*labels), tokenizer_of("bpe"), 5)
+    examples = [{"text": "the", "where": "a:1"}, {"text": "the " * 9, "where": "a:2"}]
+    features = task.encode(examples)
+    assert [int(feature["truncated"]) for feature in features] == [0, 1]
+    told = [task.decode(e, [f], [np.array(raw)]) for e, f in zip(examples, features, strict=True)]
+    assert "truncated" not in told[0]
+    assert told[1]["truncated"] is True
+
+
 def test_max_length_must_leave_room():
     with pytest.raises(ConfigError, match="leaves no room"):
         TextClassification().open(_examples("a", "b"), tokenizer_of("bpe"), 2).encode(_examples("a"))

@@ -33,6 +33,7 @@ def test_chunks_change_nothing(monkeypatch):
         assert np.array_equal(one.ids, other.ids)
         assert np.array_equal(one.starts, other.starts)
     assert np.array_equal(whole[1].words, pieces[1].words)
+    assert np.array_equal(whole[0].cut, pieces[0].cut)
 
 
 def test_nothing_to_encode():
@@ -54,6 +55,18 @@ def test_half_a_character_is_an_error_of_the_data():
     ):
         with pytest.raises(DataError, match=r"character 2 \(U\+D83D\)"):
             call()
+
+
+def test_cut_marks_the_texts_that_lost_their_end():
+    tokenizer = tokenizer_of("bpe")
+    texts = ["the " * words for words in (1, 2, 3, 4, 9)]
+    whole = encode.encode_texts(tokenizer, texts, 64)
+    assert not whole.cut.any()
+    limit = int(np.diff(whole.starts)[2])  # the third text fills it
+    flat = encode.encode_texts(tokenizer, texts, limit)
+    assert flat.cut.tolist() == [False, False, False, True, True]
+    assert np.diff(flat.starts)[2:].tolist() == [limit] * 3
+    assert encode.encode_words(tokenizer, [["the"] * 9]).cut is None
 
 
 def test_truncation_does_not_stay_on():

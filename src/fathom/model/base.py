@@ -15,7 +15,7 @@ from fathom.model.load import MINILM_DISTRIBUTION, MINILM_PACKAGE, resolve_model
 DIGESTS = "weights.json"
 DIGESTS_KEPT = 500
 MOST_STEPS_UP = 3
-"""A base farther from the adapter than the folder its run lies in is not "beside" it, and its path is nobody's business."""
+"""A base farther off than the folder the runs lie in is not "beside" the adapter, and its path is nobody's business."""
 
 
 class BaseOrigin(TypedDict, total=False):

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from fathom import files
 from fathom.errors import ArtifactError
 from fathom.log import get_console
+from fathom.model.base import base_digest
 from fathom.model.parameters import FlatParameters
+from fathom.model.section import Pretrained
 from fathom.recipe import Recipe, deciding
 from fathom.runs.prepare import PreparedData, PreparedModel
 from fathom.tracking.base import TrackerGroup
@@ -159,7 +161,8 @@ class RunKeeper:
 
 def facts_of(recipe: Recipe, data: PreparedData) -> dict[str, Any]:
     """Return what the bits of a run's result depend on."""
-    return {"recipe": deciding(recipe), "data_digests": dict(data.splits.digests), **machine_facts()}
+    base = {"base_model": base_digest(recipe.model.name)} if isinstance(recipe.model, Pretrained) else {}
+    return {"recipe": deciding(recipe), "data_digests": dict(data.splits.digests), **base, **machine_facts()}
 
 
 def open_keeper(

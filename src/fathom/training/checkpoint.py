@@ -237,23 +237,33 @@ def check_resumable(saved: Mapping[str, Any], current: Mapping[str, Any]) -> lis
     for key, value in current.items():
         if key in saved and saved[key] != value:
             lines = [
-                f"{name}: {before!r} before, {now!r} now" for name, before, now in _differences(key, saved[key], value)
+                f"{name}: {before!r} before, {now!r} now" for name, before, now in differences(key, saved[key], value)
             ]
             (refused if key in _DECIDES_RESULT else noted).extend(lines)
     if refused:
         raise ConfigError(
-            "the checkpoints are of another run\n  " + "\n  ".join(refused),
-            mend="restore the recipe to go on, or choose another output folder to begin anew",
+            "the checkpoints are of another run\n  " + "\n  ".join(refused), mend=_how_to_go_on(saved, current)
         )
     return noted
 
 
-def _differences(name: str, before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+def _how_to_go_on(saved: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    anew = "choose another output folder to begin anew"
+    if "base_model" in saved and saved["base_model"] != current.get("base_model", saved["base_model"]):
+        return f"the base model's weights are not those the run began with: put them back to go on, or {anew}"
+    before, now = (facts.get("recipe", {}).get("training", {}).get("precision") for facts in (saved, current))
+    if before != now:
+        return f"the run began in {before}: write training.precision={before} to go on, or {anew}"
+    return f"restore the recipe to go on, or {anew}"
+
+
+def differences(name: str, before: Any, now: Any) -> list[tuple[str, Any, Any]]:
+    """Return what differs between two nested mappings, as (dotted key, before, now)."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = sorted({*before, *now})
         parts = [(f"{name}.{key}", before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
-        return [line for part in parts for line in _differences(*part)]
-    return [(name.removeprefix("recipe."), before, now)]
+        return [line for part in parts for line in differences(*part)]
+    return [(name.removeprefix("recipe.").removeprefix("."), before, now)]
 
 
 def _step_of(folder: Path) -> int | None:

@@ -224,6 +224,21 @@ def test_a_changed_machine_is_named_and_allowed() -> None:
     assert "64 now" in notes[0]
 
 
+def mend_of(saved: dict[str, Any], current: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        checkpoint.check_resumable(saved, current)
+    return caught.value.mend or ""
+
+
+def test_the_mend_says_how_to_go_on() -> None:
+    saved, current = saved_values(), saved_values()
+    assert checkpoint.check_resumable(saved, {**current, "base_model": "b1"}) == []  # an older checkpoint names no base
+    assert "weights" in mend_of({**saved, "base_model": "b1"}, {**current, "base_model": "b2"})
+    saved["recipe"]["training"]["precision"], current["recipe"]["training"]["precision"] = "bf16", "fp32"
+    assert "write training.precision=bf16 to go on" in mend_of(saved, current)
+    assert mend_of(saved_values(), {**saved_values(), "seed": 8}).startswith("restore the recipe")
+
+
 def test_what_decides_the_result_is_refused_with_every_difference() -> None:
     current = saved_values()
     current["recipe"] = {"training": {"learning_rate": 1e-4, "epochs": 3}, "task": {"kind": "token-classification"}}

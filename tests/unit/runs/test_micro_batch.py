@@ -1,0 +1,88 @@
+"""Automatic passes: whole batches where they fit, the largest that fits by forecast where they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from fathom.data.sampler import Sampler
+from fathom.data.store import TokenStore, from_features
+from fathom.device import Machine, probe_machine
+from fathom.log import get_console
+from fathom.model.ledger import build_ledger
+from fathom.model.load import build_on_meta, load_config
+from fathom.model.memory import MicroBatch, Setting
+from fathom.runs.micro_batch import MEMORY_SHARE, fit_micro_batch, largest_micro_batch, usual_order
+from fathom.training.settings import Training
+
+SETTING = Setting()
+
+
+def model(**options: Any) -> nn.Module:
+    size = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
+    config = load_config("bert-base", {**size, "vocab_size": 100, "num_labels": 3, **options}, from_preset=True)
+    return build_on_meta(config, "AutoModelForTokenClassification")
+
+
+def store(lengths: list[int]) -> TokenStore:
+    return from_features([{"input_ids": np.zeros(length, dtype=np.int32)} for length in lengths])
+
+
+def machine(memory_bytes: float) -> Machine:
+    return replace(probe_machine(), memory_bytes=int(memory_bytes), device="cpu")
+
+
+def needed(built: nn.Module, lengths: list[int]) -> int:
+    return build_ledger(built, MicroBatch.of(lengths), SETTING).memory.total
+
+
+LENGTHS = [128, 16, 64, 32] * 64
+TRAINING = Training(batch_size=64)
+
+
+def test_what_the_recipe_says_is_taken() -> None:
+    wanted = Training(micro_batch_tokens=17)
+    assert fit_micro_batch(wanted, (store(LENGTHS), None), model(), SETTING, machine(1)) == 17
+
+
+def test_whole_batches_where_they_fit() -> None:
+    assert fit_micro_batch(TRAINING, (store(LENGTHS), None), model(), SETTING, machine(1 << 40)) is None
+
+
+def test_the_largest_pass_fits_the_memory_and_hardly_a_larger_one_would() -> None:
+    built, split = model(), store(LENGTHS)
+    smallest, whole = needed(built, [128]), needed(built, sorted(LENGTHS)[-64:])
+    limit = (smallest + whole) / 2
+    most = fit_micro_batch(TRAINING, (split, None), built, SETTING, machine(limit / MEMORY_SHARE))
+    assert most is not None
+    chosen = largest_micro_batch(split, usual_order(split, TRAINING), most)
+    larger = largest_micro_batch(split, usual_order(split, TRAINING), most + most // 8)
+    assert build_ledger(built, chosen, SETTING).memory.total <= limit
+    assert build_ledger(built, larger, SETTING).memory.total > limit
+
+
+def test_more_memory_larger_passes() -> None:
+    built, split = model(), store(LENGTHS)
+    smallest, whole = needed(built, [128]), needed(built, sorted(LENGTHS)[-64:])
+    limits = [smallest + share * (whole - smallest) for share in (0.2, 0.4, 0.6)]
+    most = [fit_micro_batch(TRAINING, (split, None), built, SETTING, machine(limit / MEMORY_SHARE)) for limit in limits]
+    assert most == sorted(most)
+    assert len(set(most)) == 3
+
+
+def test_a_sequence_too_long_for_the_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(get_console(), "warn", told.append)
+    assert fit_micro_batch(TRAINING, (store(LENGTHS), None), model(), SETTING, machine(1 << 20)) == 128
+    assert "one sequence of 128 tokens" in told[0]
+
+
+def test_the_largest_pass_is_the_one_with_most_to_hold() -> None:
+    split = store([4] * 30 + [60, 60])
+    largest = largest_micro_batch(split, Sampler(32, 8, 7), None)
+    assert largest.length == 60
+    assert largest_micro_batch(split, Sampler(32, 8, 7), 8).tokens == 60  # a longer sequence stands alone

@@ -86,6 +86,7 @@ class ModelFolder:
         with warnings.catch_warnings():
             # PEFT still asks transformers for an attribute that transformers has renamed.
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", message="Unsupported layer type")  # see Norms: widths it does not need
             return cast("PreTrainedModel", install(PeftModel.from_pretrained(base, str(self.path))))
 
 

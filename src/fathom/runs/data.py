@@ -22,11 +22,19 @@ from fathom.errors import ConfigError, DataError, ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from fathom.tasks.base import Task
+    from fathom.tasks.base import OpenTask, Task
 
 DEFAULT_MODEL = "minilm"
 DEFAULT_MAX_LENGTH = 512
 """Tokens of the longest sequence where neither recipe nor tokenizer states a limit."""
+UNLIMITED = 1 << 30
+DEFAULT_TASKS: dict[Form, str] = {
+    "text": "text-classification",
+    "spans": "token-classification",
+    "chat": "chat",
+    "corpus": "causal-lm",
+}
+"""The task a bare data file is previewed for."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,18 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
     for features in task.encode([example]):
         ids = [int(token) for token in features["input_ids"]]
         labels = [int(label) for label in features["labels"]] if "labels" in features else [-1] * len(ids)
-        windows.append(
-            tuple(
-                PreviewToken(token, number, task.labels[label] if 0 <= label < len(task.labels) else None)
-                for token, number, label in zip(tokenizer.convert_ids_to_tokens(ids), ids, labels, strict=True)
-            )
-        )
+        names = [_label_name(task, number, label) for number, label in zip(ids, labels, strict=True)]
+        tokens = tokenizer.convert_ids_to_tokens(ids)
+        windows.append(tuple(map(PreviewToken, tokens, ids, names)))
     return Preview(index, len(splits.train), example, tuple(windows), splits.notes)
+
+
+def _label_name(task: OpenTask, token: int, label: int) -> str | None:
+    if label < 0:
+        return None
+    if task.vocabulary:
+        return "loss" if label == token else str(task.tokenizer.convert_ids_to_tokens(label))
+    return task.labels[label] if label < len(task.labels) else None
 
 
 def _read_source(source: str, edits: list[str]) -> _Source:
@@ -124,7 +137,7 @@ def _read_source(source: str, edits: list[str]) -> _Source:
 
         recipe = load_recipe(source, edits)
         form: Form = catalog.load("task", recipe.task.kind).form
-        return _Source(recipe.data, form, recipe.task, recipe.model.name)
+        return _Source(recipe.data, form, recipe.task, recipe.model.tokenizer_source)
     from fathom.runs.guess import guess_data
 
     keys = {"data", "task", "model"}
@@ -152,9 +165,12 @@ def _is_recipe(source: str) -> bool:
 def _guess_form(section: DataSection, task: Any) -> Form:
     kind = task.get("kind") if isinstance(task, Mapping) else task
     if kind is not None:
-        return "spans" if kind == "token-classification" else "text"
+        form: Form = catalog.load("task", kind).form
+        return form
     if {"tokens", "tags", "entities"} & set(section.columns):
         return "spans"
+    if {"messages", "prompt", "response"} & set(section.columns):
+        return "chat"
     return "spans" if detect_format(section.train, "text", section) == "conll" else "text"
 
 
@@ -180,6 +196,9 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         return options, [Finding("tokenizer", "note", said, 1, (), error.mend or "")]
 
     def lengths(examples: Sequence[Example]) -> list[int]:
+        if found.form == "chat":
+            task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
+            return [len(features["input_ids"]) for features in task.encode(examples)]
         counted: list[int] = []
         for begin in range(0, len(examples), 1000):
             run = examples[begin : begin + 1000]
@@ -190,7 +209,7 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         return counted
 
     limit = _max_length(section, tokenizer)
-    return replace(options, max_length=limit, lengths=lengths, windows=found.form == "spans"), []
+    return replace(options, max_length=limit, lengths=lengths, windows=found.form in {"spans", "corpus"}), []
 
 
 def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:
@@ -209,7 +228,7 @@ def _max_length(section: DataSection, tokenizer: PreTrainedTokenizerBase) -> int
 def _default_task(form: Form) -> Task:
     from fathom.config import choice
 
-    task: Task = choice("task").load("token-classification" if form == "spans" else "text-classification")
+    task: Task = choice("task").load(DEFAULT_TASKS[form])
     return task
 
 

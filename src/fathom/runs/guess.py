@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from fathom.data.conversation import has_answer
 from fathom.data.encodings import decode
 from fathom.data.example import Example
 from fathom.data.load import SUFFIXES, detect_format, load_examples
@@ -34,8 +35,8 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text" or "spans".
-        problem: "single-label", "multi-label", "regression" or "tokens".
+        form: "text", "spans" or "chat".
+        problem: "single-label", "multi-label", "regression", "tokens" or "conversations".
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -56,7 +57,7 @@ def guess_data(path: str) -> Guess:
     """
     section = DataSection(train=path)
     name = detect_format(path, "spans", section)
-    if path.startswith("helpdesk:intents"):
+    if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):
         return _guess_text(path, name)
     try:
         examples, notes = load_examples(path, "spans")
@@ -78,6 +79,9 @@ def _guess_text(path: str, name: str) -> Guess:
     except DataError as error:
         found, mistake, examples, notes = False, error, [], ()
     if not found:
+        conversations = _guess_chat(path)
+        if conversations is not None:
+            return conversations
         options = _columns_by_content(path, name)
         if not options:
             raise mistake
@@ -88,6 +92,15 @@ def _guess_text(path: str, name: str) -> Guess:
         options["label_separator"] = separator
         examples, notes = load_examples(path, "text", DataSection(train=path, **options))
     return Guess("text", problem, options, examples, notes)
+
+
+def _guess_chat(path: str) -> Guess | None:
+    """The file as conversations; None where it holds none, or none with an answer."""
+    try:
+        examples, notes = load_examples(path, "chat")
+    except DataError:
+        return None
+    return Guess("chat", "conversations", {}, examples, notes) if any(map(has_answer, examples)) else None
 
 
 def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:

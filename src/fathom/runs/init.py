@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from fathom.config import write_yaml
+from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
 from fathom.errors import ConfigError, DataError
 from fathom.files import write_atomic
 from fathom.log import get_console
+from fathom.runs.data import DEFAULT_TASKS
 from fathom.runs.guess import Guess, guess_data
 
 DEFAULT_MODEL = "minilm"
+CHAT_MODEL = "runs/gpt/model"
+"""Stands for a decoder: the built-in model is an encoder and cannot answer."""
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "eval")
 TEST_NAMES = ("test",)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -58,12 +62,12 @@ def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
     section: dict[str, Any] = {"train": data, **_siblings(data, guess)}
     if "validation" not in section:
         section["validation_fraction"] = 0.1
-    task: Any = "token-classification" if guess.form == "spans" else "text-classification"
+    task: Any = DEFAULT_TASKS[guess.form]
     if guess.problem in {"multi-label", "regression"}:
         task = {"kind": task, "problem": guess.problem}
     num_examples = len(guess.examples)
     return {
-        "model": DEFAULT_MODEL,
+        "model": CHAT_MODEL if guess.form == "chat" else DEFAULT_MODEL,
         "data": {**section, **guess.options},
         "task": task,
         "tuning": "full",
@@ -96,7 +100,7 @@ def _is_labelled(path: str, guess: Guess) -> bool:
         examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
     except DataError:
         return False
-    return any("label" in example or "tags" in example for example in examples)
+    return any("label" in example or "tags" in example or "messages" in example for example in examples)
 
 
 def _remarks(guess: Guess) -> list[str]:
@@ -105,16 +109,19 @@ def _remarks(guess: Guess) -> list[str]:
         "multi-label": "any number of labels for each text",
         "regression": "a number for each text",
         "tokens": "spans in text",
+        "conversations": "the turns of a conversation",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
+    if guess.form == "chat":
+        remarks.append(f"'{CHAT_MODEL}' stands for your own decoder: a model you pretrained, or one of the hub")
     counts = _label_counts(guess.examples)
     if guess.problem != "regression" and counts:
         (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
         remarks.append(f"{len(counts)} labels, from '{most}' ({top:,}) to '{least}' ({bottom:,})")
         if top > 20 * bottom and guess.form == "text":
             remarks.append("the rare labels may want more weight: task.class_weights=balanced")
-    sample = "".join(example["text"] for example in guess.examples[:1000])
-    if sample and len(_HAN.findall(sample)) > 0.2 * len(sample):
+    sample = "".join(text_of(example) for example in guess.examples[:1000])
+    if sample and guess.form != "chat" and len(_HAN.findall(sample)) > 0.2 * len(sample):
         remarks.append(
             f"the text is Chinese, of which '{DEFAULT_MODEL}' knows little; where the hub can be reached take "
             "model=google-bert/bert-base-chinese"

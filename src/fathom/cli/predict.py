@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fathom.cli.command import AsJson, guarded, say, say_json
 from fathom.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
 
 
 @guarded
@@ -20,23 +22,66 @@ def predict_command(
     ] = None,
     output: Annotated[str | None, typer.Option(help="Write the predictions to this .jsonl or .csv file.")] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every label's probability.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences per forward pass.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Sequences at once; 64, or 16 for models that write.", show_default=False)
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Models that write: most new tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sample; 0 is greedy, as without it.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample among the k likeliest.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sample among those with this probability.")] = None,
+    min_p: Annotated[float | None, typer.Option(help="Sample among those this likely.")] = None,
+    num_beams: Annotated[int | None, typer.Option(help="Beam search.")] = None,
+    num_return_sequences: Annotated[int | None, typer.Option(help="Texts for each prompt.")] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer repetitions.")] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="End before this string, \\n a new line; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the model while it generates.")] = "fp32",
     as_json: AsJson = False,
 ) -> None:
-    """Predict on texts, a file or standard input."""
+    """Predict on texts, a file or standard input; a model that writes goes on with them."""
     import sys
 
     from fathom.log import get_console
+    from fathom.runs.generate import generate_file
     from fathom.runs.predict import predict
+    from fathom.serving.generate.open import generates
 
+    options: dict[str, Any] = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "num_beams": num_beams,
+        "num_return_sequences": num_return_sequences,
+        "repetition_penalty": repetition_penalty,
+        "stop": [text.replace("\\n", "\n") for text in stop] if stop else None,
+        "seed": seed,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    writes = generates(model)
+    if given and not writes:
+        first = next(iter(given)).replace("_", "-")
+        raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
     if not inputs and sys.stdin.isatty():
         get_console().info("reading one text a line from the keyboard; end with Ctrl-D")
 
-    rows = predict(model, _inputs(inputs or ["-"]), output=output, probabilities=probabilities, batch_size=batch_size)
+    if writes:
+        source = _inputs(inputs or ["-"])
+        rows = generate_file(model, source, given, output=output, batch_size=batch_size or 16, precision=precision)
+    else:
+        rows = predict(
+            model, _inputs(inputs or ["-"]), output=output, probabilities=probabilities, batch_size=batch_size or 64
+        )
     if as_json:
         say_json(rows if output is None else {"output": output, "num_predictions": len(rows)})
     elif output is not None:
         say(f"{len(rows):,} predictions in {output}")
+    elif writes and len(rows) == 1:
+        say(rows[0]["text"])
     else:
         for row in rows:
             say(_line(row))
@@ -60,6 +105,8 @@ def _inputs(given: list[str]) -> str | list[str]:
 
 def _line(row: Mapping[str, Any]) -> str:
     """A prediction on one line: what was found, how sure the model is, and the text."""
+    if "finish_reason" in row:
+        return f"> {row['prompt']}\n{row['text']}\n"
     text = str(row.get("text", "")).replace("\n", " ")
     if "entities" in row:
         found = ", ".join(f"{item['label']} '{item['text']}' {item['score']:.2f}" for item in row["entities"])

@@ -52,7 +52,8 @@ def predict(
         batch_size: Sequences per forward pass.
 
     Returns:
-        A row for each input, in order: the input's `text`, and the prediction.
+        A row for each input, in order: the input's `text`, and the prediction; of a model that writes, see
+        `runs.generate.generate_file`.
 
     Raises:
         DataError: An input is missing or wrong, with file and line.
@@ -60,9 +61,16 @@ def predict(
         ArtifactError: A file of the model is damaged.
         ConfigError: `output` is neither `.jsonl` nor `.csv`, or is the input.
     """
-    _check_output(output, inputs)
+    check_output(output, inputs)
+    from fathom.serving.generate.open import generates
     from fathom.serving.predictor import Predictor
 
+    if not isinstance(model, Predictor) and generates(model):
+        from fathom.runs.generate import generate_file
+
+        if columns is not None:
+            inputs = read_inputs(inputs, "text", columns)
+        return generate_file(model, inputs, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     examples = read_inputs(inputs, predictor.form, columns if columns is not None else _saved_columns(predictor))
     rows: list[dict[str, Any]] = []
@@ -70,6 +78,12 @@ def predict(
         for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
             rows.append(_row(example, prediction, probabilities))
             progress.update(len(rows))
+    cut = sum(1 for row in rows if row.get("truncated"))
+    if cut:
+        get_console().info(
+            f"{cut:,} of {len(rows):,} texts are longer than {predictor.task.max_length} tokens and were not read "
+            "to their end (marked truncated)"
+        )
     if output is not None:
         write_rows(rows, output)
     return rows
@@ -117,7 +131,12 @@ def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:
     files.write_atomic(output, text)
 
 
-def _check_output(output: str | Path | None, inputs: Inputs) -> None:
+def check_output(output: str | Path | None, inputs: Inputs) -> None:
+    """Check that a file of predictions may be written.
+
+    Raises:
+        ConfigError: Its name ends neither in `.jsonl` nor in `.csv`, it is a folder, or the input itself.
+    """
     if output is None:
         return
     path = Path(output)

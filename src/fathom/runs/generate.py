@@ -1,0 +1,93 @@
+"""Generating text with a saved model: prompts in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom.device import Precision
+from fathom.errors import DataError
+from fathom.log import get_console
+from fathom.runs.predict import Inputs, check_output, read_inputs, write_rows
+
+if TYPE_CHECKING:
+    from fathom.serving.generate.generator import Generation, Generator
+    from fathom.serving.generate.prompts import Prompt
+
+
+def generate(
+    model: str | Path | Generator,
+    prompts: str | list[Prompt],
+    *,
+    batch_size: int = 16,
+    precision: Precision = "fp32",
+    **options: Any,
+) -> list[Generation]:
+    """Generate text.
+
+    Args:
+        model: A model folder, the folder of a run, a plain Hugging Face folder, or a `Generator` already loaded.
+        prompts: A text, or a list of texts or of conversations (lists of `{"role", "content"}`).
+        batch_size: Most sequences generated at once; changes no answer beyond rounding.
+        precision: Of a model loaded here: fp32, or bf16 where the machine has it.
+        **options: See `GenerationOptions`: max_new_tokens, temperature, top_k, top_p, min_p, num_beams, stop, seed ...;
+            those left out are as saved with the model.
+
+    Returns:
+        `num_return_sequences` generations for each prompt, in order.
+
+    Raises:
+        ConfigError: A setting is wrong, or two contradict each other.
+        DataError: A prompt is wrong or longer than the model's positions.
+        ModelError: The model does not generate text.
+    """
+    from fathom.serving.generate.generator import Generator
+
+    generator = model if isinstance(model, Generator) else Generator.load(model, precision=precision)
+    wanted = [prompts] if isinstance(prompts, str) else list(prompts)
+    return generator.generate(wanted, generator.options(**options), batch_size=batch_size)
+
+
+def generate_file(
+    model: str | Path | Generator,
+    inputs: Inputs,
+    options: Mapping[str, Any],
+    *,
+    output: str | Path | None = None,
+    batch_size: int = 16,
+    precision: Precision = "fp32",
+) -> list[dict[str, Any]]:
+    """Generate for texts, a file or standard input, with progress.
+
+    Args:
+        model: See `generate`.
+        inputs: See `runs.predict.predict`.
+        options: See `generate`.
+        output: Write the rows here too, as `.jsonl` or `.csv`; the file appears complete or not at all.
+        batch_size: See `generate`.
+        precision: See `generate`.
+
+    Returns:
+        A row for each text: `prompt`, `text`, `finish_reason`, `tokens`, and `score` with beams.
+
+    Raises:
+        DataError: An input is missing or wrong, with file and line.
+    """
+    check_output(output, inputs)
+    from fathom.serving.generate.generator import Generator
+
+    generator = model if isinstance(model, Generator) else Generator.load(model, precision=precision)
+    wanted = generator.options(**options)
+    prompts = read_inputs(inputs, "text", generator.info.get("data", {}).get("columns"))
+    for prompt in prompts:
+        if "text_pair" in prompt:
+            raise DataError("a prompt is one text, not a pair", where=str(prompt.get("where")))
+    rows: list[dict[str, Any]] = []
+    with get_console().progress(len(prompts) * wanted.num_return_sequences, "generate") as progress:
+        for generation in generator.iterate((prompt["text"] for prompt in prompts), wanted, batch_size=batch_size):
+            rows.append(generation.row())
+            progress.update(len(rows))
+    if output is not None:
+        write_rows(rows, output)
+    return rows

@@ -1,0 +1,1 @@
+"""Generating text: prompts in; continuations, beams or streams of text out."""

@@ -1,0 +1,117 @@
+"""Opening the folder of a model that writes: Fathom's own, checked file by file, or a plain Hugging Face folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from fathom.errors import ModelError
+from fathom.model.families import writes_only
+from fathom.model.folder import open_folder
+from fathom.model.load import load_config, load_model, resolve_model
+from fathom.model.save import INFO, is_adapter
+from fathom.tokenization.load import load_tokenizer
+
+CAUSAL = "AutoModelForCausalLM"
+SEQUENCE_TO_SEQUENCE = "AutoModelForSeq2SeqLM"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that writes, with all that belongs to it."""
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    info: Mapping[str, Any]
+    """`fathom.json`; empty for a plain Hugging Face folder."""
+
+
+def is_fathom_folder(folder: str | Path) -> bool:
+    """Whether a folder, or the `model` folder of a run in it, was saved by Fathom."""
+    root = Path(folder)
+    return (root / INFO).is_file() or (root / "model" / INFO).is_file()
+
+
+def generates(folder: str | Path) -> bool:
+    """Whether the model of a folder generates text, told from its `fathom.json` or `config.json` alone."""
+    root = Path(folder)
+    root = root / "model" if (root / "model" / INFO).is_file() and not (root / INFO).is_file() else root
+    fathom = (root / INFO).is_file()
+    try:
+        said = json.loads((root / (INFO if fathom else "config.json")).read_bytes())
+        return writes(said) if fathom else _writes_plain(said)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # no model, or a damaged one: whoever opens it says what is wrong
+
+
+def writes(info: Mapping[str, Any]) -> bool:
+    """Whether the model of a `fathom.json` generates text: its class is one for causal or sequence-to-sequence."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    names = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()} - _masked_names()
+    return info["architecture"] in names | _sequence_to_sequence_names()
+
+
+def open_generator(folder: str | Path) -> Opened:
+    """Load a model that writes, with its tokenizer; an adapter is merged into its base, which answers the same.
+
+    Raises:
+        ModelError: There is no such folder, or its model does not generate text.
+        ArtifactError: A file is damaged; names it.
+    """
+    if not is_fathom_folder(folder):
+        return _open_plain(folder)
+    opened = open_folder(folder)
+    if not writes(opened.info):
+        raise ModelError(
+            f"a model for {opened.info['task']['kind']} does not generate text",
+            where=str(folder),
+            mend="fathom predict gives its predictions; to generate, train with task: causal-lm or chat",
+        )
+    pairs = opened.info["architecture"] in _sequence_to_sequence_names()
+    model: Any = opened.load_model(SEQUENCE_TO_SEQUENCE if pairs else CAUSAL)
+    if is_adapter(model):
+        if model.active_peft_config.is_prompt_learning:
+            raise ModelError("a model tuned by learned prompts does not generate yet", where=str(folder))
+        model = model.merge_and_unload()
+    return Opened(model, load_tokenizer(opened.path), opened.info)
+
+
+def _open_plain(folder: str | Path) -> Opened:
+    name = str(folder)
+    config = load_config(name, {})
+    if not _writes_plain(config.to_dict()):
+        raise ModelError(
+            f"a {config.model_type} model reads text and does not write it",
+            where=name,
+            mend="give a decoder (GPT-2, Llama, Qwen ...) or an encoder-decoder (T5, BART ...)",
+        )
+    model = load_model(name, SEQUENCE_TO_SEQUENCE if config.is_encoder_decoder else CAUSAL, {}, seed=0)
+    return Opened(model.eval(), load_tokenizer(resolve_model(name)), {})
+
+
+def _writes_plain(config: Mapping[str, Any]) -> bool:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+
+    model_type = str(config["model_type"])
+    pairs = model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    return pairs or writes_only(model_type) or bool(config.get("is_decoder"))
+
+
+def _sequence_to_sequence_names() -> set[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+
+    return {*MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES.values()}
+
+
+def _masked_names() -> set[str]:
+    """Classes that fill gaps as well; of these only an encoder-decoder writes."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    return {*MODEL_FOR_MASKED_LM_MAPPING_NAMES.values()} - _sequence_to_sequence_names()

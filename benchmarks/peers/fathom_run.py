@@ -17,32 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import model_folder
+from benchmarks.peers.arguments import shared_arguments
 from benchmarks.rounds import environment, fathom_command, python_module, run_process
-from benchmarks.settings import THREADS
 from benchmarks.sources import fathom_data_section, find_source
 
 NEVER = 1_000_000_000
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--model", default="minilm")
-    parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, required=True)
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--warmup-ratio", type=float, default=0.1)
-    parser.add_argument("--max-length", type=int, default=512)
-    parser.add_argument("--max-steps", type=int, default=-1)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=THREADS)
+    parser = shared_arguments(__doc__)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--tuning", default="full", help="catalog name of the tuning strategy")
-    parser.add_argument("--no-score", action="store_true")
     parser.add_argument("--cold", action="store_true", help="start with an empty cache; left out, the cache is kept")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
 

@@ -18,28 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers.arguments import shared_arguments
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
 
 
 def read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--model", default="minilm")
+    parser = shared_arguments(__doc__)
     parser.add_argument("--mode", choices=("default", "tuned", "best"), default="default")
-    parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, required=True)
-    parser.add_argument("--weight-decay", type=float, default=0.01)
-    parser.add_argument("--warmup-ratio", type=float, default=0.1)
-    parser.add_argument("--max-length", type=int, default=512)
-    parser.add_argument("--max-steps", type=int, default=-1)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=None, help="data loader processes of the tuned mode")
     parser.add_argument("--attention", default=None, help="attention implementation; left out, the mode's own")
-    parser.add_argument("--no-score", action="store_true")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
 

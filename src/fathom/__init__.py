@@ -15,23 +15,31 @@ if TYPE_CHECKING:
     from fathom.runs.data import preview as preview_data
     from fathom.runs.environment import environment
     from fathom.runs.evaluate import evaluate
+    from fathom.runs.generate import generate
     from fathom.runs.init import init
     from fathom.runs.inspect import inspect
     from fathom.runs.merge import merge
     from fathom.runs.predict import predict
-    from fathom.runs.tokenizer import show_tokenizer
+    from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
     from fathom.runs.train import train
+    from fathom.serving.generate.generator import Generator
+    from fathom.serving.generate.options import GenerationOptions
     from fathom.serving.predictor import Predictor
 
 __version__ = "0.1.0"
 
 PUBLIC: dict[str, str] = {
+    "GenerationOptions": "fathom.serving.generate.options:GenerationOptions",
+    "Generator": "fathom.serving.generate.generator:Generator",
     "Predictor": "fathom.serving.predictor:Predictor",
     "Recipe": "fathom.recipe:Recipe",
     "check_data": "fathom.runs.data:check",
+    "compare_tokenizers": "fathom.runs.tokenizer:compare_tokenizers",
     "dump_recipe": "fathom.recipe:dump_recipe",
     "environment": "fathom.runs.environment:environment",
     "evaluate": "fathom.runs.evaluate:evaluate",
+    "extend_tokenizer": "fathom.runs.tokenizer:extend_tokenizer",
+    "generate": "fathom.runs.generate:generate",
     "init": "fathom.runs.init:init",
     "inspect": "fathom.runs.inspect:inspect",
     "list_parts": "fathom.catalog:contents",
@@ -43,17 +51,23 @@ PUBLIC: dict[str, str] = {
     "resolve": "fathom.recipe:resolve",
     "show_tokenizer": "fathom.runs.tokenizer:show_tokenizer",
     "train": "fathom.runs.train:train",
+    "train_tokenizer": "fathom.runs.tokenizer:train_tokenizer",
 }
 """Every public name and where it lives."""
 
 __all__ = [
+    "GenerationOptions",
+    "Generator",
     "Predictor",
     "Recipe",
     "__version__",
     "check_data",
+    "compare_tokenizers",
     "dump_recipe",
     "environment",
     "evaluate",
+    "extend_tokenizer",
+    "generate",
     "init",
     "inspect",
     "list_parts",
@@ -65,6 +79,7 @@ __all__ = [
     "resolve",
     "show_tokenizer",
     "train",
+    "train_tokenizer",
 ]
 
 

@@ -70,6 +70,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "spearman": "fathom.evaluation.regression:Spearman",
         "mse": "fathom.evaluation.regression:MeanSquaredError",
         "entity-f1": "fathom.evaluation.entities:EntityF1",
+        "perplexity": "fathom.evaluation.language:Perplexity",
     },
     "optimizer": {
         "adamw": "fathom.training.optimizers.adamw:AdamW",
@@ -91,6 +92,12 @@ CATALOG: dict[str, dict[str, str]] = {
         "inverse-square-root": "fathom.training.schedule:InverseSquareRoot",
         "step": "fathom.training.schedule:Step",
         "warmup-stable-decay": "fathom.training.schedule:WarmupStableDecay",
+    },
+    "tokenizer_algorithm": {
+        "wordpiece": "fathom.tokenization.algorithms:WordPiece",
+        "byte-bpe": "fathom.tokenization.algorithms:ByteBpe",
+        "unigram": "fathom.tokenization.algorithms:Unigram",
+        "characters": "fathom.tokenization.algorithms:Characters",
     },
     "tracker": {
         "jsonl": "fathom.tracking.jsonl:JsonLinesTracker",

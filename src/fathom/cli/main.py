@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from fathom.cli.about import environment_command, list_command
+from fathom.cli.chat import chat_command
 from fathom.cli.data import check_command, init_command, preview_command
 from fathom.cli.inspect import inspect_command
+from fathom.cli.merge import merge_command
 from fathom.cli.predict import predict_command
-from fathom.cli.tokenizer import show_command
+from fathom.cli.tokenizer import extend_command, show_command, train_tokenizer_command
 from fathom.cli.train import evaluate_command, train_command
 
 app = typer.Typer(
@@ -22,18 +24,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 data_app = typer.Typer(help="Look at data before training on it.", no_args_is_help=True, rich_markup_mode=None)
-tokenizer_app = typer.Typer(help="Look at tokenizers.", no_args_is_help=True, rich_markup_mode=None)
+tokenizer_app = typer.Typer(help="Train, look at and extend tokenizers.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("chat")(chat_command)
 app.command("inspect")(inspect_command)
+app.command("merge")(merge_command)
 app.add_typer(data_app, name="data")
 data_app.command("check")(check_command)
 data_app.command("preview")(preview_command)
 app.command("init")(init_command)
 app.add_typer(tokenizer_app, name="tokenizer")
+tokenizer_app.command("train")(train_tokenizer_command)
 tokenizer_app.command("show")(show_command)
+tokenizer_app.command("extend")(extend_command)
 app.command("list")(list_command)
 app.command("env")(environment_command)
 

@@ -17,7 +17,7 @@ PAIR = [USER, ASSISTANT]
 
 def write(tmp_path, rows, name="a.jsonl"):
     path = tmp_path / name
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return str(path)
 
 

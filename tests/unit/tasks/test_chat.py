@@ -74,10 +74,10 @@ def test_long_conversations_lose_as_few_first_exchanges_as_possible(max_length, 
 
 
 def test_an_only_exchange_that_does_not_fit_is_cut_at_its_end():
-    task = open_task(20)
+    task = open_task(60)
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "word " * 100}]
     item = task.encode([{"messages": turns, "where": "a:1"}])[0]
-    assert len(item["input_ids"]) == len(item["labels"]) == 20
+    assert len(item["input_ids"]) == len(item["labels"]) == 60
     assert (item["labels"] >= 0).any()
 
 

@@ -147,6 +147,7 @@ class _Scene(Voice):
         self._rules = {name: chooser.pick(values) for name, values in self._talk.values.items()}
         self._brand = chooser.pick(lexicon(source.language, source.split).lists["brand"])
         self._policies = ""
+        self._stated: list[str] = []
 
     def open(self) -> None:
         """Say the system turn (in seven of ten dialogues) and the first request."""
@@ -154,7 +155,8 @@ class _Scene(Voice):
         if chooser.chance(0.7):
             names = [*RULES[self._label], *chooser.shuffled(list(self._rules))[: chooser.between(0, 2)]]
             gap = " " if self.language == "en" else ""
-            lines = [self._write(self._talk.rules[name]) for name in chooser.shuffled(sorted(set(names)))]
+            self._stated = chooser.shuffled(sorted(set(names)))
+            lines = [self._write(self._talk.rules[name]) for name in self._stated]
             self._policies = gap.join(lines)
             self._say("system", self._pieces("system"))
         self.request(greet=True)
@@ -200,8 +202,9 @@ class _Scene(Voice):
         if chooser.chance(0.25):
             outcome.append(self._pieces("more"))
         self._agent(*before, *outcome)
-        if self._policies and chooser.chance(0.5):
-            rule = chooser.pick(RULES[label])
+        known = [rule for rule in RULES[label] if rule in self._stated]
+        if known and chooser.chance(0.5):
+            rule = chooser.pick(known)
             self._customer(f"question/{rule}")
             self._agent(self._pieces(f"answer/{rule}"))
 

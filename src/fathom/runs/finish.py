@@ -76,9 +76,10 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         **scores,
         "parameters": _parameters(model),
         "forecast": outcome.expected.to_json(),
-        "measured": outcome.expected.judge(outcome.peak_bytes, _parameters(model)["trainable"]),
+        "measured": outcome.expected.judge(outcome.peak_bytes, _parameters(model)["trainable"], outcome.clock),
         "timing": _timing(outcome),
     }
+    outcome.expected.remember(outcome.clock)
     folder = outcome.folder
     work.packed.remove()
     if work.vocabulary is not None:

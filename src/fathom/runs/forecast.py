@@ -1,30 +1,46 @@
-"""What a run will take, said before it starts and compared with what it took."""
+"""The forecast of a run: made from its own largest pass and its own steps, and judged by what they took."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fathom.data.batch import cut
-from fathom.data.sampler import Sampler
+from fathom.device import Machine, probe_machine
 from fathom.model.ledger import Ledger, build_ledger
-from fathom.model.memory import MicroBatch, Setting
+from fathom.model.memory import MicroBatch
+from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
+from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
+from fathom.runs.micro_batch import Order, largest_micro_batch, memory_setting, usual_order
 from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.training.loop import Clock, Plan
+from fathom.training.step import Workload
+
+STEPS_COUNTED = 64
+"""Steps of the first epoch whose lengths stand for all."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The ledger of the run's largest micro-batch."""
+    """The ledger of the run's largest micro-batch, and the time of its average step."""
 
     ledger: Ledger
+    time: TimeForecast
+    kind: Kind
+    num_steps: int
 
     @property
     def peak_memory_bytes(self) -> int:
         """Forecast peak of the process."""
         return self.ledger.memory.total
+
+    def to_text(self) -> str:
+        """Return the ledger and the time as lines for people."""
+        return f"{self.ledger.to_text()}\n\n{self.time.to_text(self.num_steps)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what is compared with the measurement, and by what it was made up."""
@@ -32,42 +48,50 @@ class Forecast:
             "peak_memory_bytes": self.peak_memory_bytes,
             "trainable": self.ledger.trainable,
             "memory": self.ledger.memory.to_json(),
+            "step_seconds": self.time.step_seconds,
+            "train_seconds": self.time.step_seconds * self.num_steps,
+            "efficiency": self.time.efficiency,
+            "runs_behind_efficiency": self.time.runs,
         }
 
-    def judge(self, peak_memory_bytes: int, trainable: int) -> dict[str, Any]:
+    def judge(self, peak_memory_bytes: int, trainable: int, clock: Clock | None = None) -> dict[str, Any]:
         """Return the errors of the forecast; shares of the measured value."""
-        return {
+        found: dict[str, Any] = {
             "peak_memory_bytes": peak_memory_bytes,
             "trainable": trainable,
             "memory_error": self.peak_memory_bytes / peak_memory_bytes - 1.0,
             "trainable_error": self.ledger.trainable - trainable,
         }
+        if clock is not None and clock.steps:
+            found["step_seconds"] = clock.train_seconds / clock.steps
+            found["step_seconds_error"] = self.time.step_seconds / found["step_seconds"] - 1.0
+        return found
+
+    def remember(self, clock: Clock) -> None:
+        """Let what the steps took correct the next forecast on this machine."""
+        remember(self.time, self.kind, clock.steps, clock.train_seconds)
 
 
-def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> Forecast:
+def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel, machine: Machine | None = None) -> Forecast:
     """Forecast a run from its model, strategy and the lengths of its very sequences."""
     work, settings = prepared.work, recipe.training
-    largest = largest_micro_batch(data, settings.batch_size, settings.seed, work.most_tokens)
+    machine = machine or probe_machine()
+    order = work.sampler or usual_order(work.store, settings)
+    largest = largest_micro_batch(work.store, order, work.most_tokens)
     compact = any(slot.rows is not None for slot in work.parameters.slots.values())
-    setting = Setting(
-        precision="bf16" if settings.precision == "bf16" else "fp32",
-        stream="bf16" if work.packed.stream_dtype is not None else "fp32",
-        checkpointing=settings.activation_checkpointing,
-        trainable_vocabulary=len(work.store.used_ids()) if compact else None,
-    )
-    return Forecast(build_ledger(prepared.model, largest, setting))
+    setting = memory_setting(settings, work.packed, len(work.store.used_ids()) if compact else None)
+    ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes)
+    steps = list(_steps(work, order))
+    family = f"{work.packed.model.config.model_type} {ledger.width} {recipe.tuning.kind}"
+    kind = Kind(machine_key(machine), setting.precision, work.packed.packed, family)
+    average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
+    time = forecast_time(average, ledger.width, kind, machine.device)
+    return Forecast(ledger, time, kind, Plan.of(settings, work.num_sequences).total_steps)
 
 
-def largest_micro_batch(data: PreparedData, batch_size: int, seed: int, most_tokens: int | None) -> MicroBatch:
-    """Return the micro-batch with the most padded positions in the first epoch's order."""
-    store = data.stores["train"]
-    sampler = Sampler(len(store), batch_size, seed)
-    lengths = store.lengths
-    best: np.ndarray[Any, Any] = lengths[:1]
-    for step in range(sampler.steps_per_epoch):
-        batch = lengths[sampler.batch(step)]
-        for part in cut(batch, most_tokens):
-            candidate = batch[part]
-            if candidate.sum() * 8 + candidate.max() * len(candidate) > best.sum() * 8 + best.max() * len(best):
-                best = candidate
-    return MicroBatch.of([int(length) for length in best])
+def _steps(work: Workload, order: Order) -> Iterator[list[MicroBatch]]:
+    """The passes of the first steps."""
+    lengths = np.asarray(work.store.lengths)
+    for step in range(min(STEPS_COUNTED, order.steps_per_epoch)):
+        batch = lengths[order.batch(step)]
+        yield [MicroBatch.of(batch[part].tolist()) for part in cut(batch, work.most_tokens)]

@@ -27,15 +27,11 @@ from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.vocabulary import VocabularyHead
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
+from fathom.runs.micro_batch import fit_micro_batch, memory_setting
 from fathom.runs.prepared import PreparedData, longest
 from fathom.tasks.base import OpenTask
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
-
-ACTIVATION_SHARE = 0.5
-"""Share of the memory that `micro_batch_tokens: auto` lets the activations of one pass take."""
-ACTIVATION_WIDTHS = 40
-"""Floats of the hidden width that a block keeps for its backward pass, per token; an upper bound over the families."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +133,13 @@ def make_workload(
         vocabulary = VocabularyHead(model, parameters, dtype)
         if vocabulary.slot is not None:
             compute.direct.add(vocabulary.slot.name)
-    return Workload(
+    work = Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
-        most_tokens=micro_batch_tokens(settings.micro_batch_tokens, packed, machine), vocabulary=vocabulary,
+        vocabulary=vocabulary, sampler=data.sampler,
     )  # fmt: skip
+    setting = memory_setting(settings, packed, next((len(rows) for rows in compact.values()), None))
+    work.most_tokens = fit_micro_batch(settings, (work.store, work.sampler), model, setting, machine)
+    return work
 
 
 def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False) -> list[str]:
@@ -163,12 +162,3 @@ def _inner(model: nn.Module) -> Any:
     from fathom.model.packing import inner_model
 
     return inner_model(model)
-
-
-def micro_batch_tokens(wanted: int | str, packed: PackedModel, machine: Machine) -> int | None:
-    """Return the most tokens in one pass that surely fit the memory, or what the recipe says."""
-    if isinstance(wanted, int):
-        return wanted
-    config = packed.model.config.get_text_config()
-    per_token = config.num_hidden_layers * config.hidden_size * ACTIVATION_WIDTHS * 4
-    return max(1, int(machine.memory_bytes * ACTIVATION_SHARE / per_token))

@@ -11,19 +11,19 @@ from typing import Any
 from fathom import catalog, files
 from fathom.data.sampler import Indices
 from fathom.device import peak_memory_bytes, probe_machine
-from fathom.errors import ConfigError
 from fathom.log import Progress, get_console
-from fathom.recipe import Recipe, dump_recipe, recipe_digest, resolve
-from fathom.runs.finish import METRICS, Outcome, finish
+from fathom.recipe import Recipe, dump_recipe, resolve
+from fathom.runs.finish import Outcome, finish
+from fathom.runs.finished import finished_metrics
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import RunKeeper, open_keeper
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, PreparedModel, prepare_data, prepare_model
 from fathom.runs.scoring import Scorer, score
+from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
 from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
-from fathom.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ def train(recipe: Recipe) -> RunResult:
         TrainingError: Training cannot go on.
     """
     machine = probe_machine()
-    recipe = resolve(recipe, machine)
+    asked, recipe = recipe, resolve(recipe, machine)
     assert recipe.output is not None
     folder = Path(recipe.output)
-    finished = _finished(folder, recipe)
+    finished = finished_metrics(folder, recipe, asked)
     if finished is not None:
         get_console().info(f"{folder} is finished; give another output to train again")
         return RunResult(folder, finished)
     data = prepare_data(recipe)
-    check_data(data.stores["train"], data.task.max_length)
+    check_data(data.stores["train"], data.task)
     for note in data.splits.notes:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
@@ -70,42 +70,25 @@ def train(recipe: Recipe) -> RunResult:
         return RunResult(folder, _run(recipe, data, prepared, folder))
 
 
-def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Return the metrics of a finished run of this recipe, None where the run is not finished.
-
-    Raises:
-        ConfigError: The folder holds the finished run of another recipe.
-    """
-    if not (folder / METRICS).is_file():
-        return None
-    metrics: dict[str, Any] = files.read_json(folder / METRICS)
-    if metrics["recipe_digest"] != recipe_digest(recipe):
-        raise ConfigError(
-            "the folder holds the finished run of another recipe",
-            where=str(folder),
-            mend="choose another output, or remove the folder",
-        )
-    return metrics
-
-
 def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path) -> dict[str, Any]:
     settings, work = recipe.training, prepared.work
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
-    optimizer = catalog.load("optimizer", settings.optimizer)().open(work.parameters, settings)
-    schedule: Schedule = catalog.load("lr_scheduler", settings.lr_scheduler)()
+    places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}
+    optimizer = settings.optimizer.open(work.parameters, settings, places)
     expected = forecast(recipe, data, prepared)
-    get_console().info(expected.ledger.to_text())
+    get_console().info(expected.to_text())
     keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
+    write_skipped(folder, data.splits.skipped)
     if state.step == 0 and settings.evaluate_before:
         _score_before(recipe, data, prepared, (state, trackers))
-    total = Plan.of(settings, len(work.store)).total_steps
+    total = Plan.of(settings, work.num_sequences).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
         hooks = _hooks(recipe, data, prepared, (keeper, trackers, progress))
         metric = settings.metric_for_best_model or data.task.main_metric
-        loop = Loop(work, settings, (optimizer, schedule, guard), hooks, metric)
+        loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)
     peak_bytes = peak_memory_bytes()
     trackers.close()
@@ -148,10 +131,11 @@ def _score_before(
 
 
 def _scorer(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> Scorer:
-    return Scorer(prepared.model, prepared.work.packed, data.task, recipe.training.eval_batch_size)
+    settings, work = recipe.training, prepared.work
+    return Scorer(work.model, work.packed, data.task, settings.eval_batch_size, work.vocabulary, settings.seed)
 
 
 def _places(data: PreparedData, rows: Indices) -> Sequence[str]:
     """Say where the examples of a batch come from."""
-    owners = data.stores["train"].fields["example"][rows]
+    owners = data.stores["train"].owners[rows]
     return [str(data.splits.train[int(owner)].get("where", f"example {owner}")) for owner in owners]

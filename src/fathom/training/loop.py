@@ -11,8 +11,9 @@ from typing import Any
 from fathom.data.sampler import Indices, Sampler
 from fathom.device import current_memory_bytes, process_age_seconds
 from fathom.log import Progress, format_bytes
+from fathom.training.diagnostics import GradientWatch
 from fathom.training.guard import Guard
-from fathom.training.optimizer import LiveOptimizer
+from fathom.training.optimizers.base import LiveOptimizer, Places
 from fathom.training.schedule import Schedule
 from fathom.training.settings import Training
 from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
@@ -38,6 +39,8 @@ class LoopState:
     most_tokens: int | None = None
     before: dict[str, Any] = field(default_factory=dict)
     """Scores of the untrained model on the validation split."""
+    noise: dict[str, float] = field(default_factory=dict)
+    """Running means of the gradient noise scale, where gradients are logged."""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON for a checkpoint."""
@@ -75,6 +78,8 @@ class Clock:
     save_seconds: float = 0.0
     tokens: int = 0
     """Real tokens of the steps made."""
+    steps: int = 0
+    """Made by this process."""
     seconds_to_first_step: float | None = None
     """From the start of the process to the end of its first step."""
 
@@ -117,6 +122,7 @@ class Loop:
         parts: Optimizer, schedule, and the guard that judges each step.
         hooks: What to call.
         metric: Key of the score that chooses the best model.
+        places: Where each parameter lies in the model; needed where gradients are logged.
     """
 
     def __init__(
@@ -126,6 +132,8 @@ class Loop:
         parts: tuple[LiveOptimizer, Schedule, Guard],
         hooks: Hooks,
         metric: str,
+        *,
+        places: Places | None = None,
     ) -> None:
         assert settings.learning_rate is not None  # resolved
         self.work = work
@@ -134,9 +142,11 @@ class Loop:
         self.hooks = hooks
         self.metric = metric
         self.peak_rate = settings.learning_rate
-        self.sampler = Sampler(len(work.store), settings.batch_size, settings.seed)
-        self.plan = Plan.of(settings, len(work.store))
+        self.sampler = work.sampler or Sampler(len(work.store), settings.batch_size, settings.seed)
+        self.plan = Plan.of(settings, work.num_sequences)
         self.clock = Clock()
+        self.watch = None if settings.log_gradients == "none" else GradientWatch(work, places or {})
+        self._seen: dict[str, float] = {}
 
     def run(self, state: LoopState) -> LoopState:
         """Train until the plan ends or a stop is due; `state` is updated in place and returned."""
@@ -147,6 +157,7 @@ class Loop:
         while state.step < self.plan.total_steps and not state.stopped_early:
             result = self._step(state)
             self.clock.tokens += result.tokens
+            self.clock.steps += 1
             if self.clock.seconds_to_first_step is None:
                 self.clock.seconds_to_first_step = process_age_seconds()
             self._log_step(state, result)
@@ -159,6 +170,9 @@ class Loop:
         """Compute one step and, if it is sound, update."""
         rows = self.sampler.batch(state.step)
         rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
+        watch = self.watch if self._logs(state.step + 1) else None
+        if watch is not None:
+            watch.sample(rows, state.step)
         result = compute_gradient(self.work, rows, state.step)
         sound = self.guard.check(result.loss, result.grad_norm) == "ok"
         if not sound:
@@ -171,7 +185,11 @@ class Loop:
             state.tokens += result.tokens
             limit = self.settings.max_grad_norm
             scale = min(1.0, limit / (result.grad_norm + 1e-6)) if limit > 0 else 1.0
+            if watch is not None:
+                self._seen = watch.look(len(rows), result.grad_norm, state.noise)
             self.optimizer.step(rate, scale)
+            if watch is not None:
+                self._seen |= watch.compare()
         return result
 
     def _second_try(self, result: StepResult, rows: Indices, state: LoopState) -> tuple[StepResult, bool]:
@@ -195,7 +213,7 @@ class Loop:
             state.step,
             {"loss": result.loss, "tokens/s": round(speed), "memory": format_bytes(current_memory_bytes())},
         )
-        if state.step % self.settings.logging_steps and state.step != self.plan.total_steps:
+        if not self._logs(state.step):
             return
         # Where every step since the last line was skipped there is no loss to tell; 0 would be a lie.
         loss = {"loss": state.loss_sum / state.loss_count} if state.loss_count else {}
@@ -207,9 +225,15 @@ class Loop:
             "grad_norm": result.grad_norm,
             "tokens": state.tokens,
             "tokens_per_second": speed,
+            **self._seen,
         }
+        self._seen = {}
         state.loss_sum, state.loss_count = 0.0, 0
         self.hooks.log(state.step, values)
+
+    def _logs(self, step: int) -> bool:
+        """Whether a line is logged after a step, counted from 1."""
+        return step % self.settings.logging_steps == 0 or step == self.plan.total_steps
 
     def _evaluate_if_due(self, state: LoopState) -> bool:
         if self.hooks.evaluate is None:

@@ -68,10 +68,11 @@ def test_the_largest_pass_fits_the_memory_and_hardly_a_larger_one_would() -> Non
 def test_more_memory_larger_passes() -> None:
     built, split = model(), store(LENGTHS)
     smallest, whole = needed(built, [128]), needed(built, sorted(LENGTHS)[-64:])
-    limits = [smallest + share * (whole - smallest) for share in (0.2, 0.4, 0.6)]
+    limits = [smallest + share * (whole - smallest) for share in (0.1, 0.2, 0.4)]
     most = [fit_micro_batch(TRAINING, (split, None), built, SETTING, machine(limit / MEMORY_SHARE)) for limit in limits]
-    assert most == sorted(most)
-    assert len(set(most)) == 3
+    found = [tokens for tokens in most if tokens is not None]
+    assert len(set(found)) == 3
+    assert found == sorted(found)
 
 
 def test_a_sequence_too_long_for_the_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,16 +9,19 @@ import pytest
 import torch
 from torch import nn
 
+from fathom.data.sampler import Sampler
 from fathom.data.store import from_features
 from fathom.device import probe_machine
 from fathom.errors import ConfigError, DataError
 from fathom.recipe import Recipe, resolve
-from fathom.runs import prepare as prepare_module
-from fathom.runs.forecast import forecast, largest_micro_batch
+from fathom.runs.forecast import forecast
+from fathom.runs.micro_batch import largest_micro_batch
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_data, prepare_model
 from fathom.runs.report import class_table, score_table
 from fathom.runs.scoring import Scorer, score
+from fathom.training.loop import Clock
+from folders_for_tests import make_task
 from runs_for_tests import make_model, make_recipe
 
 
@@ -87,32 +90,29 @@ def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path:
         assert expected.judge(expected.peak_memory_bytes, trainable)["trainable_error"] == 0
         assert expected.judge(2 * expected.peak_memory_bytes, trainable)["memory_error"] == -0.5
         assert expected.to_json()["trainable"] == trainable
+        clock = Clock(began=0.0, ended=100 * expected.time.step_seconds, steps=200)
+        assert expected.judge(1, trainable, clock)["step_seconds_error"] == pytest.approx(1.0)
+        expected.remember(clock)
+        assert forecast(recipe, data, made).time.step_seconds == pytest.approx(expected.time.step_seconds / 2)
 
 
 def test_the_largest_micro_batch_is_within_the_limit(model: Path, tmp_path: Path) -> None:
     _, data = prepared(model, tmp_path, "single")
-    whole = largest_micro_batch(data, 8, 7, None)
-    cut = largest_micro_batch(data, 8, 7, 20)
+    store = data.stores["train"]
+    whole = largest_micro_batch(store, Sampler(len(store), 8, 7), None)
+    cut = largest_micro_batch(store, Sampler(len(store), 8, 7), 20)
     assert whole.tokens > cut.tokens
     assert cut.tokens <= 20
 
 
-def test_automatic_micro_batches_grow_with_the_memory(model: Path, tmp_path: Path) -> None:
-    recipe, data = prepared(model, tmp_path, "single")
-    machine = probe_machine()
-    packed = prepare_model(recipe, data, machine).work.packed
-    tokens = prepare_module.micro_batch_tokens("auto", packed, machine)
-    assert tokens is not None and tokens >= 1
-    assert prepare_module.micro_batch_tokens(17, packed, machine) == 17
-
-
 def test_a_split_without_a_supervised_token_is_refused() -> None:
     ids = np.arange(4, dtype=np.int32)
+    task = make_task("text-classification")
     with pytest.raises(DataError, match="no token"):
-        check_data(from_features([{"input_ids": ids, "labels": np.full(4, -100, dtype=np.int32)}]), 9)
+        check_data(from_features([{"input_ids": ids, "labels": np.full(4, -100, dtype=np.int32)}]), task)
     with pytest.raises(DataError, match="no labels"):
-        check_data(from_features([{"input_ids": ids}]), 9)
-    check_data(from_features([{"input_ids": ids, "label": np.asarray(0)}]), 9)
+        check_data(from_features([{"input_ids": ids}]), task)
+    check_data(from_features([{"input_ids": ids, "label": np.asarray(0)}]), task)
 
 
 def test_a_model_without_trainable_parameters_is_refused() -> None:

@@ -79,7 +79,7 @@ def test_features():
     assert [int(feature["example"]) for feature in features] == [5, 6]
     assert [int(feature["label"]) for feature in features] == [1, 0]
     assert features[0]["input_ids"].dtype == np.int32
-    assert set(task.encode([{"text": "a", "where": "x"}])[0]) == {"input_ids", "example"}
+    assert set(task.encode([{"text": "a", "where": "x"}])[0]) == {"input_ids", "example", "truncated"}
     multi = _open(["a"], ["a", "b"], []).encode(_examples([], ["b"]))
     assert [feature["label"].tolist() for feature in multi] == [[0.0, 0.0], [0.0, 1.0]]
     assert multi[0]["label"].dtype == np.float32

@@ -89,6 +89,7 @@ class Conversation:
         """
         self.messages.append({"role": "user", "content": text})
         pieces: list[str] = []
+        complete = False
         # every turn draws other numbers, and the whole conversation can be had again
         options = self.options.model_copy(update={"seed": self.options.seed + self._turns})
         self._turns += 1
@@ -99,11 +100,12 @@ class Conversation:
                     piece = next(stream)
                 except StopIteration as end:
                     generation: Generation = end.value
+                    complete = True
                     return generation
                 pieces.append(piece)
                 yield piece
         finally:
-            if pieces:
+            if pieces or complete:
                 self.messages.append({"role": "assistant", "content": "".join(pieces).strip()})
             else:
                 self.messages.pop()

@@ -41,7 +41,7 @@ def split_stops(
     stop: Sequence[str], tokenizer: PreTrainedTokenizerBase, eos: frozenset[int]
 ) -> tuple[frozenset[int], tuple[str, ...]]:
     """Return end tokens and stop strings: a stop string that is a special token has no text, and ends as a token."""
-    special = {str(text): int(token) for text, token in tokenizer.get_added_vocab().items()}
-    special = {text: token for text, token in special.items() if text in tokenizer.all_special_tokens}
+    added = tokenizer.added_tokens_decoder.items()
+    special = {str(token.content): int(number) for number, token in added if token.special}
     tokens = {special[text] for text in stop if text in special}
     return eos | tokens, tuple(text for text in stop if text not in special)

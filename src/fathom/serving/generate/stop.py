@@ -74,7 +74,7 @@ class TextStream:
 
     def add(self, token: int) -> str:
         """Return the text that may be shown after one more token: a beginning of a stop string is withheld."""
-        return self._release(self._detokenizer.add(token), last=False)
+        return "" if self.stopped else self._release(self._detokenizer.add(token), last=False)
 
     def finish(self) -> str:
         """Return what is left at the end."""

@@ -22,8 +22,6 @@ class Vocabulary:
     """The token that ends a sequence: eos, or sep."""
     separator: int | None = None
     """The token between the parts of a sequence: sep, or eos."""
-    limit: int | None = None
-    """Tokens of the longest sequence the tokenizer was made for, where it states one."""
 
 
 Keys = Callable[[Sizes, Vocabulary], dict[str, Any]]
@@ -40,10 +38,11 @@ class Architecture:
     """Where sizes, initialisation and rate come from."""
     keys: Keys
     """Config keys of a model of these sizes."""
+    auto_class: str
+    """Auto class of the model as it is pretrained."""
     needs: tuple[str, ...] = ()
     """Special tokens without which the family cannot run."""
     reads_text: bool = True
-    stacks: int = 1
 
 
 def _standard(sizes: Sizes) -> dict[str, Any]:
@@ -149,29 +148,54 @@ def _vit(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
 UNTIED_WIDTH = 4096
 """Decoders at least so wide have an output table of their own: Llama 3 and Qwen3 tie up to 3072 and not at 4096."""
 
+_MASKED, _CAUSAL, _TO_TEXT = "AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM"
+
 ARCHITECTURES: Mapping[str, Architecture] = {
     "bert": Architecture(
-        Dial("classic", 4, 512), 3e-4, "arXiv 1810.04805; rate between ELECTRA's 2e-4 and RoBERTa's 6e-4", _bert
+        Dial("classic", 4, 512),
+        3e-4,
+        "arXiv 1810.04805; rate between ELECTRA-base's 2e-4 and RoBERTa-base's 6e-4, which are for larger batches",
+        _bert,
+        _MASKED,
     ),
     "roberta": Architecture(
-        Dial("classic", 4, 512), 3e-4, "arXiv 1907.11692; rate as for bert", _roberta, needs=("pad",)
+        Dial("classic", 4, 512), 3e-4, "arXiv 1907.11692; rate as for bert", _roberta, _MASKED, needs=("pad",)
     ),
-    "modernbert": Architecture(Dial("slender", 1.5, 1024, rotary=True), 8e-4, "arXiv 2412.13663", _modernbert),
-    "gpt2": Architecture(Dial("classic", 4, 1024), 6e-4, "Radford et al. 2019; rate of GPT-3 125M", _gpt2),
+    "modernbert": Architecture(Dial("slender", 1.5, 1024, rotary=True), 8e-4, "arXiv 2412.13663", _modernbert, _MASKED),
+    "gpt2": Architecture(
+        Dial("classic", 4, 1024), 6e-4, "Radford et al. 2019; rate of GPT-3 125M, arXiv 2005.14165", _gpt2, _CAUSAL
+    ),
     "llama": Architecture(
-        Dial("constant", 8 / 3, 2048, query_heads=1, rotary=True), 6e-4, "arXiv 2302.13971; rate of GPT-3 125M", _llama
+        Dial("constant", 8 / 3, 2048, query_heads=1, rotary=True),
+        6e-4,
+        "arXiv 2302.13971; rate as for gpt2",
+        _llama,
+        _CAUSAL,
     ),
     "qwen3": Architecture(
         Dial("constant", 3, 2048, query_heads=2, rotary=True, free_head_width=True),
         6e-4,
-        "arXiv 2505.09388; rate of GPT-3 125M",
+        "arXiv 2505.09388; rate as for gpt2",
         _qwen3,
+        _CAUSAL,
     ),
     "t5": Architecture(
-        Dial("classic", 4, None, free_head_width=True), 6e-4, "arXiv 1910.10683", _t5, needs=("pad", "end"), stacks=2
+        Dial("classic", 4, None, free_head_width=True),
+        6e-4,
+        "arXiv 1910.10683; its rate is Adafactor's, this one is as for gpt2",
+        _t5,
+        _TO_TEXT,
+        needs=("pad", "end"),
     ),
     "bart": Architecture(
-        Dial("classic", 4, 1024), 3e-4, "arXiv 1910.13461; rate as for bert", _bart, needs=("pad", "end"), stacks=2
+        Dial("classic", 4, 1024), 3e-4, "arXiv 1910.13461; rate as for bert", _bart, _TO_TEXT, needs=("pad", "end")
     ),
-    "vit": Architecture(Dial("classic", 4, None), 1e-3, "arXiv 2010.11929; rate of DeiT", _vit, reads_text=False),
+    "vit": Architecture(
+        Dial("classic", 4, None),
+        1e-3,
+        "arXiv 2010.11929; rate of DeiT, arXiv 2012.12877",
+        _vit,
+        "AutoModelForImageClassification",
+        reads_text=False,
+    ),
 }

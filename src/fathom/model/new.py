@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -52,6 +53,8 @@ class NewModel(ModelSection):
     """Every dropout rate of the config; left out, those of the family."""
     tie_embeddings: bool | None = Field(None, validation_alias=_also("tie_embeddings", "tie_word_embeddings"))
     """Whether the output reads the embedding table; left out, as the family does at this size."""
+    vocabulary_size: int | None = Field(None, ge=2, validation_alias=_also("vocabulary_size", "vocab_size"))
+    """Rows of the embedding table; left out, the tokenizer's tokens. More leave room for tokens to come."""
     vocabulary_multiple: int = Field(1, ge=1, validation_alias=_also("vocabulary_multiple", "pad_to_multiple_of"))
     """Round the rows of the embedding table up to a multiple, for GPUs; 1 has a row for each token and no more."""
     image_size: int | None = Field(None, ge=1)
@@ -117,7 +120,13 @@ class NewModel(ModelSection):
 
     def read_config(self, tokenizer: PreTrainedTokenizerBase | None, overrides: Mapping[str, Any]) -> PreTrainedConfig:
         """Build the config for a tokenizer."""
-        return build_config(self, vocabulary_of(tokenizer) if tokenizer is not None else None, overrides)
+        return build_config(self, None if tokenizer is None else vocabulary_of(tokenizer), overrides)
+
+    def adopt(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Make the positions the tokenizer's limit; what limit it had was another model's."""
+        positions = self.sizes().positions
+        if positions is not None:
+            tokenizer.model_max_length = positions
 
     def load(
         self,
@@ -126,8 +135,10 @@ class NewModel(ModelSection):
         overrides: Mapping[str, Any],
         seed: int,
     ) -> PreTrainedModel:
-        """Draw the first weights."""
-        return create_model(self.read_config(tokenizer, overrides), auto_class, seed)
+        """Draw the first weights, as the family's paper draws them."""
+        from fathom.model.load import draw_model
+
+        return draw_model(self.read_config(tokenizer, overrides), auto_class, seed)
 
 
 TOKENIZER_MEND = "name a folder or a model that has one; 'fathom tokenizer train' makes one from your text"
@@ -138,14 +149,12 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
     highest = max(tokenizer.get_vocab().values(), default=-1)
     begin, finish = tokenizer.bos_token_id, tokenizer.eos_token_id
     first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-    limit = int(tokenizer.model_max_length)
     return Vocabulary(
         size=max(len(tokenizer), highest + 1),
         pad=tokenizer.pad_token_id,
         start=begin if begin is not None else first,
         end=finish if finish is not None else last,
         separator=last if last is not None else finish,
-        limit=limit if limit < 1 << 30 else None,
     )
 
 
@@ -156,7 +165,7 @@ def build_config(
 
     Args:
         new: What the recipe says.
-        vocabulary: Of the tokenizer; None for a family that reads no text.
+        vocabulary: Of the tokenizer; None for a family that reads no text, or where `vocabulary_size` is all there is.
         overrides: Config keys and values that come last, e.g. `num_labels`.
 
     Raises:
@@ -166,13 +175,13 @@ def build_config(
 
     from fathom.model.load import dropout_overrides
 
-    vocabulary = vocabulary or Vocabulary(0)
     family = new.family
+    known = vocabulary or Vocabulary(new.vocabulary_size or 0, pad=0, start=0, end=0, separator=0)
     if family.reads_text:
-        _check_vocabulary(new, vocabulary)
-    multiple = new.vocabulary_multiple
-    rows = -(-vocabulary.size // multiple) * multiple
-    keys = family.keys(new.sizes(), Vocabulary(**{**vars(vocabulary), "size": rows}))
+        _check_vocabulary(new, known)
+    rows = new.vocabulary_size or known.size
+    rows = -(-rows // new.vocabulary_multiple) * new.vocabulary_multiple
+    keys = family.keys(new.sizes(), replace(known, size=rows))
     if not family.reads_text:
         keys |= {"image_size": new.image_size or 224, "patch_size": new.patch_size or 16}
     if new.tie_embeddings is not None:
@@ -183,23 +192,13 @@ def build_config(
     return cast("PreTrainedConfig", config_class(**{**keys, **(overrides or {})}))
 
 
-def create_model(config: PreTrainedConfig, auto_class: str, seed: int) -> PreTrainedModel:
-    """Create a model of new weights in float32, drawn as its paper says.
-
-    Args:
-        config: Of the whole model, its head included.
-        auto_class: Name of a transformers auto class, e.g. AutoModelForMaskedLM.
-        seed: Of every weight; no other random state is read or moved.
-
-    Raises:
-        ModelError: The family has no such head.
-    """
-    from fathom.model.load import draw_model
-
-    return draw_model(config, auto_class, seed)
-
-
 def _check_vocabulary(new: NewModel, vocabulary: Vocabulary) -> None:
+    if new.vocabulary_size is not None and new.vocabulary_size < vocabulary.size:
+        raise ModelError(
+            f"the tokenizer has {vocabulary.size:,} tokens and vocabulary_size leaves room for {new.vocabulary_size:,}",
+            where="model.vocabulary_size",
+            mend=f"leave it out, or write at least {vocabulary.size}",
+        )
     if vocabulary.size < 2:
         raise ModelError("the tokenizer has no vocabulary", where=new.tokenizer, mend=TOKENIZER_MEND)
     told = {"pad": "padding token", "end": "token that ends a text (eos or sep)"}

@@ -1,4 +1,7 @@
-"""The `model:` section of a recipe: which model a run starts from."""
+"""The `model:` section of a recipe: which model a run starts from, and where its tokenizer comes from.
+
+A run loads the tokenizer of `tokenizer_source`, lets the section `adopt` it, and asks for config and weights with it.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,9 @@ class ModelSection(Part, ABC):
     @abstractmethod
     def read_config(self, tokenizer: PreTrainedTokenizerBase | None, overrides: Mapping[str, Any]) -> PreTrainedConfig:
         """Return the config of the model, with overrides."""
+
+    def adopt(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Make a tokenizer the model's own; what lies beside weights is so already."""
 
     @abstractmethod
     def load(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
@@ -12,28 +11,13 @@ import yaml
 from fathom import catalog
 from fathom.config import parse_yaml, validate
 from fathom.errors import ConfigError, ModelError
+from fathom.model.section import ModelSection
+from fathom.runs.subject import BASE_CLASS, architecture, read_subject
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedConfig
 
     from fathom.model.ledger import Ledger
-
-TASK_CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-}
-BASE_CLASS = "AutoModel"
-ENDINGS = (
-    ("LMHeadModel", "AutoModelForCausalLM"),
-    ("ForCausalLM", "AutoModelForCausalLM"),
-    ("ForSequenceClassification", "AutoModelForSequenceClassification"),
-    ("ForTokenClassification", "AutoModelForTokenClassification"),
-    ("ForMaskedLM", "AutoModelForMaskedLM"),
-    ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
-    ("ForImageClassification", "AutoModelForImageClassification"),
-    ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
-)
 
 
 @dataclass(frozen=True)
@@ -123,24 +107,26 @@ class InspectReport:
 
 
 def inspect(
-    name: str,
+    model: str | ModelSection,
     *,
-    tuning: str = "full",
-    batch_size: int = 32,
-    length: int = 128,
+    tuning: str | None = None,
+    batch_size: int | None = None,
+    length: int | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     task: str | Mapping[str, Any] | None = None,
 ) -> InspectReport:
     """Count parameters, operations and memory of a model by block and component; no weights are read.
 
     Args:
-        name: Preset, built-in name, folder or hub name.
-        tuning: A strategy, several with commas between them, or YAML such as `{kind: lora, rank: 8}`.
-        batch_size: Sequences in memory at once.
-        length: Tokens of each.
+        model: Preset, built-in name, folder or hub name; a recipe's file; or a new model, as a `NewModel` or as in a
+            recipe, `{kind: new, architecture: llama, depth: 12}`.
+        tuning: A strategy, several with commas between them, or YAML such as `{kind: lora, rank: 8}`; left out, the
+            recipe's, or full.
+        batch_size: Sequences in memory at once; left out, the recipe's, or 32.
+        length: Tokens of each; left out, the recipe's `data.max_length`, or 128.
         precision: Arithmetic of the blocks; auto asks the machine.
         task: Whose head the model gets, e.g. token-classification, or `{kind: ..., num_labels: 9}`. Left out, the
-            model as published, with a two-label classifier where a strategy needs a head.
+            recipe's; or the model as published, with a two-label classifier where a strategy needs a head.
 
     Raises:
         ModelError: No such model, or its family cannot take the one strategy asked for.
@@ -153,23 +139,28 @@ def inspect(
     from fathom.model.memory import MicroBatch, Setting
 
     chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
-    wanted = _strategies(tuning)
-    config, auto_class = _architecture(name, task, needs_head=any(kind != "full" for kind, _ in wanted))
+    subject = read_subject(model)
+    wanted = (
+        [(subject.tuning.kind, subject.tuning)] if tuning is None and subject.tuning else _strategies(tuning or "full")
+    )
+    config, auto_class = architecture(subject, task, needs_head=any(kind != "full" for kind, _ in wanted))
     bare = build_on_meta(config, auto_class)
     anatomy = find_anatomy(bare)
     parameters = sum(parameter.numel() for parameter in bare.parameters())
     sizes = tuple(sum(p.numel() for p in bare.get_submodule(block.path).parameters()) for block in anatomy.blocks)
     last = anatomy.stacks[-1].name
     setting = Setting(precision=chosen)
-    micro_batch = MicroBatch.uniform(batch_size, stack_length(config, last, length))
+    micro_batch = MicroBatch.uniform(
+        batch_size or subject.batch_size, stack_length(config, last, length or subject.length)
+    )
     found = []
     for kind, part in wanted:
         found.append(_apply(part, kind, bare, (micro_batch, setting)))
         bare = build_on_meta(config, auto_class) if len(found) < len(wanted) else bare
     if all(item.ledger is None for item in found):
-        raise ModelError(found[0].refusal or "the model refuses the strategy", where=name)
+        raise ModelError(found[0].refusal or "the model refuses the strategy", where=subject.section.label)
     head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")
-    return InspectReport(name, config.model_type, head, chosen, parameters, sizes, tuple(found))
+    return InspectReport(subject.section.label, config.model_type, head, chosen, parameters, sizes, tuple(found))
 
 
 def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Strategy:
@@ -207,32 +198,6 @@ def _strategies(text: str) -> list[tuple[str, Any]]:
     if not found:
         raise ConfigError("no strategy is named", where="tuning", mend="write full, head, top-layers, bitfit or lora")
     return found
-
-
-def _architecture(name: str, task: str | Mapping[str, Any] | None, *, needs_head: bool) -> tuple[PreTrainedConfig, str]:
-    from fathom.model import presets
-    from fathom.model.load import load_config
-
-    preset = presets.find(name) if not Path(name).is_dir() else None
-    if task is not None:
-        options = {"kind": task} if isinstance(task, str) else dict(task)
-        kind = str(options.pop("kind", ""))
-        if kind not in TASK_CLASSES:
-            raise ConfigError(f"no head is known for the task '{kind}'", mend=f"known: {', '.join(TASK_CLASSES)}")
-        return load_config(name, {"num_labels": 2, **options}, from_preset=True), TASK_CLASSES[kind]
-    config = load_config(name, {}, from_preset=True)
-    auto_class = preset.auto_class if preset is not None else _published_class(config)
-    if auto_class == BASE_CLASS and needs_head and config.model_type != "vit":
-        auto_class = TASK_CLASSES["text-classification"]
-    return config, auto_class
-
-
-def _published_class(config: PreTrainedConfig) -> str:
-    """The auto class of the model a config says its weights are of."""
-    name = str((config.architectures or [""])[0])
-    if config.model_type == "whisper" and name.endswith("ForConditionalGeneration"):
-        return "AutoModelForSpeechSeq2Seq"
-    return next((auto_class for ending, auto_class in ENDINGS if name.endswith(ending)), BASE_CLASS)
 
 
 def _learning_blocks(ledger: Ledger) -> str:

@@ -21,7 +21,8 @@ from fathom.model.dropout import DropoutSource
 from fathom.model.packing import pack_model
 from fathom.model.parameters import FlatParameters, GroupKey, group_parameters
 from fathom.tasks.base import OpenTask
-from fathom.training.optimizer import AdamW
+from fathom.training.forward import Normalizers, Runner
+from fathom.training.optimizers.adamw import AdamW
 from fathom.training.settings import Training
 from fathom.training.step import Workload, compute_gradient, compute_gradient_in_float32
 
@@ -98,6 +99,10 @@ def gradients(work: Workload) -> dict[str, torch.Tensor]:
     return {name: work.parameters.gradient(slot).clone() for name, slot in work.parameters.slots.items()}
 
 
+def places_of(parameters: FlatParameters) -> dict[str, tuple[int | None, str]]:
+    return {name: (None, "embeddings" if "embeddings" in name else "other") for name in parameters.slots}
+
+
 ROWS = np.arange(12)
 
 
@@ -154,7 +159,7 @@ def test_flat_adamw_equals_torch_with_clipping_and_decay(tokenizer: PreTrainedTo
     task, store = text_task(tokenizer)
     work = workload(task, store)
     settings = Training(weight_decay=0.1)
-    live = AdamW().open(work.parameters, settings)
+    live = AdamW().open(work.parameters, settings, places_of(work.parameters))
     start = {name: slot.parameter.data.clone() for name, slot in work.parameters.slots.items()}
     named = {name: nn.Parameter(value.double()) for name, value in start.items()}
     decayed = [p for name, p in named.items() if p.dim() > 1]
@@ -221,16 +226,14 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_mathematics(
     task, store = text_task(tokenizer)
     work = workload(task, store)
     expected = compute_gradient(work, ROWS, 0)
-    from fathom.training import step as module
+    real = Runner.loss
 
-    real = module.forward_loss
-
-    def tight(work: Workload, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def tight(runner: Runner, batch: dict[str, torch.Tensor], normalizers: Normalizers) -> torch.Tensor:
         if int(batch["attention_mask"].sum()) > 30:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
-        return real(work, batch)
+        return real(runner, batch, normalizers)
 
-    monkeypatch.setattr(module, "forward_loss", tight)
+    monkeypatch.setattr(Runner, "loss", tight)
     result = compute_gradient(work, ROWS, 0)
     assert work.most_tokens is not None and work.most_tokens <= 30
     assert result.loss == pytest.approx(expected.loss, rel=1e-6)
@@ -242,7 +245,7 @@ def test_group_scales_have_their_own_rate(tokenizer: PreTrainedTokenizerFast) ->
     slow = nn.Parameter(torch.ones(4, 4))
     keys = {"fast": GroupKey(True, 10.0), "slow": GroupKey(True)}
     flat = FlatParameters({"fast": leaf, "slow": slow}, keys)
-    live = AdamW().open(flat, Training(weight_decay=0.0))
+    live = AdamW().open(flat, Training(weight_decay=0.0), places_of(flat))
     for gradient in flat.gradients:
         gradient.fill_(1.0)
     live.step(0.01, 1.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
 
-from fathom.config import Part, suggest
+from fathom.config import Part, choice, suggest
+from fathom.data.corpus.filters.base import CorpusFilter
 
 ROLES = (
     *("text", "text_pair", "label", "targets"),
@@ -60,6 +61,12 @@ class DataSection(Part):
     document_separator: str | None = Field(None, min_length=1)
     """What ends a document of a plain-text corpus: `line`, `blank-line`, or a text such as `<|endoftext|>`; left out, a
     file is one document."""
+    mixture: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Further sources of a corpus, each with how often it is read in an epoch; `train` itself is read once."""
+    filters: tuple[Annotated[SerializeAsAny[CorpusFilter], choice("corpus_filter")], ...] = ()
+    """Which documents of a corpus are left out, in this order, e.g. `[exact-duplicates, {kind: min-length}]`."""
+    pack_documents: bool = True
+    """Pack short documents of a corpus into windows by best fit; off, windows are cut from the stream of documents."""
     encoding: str | None = None
     """Encoding of the files; left out, it is detected and stated."""
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes", "io"] = "auto"

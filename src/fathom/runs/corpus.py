@@ -1,64 +1,128 @@
-"""Running text for language models: documents, windows, splits."""
+"""Running text for language models: from files to tokens on disk, windows and splits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from fathom.data.corpus.documents import read_documents
-from fathom.data.example import Example
+from fathom.data.corpus.build import CorpusRequest, open_or_build_corpus
+from fathom.data.corpus.encoding import FastEncoder
+from fathom.data.corpus.mixture import JoinedWindows, MixtureSampler
+from fathom.data.corpus.store import CorpusStore
+from fathom.data.corpus.windows import Spans, all_spans, split_spans
 from fathom.data.load import Splits
-from fathom.data.store import TokenStore, from_features
+from fathom.data.sequences import Sequences
+from fathom.errors import DataError
+from fathom.log import format_bytes
 from fathom.recipe import Recipe
 from fathom.runs.prepared import PreparedData, longest
+from fathom.runs.windows import FramedWindows, PairWindows, SinglePieces, WindowExamples, apart, together
 from fathom.tasks.language_model import OpenLanguageTask
+from fathom.tasks.masked_lm import OpenMaskedLm
 
 DEFAULT_WINDOW = 512
 """Tokens of a window where neither the recipe nor a shorter model says."""
+SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", ";", "；", "\n", "Ċ")
 
 
 def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> PreparedData:
-    """Read a corpus and cut it into windows."""
+    """Encode a corpus (or map what an earlier run encoded) and lay windows over it.
+
+    Raises:
+        DataError: A source is missing, wrong, empty, or too small to be split.
+        ConfigError: The window is longer than the model has positions.
+    """
     length = longest(recipe, tokenizer)
-    length = length if recipe.data.max_length is not None else min(length, DEFAULT_WINDOW)
+    if recipe.data.max_length is None:
+        length = min(length, DEFAULT_WINDOW)
     task = recipe.task.open([], tokenizer, length)
     assert isinstance(task, OpenLanguageTask)
-    train = windows(task, list(encoded(task, recipe.data.train)))
-    stores = {"train": train}
-    digests = {"train": hashlib.sha256(train.fields["input_ids"].tobytes()).hexdigest()}
-    for name, path in (("validation", recipe.data.validation), ("test", recipe.data.test)):
+    section = recipe.data
+    weights = {section.train: 1.0, **section.mixture}
+    corpora = {source: encode_corpus(recipe, task, source) for source in weights}
+    splits = {source: (all_spans(store), None) for source, (store, _) in corpora.items()}
+    held: dict[str, Spans] = {}
+    if section.validation is None and section.validation_fraction > 0:
+        for source, (spans, _) in splits.items():
+            train, held[source] = split_spans(spans, section.validation_fraction, section.split_seed)
+            splits[source] = (train, None)
+    lay = {source: _windows(recipe, task, corpora[source][0], spans) for source, (spans, _) in splits.items()}
+    stores: dict[str, Sequences] = {"train": _join(list(lay.values()))}
+    if held:
+        stores["validation"] = _join(
+            [_windows(recipe, task, corpora[source][0], found) for source, found in held.items()]
+        )
+    digests = {"train": hashlib.sha256("".join(key for _, key in corpora.values()).encode()).hexdigest()}
+    for name, path in (("validation", section.validation), ("test", section.test)):
         if path is not None:
-            stores[name] = windows(task, list(encoded(task, path)))
-            digests[name] = hashlib.sha256(stores[name].fields["input_ids"].tobytes()).hexdigest()
-    examples = {name: sized(task, store) for name, store in stores.items()}
-    splits = Splits(examples["train"], examples.get("validation", []), examples.get("test", []), (), digests)
-    return PreparedData(splits, tokenizer, task, stores)
+            store, digests[name] = encode_corpus(recipe, task, path)
+            stores[name] = _windows(recipe, task, store, all_spans(store))
+    sampler = None
+    if len(lay) > 1:
+        sizes = tuple(len(windows) for windows in lay.values())
+        sampler = MixtureSampler(sizes, tuple(weights.values()), recipe.training.batch_size, recipe.training.seed)
+    notes = [note for source, (store, _) in corpora.items() for note in describe(source, store)]
+    notes += [f"{name}: {len(found):,} windows, {found.num_tokens:,} tokens" for name, found in stores.items()]
+    sources = {"train": section.train, "validation": section.validation or section.train, "test": section.test or ""}
+    examples: dict[str, Any] = {name: WindowExamples(found, task, sources[name]) for name, found in stores.items()}
+    loaded = Splits(examples["train"], examples.get("validation", []), examples.get("test", []), tuple(notes), digests)
+    return PreparedData(loaded, tokenizer, task, stores, sampler)
 
 
-def encoded(task: OpenLanguageTask, source: str) -> Iterator[np.ndarray[Any, Any]]:
-    ids: list[int] = []
-    for document in read_documents(source):
-        ids += task.tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"]
-        if not document.continues:
-            yield np.asarray(task.with_end(ids), dtype=np.int32)
-            ids = []
+def encode_corpus(recipe: Recipe, task: OpenLanguageTask, source: str) -> tuple[CorpusStore, str]:
+    """Return the token store of one source, and its key."""
+    backend: Any = task.tokenizer
+    written = backend.backend_tokenizer.to_str()
+    vocabulary = max(task.tokenizer.get_vocab().values()) + 1
+    request = CorpusRequest(
+        sources=(source,),
+        section=recipe.data,
+        tokenizer=hashlib.sha256(written.encode()).hexdigest(),
+        vocabulary_size=vocabulary,
+        end_of_document=task.end_of_document,
+        filters=recipe.data.filters,
+    )
+    return open_or_build_corpus(request, FastEncoder(written)), request.key()
 
 
-def windows(task: OpenLanguageTask, documents: Sequence[np.ndarray[Any, Any]]) -> TokenStore:
-    room = task.max_length - task.overhead
-    rows = [
-        task.frame_piece(ids[start : start + room]) for ids in documents for start in range(0, max(len(ids), 1), room)
+def describe(source: str, store: CorpusStore) -> list[str]:
+    """Say what a source held and what its filters left out."""
+    facts = store.facts
+    notes = [
+        f"{source}: {facts['documents_read']:,} documents, {facts['characters']:,} characters "
+        f"({format_bytes(facts['bytes'])}), {store.num_tokens:,} tokens"
     ]
-    rows = [row for row in rows if len(row) > task.overhead]
-    return from_features([{"input_ids": row, "example": np.asarray(index)} for index, row in enumerate(rows)])
+    removed = {kind: count for kind, count in facts["removed"].items() if count}
+    if removed:
+        notes.append(f"{source}: left out: " + ", ".join(f"{kind} {count:,}" for kind, count in removed.items()))
+    return notes
 
 
-def sized(task: OpenLanguageTask, store: TokenStore) -> list[Example]:
-    return [
-        {"where": f"window {index}", "bytes": len(task.tokenizer.decode(store[index]["input_ids"]).encode())}
-        for index in range(len(store))
-    ]
+def _windows(recipe: Recipe, task: OpenLanguageTask, store: CorpusStore, spans: Spans) -> Sequences:
+    before, after = (np.asarray(side, dtype=np.int32) for side in task.frame)
+    room = task.max_length - len(before) - len(after)
+    pairs = isinstance(task, OpenMaskedLm) and task.part.sentence_objective != "none"
+    if pairs:
+        assert isinstance(task, OpenMaskedLm)
+        vocabulary = task.tokenizer.get_vocab()
+        ends = np.array([vocabulary[end] for end in SENTENCE_ENDS if end in vocabulary], dtype=np.int64)
+        swapped = task.part.sentence_objective == "sentence-order"
+        plan = apart(spans, room - len(after))
+        return _some(PairWindows(store, plan, before, after, swapped, ends, recipe.training.seed), recipe)
+    if not task.joins_documents:
+        return _some(SinglePieces(store, apart(spans, room), before, after), recipe)
+    plan = together(spans, task.max_length, len(before) + len(after), pack=recipe.data.pack_documents)
+    return _some(FramedWindows(store, plan, before, after), recipe)
+
+
+def _some(windows: FramedWindows, recipe: Recipe) -> FramedWindows:
+    if not len(windows):
+        raise DataError("the text is too short for one window", where=recipe.data.train, mend="give more text")
+    return windows
+
+
+def _join(parts: list[Sequences]) -> Sequences:
+    return parts[0] if len(parts) == 1 else JoinedWindows(tuple(parts))

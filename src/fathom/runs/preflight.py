@@ -6,19 +6,23 @@ import numpy as np
 from torch import nn
 
 from fathom.data.example import IGNORED_LABEL
+from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore
 from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
+from fathom.tasks.base import OpenTask
 
 TRUNCATED_SHARE_TOLD = 0.001
 
 
-def check_data(store: TokenStore, max_length: int, *, vocabulary: bool = False) -> None:
+def check_data(store: Sequences, task: OpenTask) -> None:
     """Refuse a training split without anything to learn from; tell of long texts.
 
     Raises:
         DataError: No label is left after encoding.
     """
+    if not isinstance(store, TokenStore):
+        return  # windows of a corpus: every token is a label, and every window is meant to be full
     if "labels" in store.fields:
         supervised = int((np.asarray(store.fields["labels"]) != IGNORED_LABEL).sum())
         if supervised == 0:
@@ -27,15 +31,13 @@ def check_data(store: TokenStore, max_length: int, *, vocabulary: bool = False) 
                 where="data.train",
                 mend="look at one example with 'fathom data preview'",
             )
-    elif "label" not in store.fields and not vocabulary:
+    elif "label" not in store.fields and not task.vocabulary:
         raise DataError("the training split has no labels", where="data.train", mend="name the column: data.columns")
-    if vocabulary:
-        return  # windows are meant to be full
-    full = int((store.lengths >= max_length).sum())
+    full = int((store.lengths >= task.max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):
         get_console().info(
-            f"{full:,} of {len(store):,} training sequences ({full / len(store):.1%}) fill max_length {max_length}; "
-            "longer texts are cut there (classification) or split into windows (token classification)"
+            f"{full:,} of {len(store):,} training sequences ({full / len(store):.1%}) fill max_length {task.max_length}; "
+            "longer texts are cut there (classification, chat) or split into windows (token classification)"
         )
 
 

@@ -131,8 +131,6 @@ def make_workload(
     vocabulary = None
     if over_vocabulary:
         vocabulary = VocabularyHead(model, parameters, dtype)
-        if vocabulary.slot is not None:
-            compute.direct.add(vocabulary.slot.name)
     work = Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
         vocabulary=vocabulary, sampler=data.sampler,
@@ -143,19 +141,25 @@ def make_workload(
 
 
 def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False) -> list[str]:
-    """Return paths of the word-embedding tables that are trained; those tied to an output table only with `tied`."""
-    found = []
-    for path, module in model.named_modules():
-        if not isinstance(module, nn.Embedding) or f"{path}.weight" not in trained:
-            continue
-        owners = [
-            other for other in model.modules() if vars(other).get("_parameters", {}).get("weight") is module.weight
-        ]
-        others = [other for other in owners if other is not module]
-        heads = [_inner(model).get_output_embeddings()] if tied else []
-        if module is _inner(model).get_input_embeddings() and all(any(o is h for h in heads) for o in others):
-            found.append(path)
-    return found
+    """Return paths of the trained word embeddings, every module of a shared table.
+
+    Args:
+        model: Any model.
+        trained: Names of the parameters that learn.
+        tied: Take a table that the vocabulary head reads too; it is left out otherwise.
+    """
+    words = _inner(model).get_input_embeddings()
+    owners = {
+        path: module
+        for path, module in model.named_modules()
+        if vars(module).get("_parameters", {}).get("weight") is words.weight
+    }
+    head = _inner(model).get_output_embeddings() if tied else None
+    tables = {path: module for path, module in owners.items() if module is not head}
+    learns = any(f"{path}.weight" in trained for path in owners)
+    if not learns or any(type(module) is not nn.Embedding for module in tables.values()):
+        return []
+    return list(tables) if tied or len(tables) == 1 else []
 
 
 def _inner(model: nn.Module) -> Any:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.example import Example
 from fathom.data.load import Splits
-from fathom.data.store import TokenStore
+from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError
 from fathom.model.families import most_positions
 from fathom.recipe import Recipe
@@ -23,13 +24,15 @@ class PreparedData:
     splits: Splits
     tokenizer: PreTrainedTokenizerBase
     task: OpenTask
-    stores: dict[str, TokenStore]
+    stores: dict[str, Sequences]
+    sampler: MixtureSampler | None = None
+    """Which sequences make up a step, where several corpora are mixed."""
 
     def examples(self, split: str) -> Sequence[Example]:
         """Return the examples of a split by name."""
         return {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}[split]
 
-    def split(self, name: str) -> tuple[TokenStore, Sequence[Example]] | None:
+    def split(self, name: str) -> tuple[Sequences, Sequence[Example]] | None:
         """Return a split's tokens and examples; None where the run has no such split."""
         return (self.stores[name], self.examples(name)) if name in self.stores else None
 

@@ -13,7 +13,7 @@ from torch import nn
 from fathom import catalog
 from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import Example
-from fathom.data.store import TokenStore
+from fathom.data.sequences import Sequences
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
@@ -64,7 +64,7 @@ class LossMeter:
         return self.total / self.normalizer if self.normalizer else float("nan")
 
 
-def score(scorer: Scorer, split: tuple[TokenStore, Sequence[Example]]) -> dict[str, Any]:
+def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[str, Any]:
     """Score a model on a labelled split: encoded sequences, and the examples they came from.
 
     Returns:
@@ -88,11 +88,11 @@ def open_metrics(task: OpenTask) -> list[Accumulator]:
 
 
 def predict_split(
-    scorer: Scorer, split: tuple[TokenStore, Sequence[Example]], meter: LossMeter | None = None
+    scorer: Scorer, split: tuple[Sequences, Sequence[Example]], meter: LossMeter | None = None
 ) -> Iterator[tuple[Example, dict[str, Any]]]:
     """Yield every example with its prediction, in order; `meter` collects the loss of labelled sequences."""
     store, examples = split
-    owner = np.asarray(store.fields["example"])
+    owner = store.owners
     begin = 0
     while begin < len(store):
         end = _end_of_window(owner, begin)
@@ -117,11 +117,11 @@ def _end_of_window(owner: np.ndarray[Any, Any], begin: int) -> int:
     return end
 
 
-def _records(scorer: Scorer, store: TokenStore, window: np.ndarray[Any, Any], meter: LossMeter | None) -> list[Any]:
+def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], meter: LossMeter | None) -> list[Any]:
     order = window[np.argsort(-store.lengths[window], kind="stable")]
     task, runner = scorer.task, scorer.runner
     records: list[Any] = [None] * len(window)
-    labelled = task.vocabulary or bool({"labels", "label"} & store.fields.keys())
+    labelled = task.vocabulary or bool({"labels", "label"} & store[0].keys())
     with torch.inference_mode():
         for start in range(0, len(order), scorer.batch_size):
             chosen = order[start : start + scorer.batch_size]

@@ -39,10 +39,10 @@ class OpenCausalLm(OpenLanguageTask):
     causal: ClassVar[bool] = True
     part: CausalLm
 
-    def with_end(self, ids: list[int]) -> list[int]:
-        """Return a document's tokens and the end-of-text token, where the tokenizer has one."""
-        end = self.tokenizer.eos_token_id
-        return [*ids, end] if self.part.end_of_document and end is not None else ids
+    @property
+    def end_of_document(self) -> int | None:
+        """The tokenizer's end-of-text token, where it has one and it is wanted."""
+        return self.tokenizer.eos_token_id if self.part.end_of_document else None
 
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and tokenizer."""

@@ -40,6 +40,8 @@ class OpenLanguageTask(OpenTask):
     vocabulary: ClassVar[bool] = True
     causal: ClassVar[bool] = False
     """Whether a token is predicted at the position before it."""
+    joins_documents: ClassVar[bool] = True
+    """Whether one sequence may hold several documents, kept apart."""
 
     def __init__(self, part: LanguageModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.part = part
@@ -87,16 +89,18 @@ class OpenLanguageTask(OpenTask):
         encoded = self.tokenizer([item["text"] for item in examples], add_special_tokens=False, verbose=False)
         features: list[Features] = []
         for index, ids in enumerate(encoded["input_ids"]):
-            whole = np.asarray(self.with_end(ids), dtype=np.int32)
+            end = self.end_of_document
+            whole = np.asarray(ids if end is None else [*ids, end], dtype=np.int32)
             for start in range(0, max(len(whole), 1), room):
                 piece = self.frame_piece(whole[start : start + room])
                 if len(piece):
                     features.append({"input_ids": piece, "example": np.int64(first_index + index)})  # type: ignore[dict-item]
         return features
 
-    def with_end(self, ids: list[int]) -> list[int]:
-        """Return a document's tokens with what marks its end."""
-        return ids
+    @property
+    def end_of_document(self) -> int | None:
+        """The token that ends every document; None for none."""
+        return None
 
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and tokenizer."""

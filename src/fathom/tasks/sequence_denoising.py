@@ -68,6 +68,7 @@ class OpenDenoising(OpenLanguageTask):
     """A task that makes a source and a target of every text."""
 
     auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
+    joins_documents: ClassVar[bool] = False
 
     def __init__(self, part: LanguageModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         super().__init__(part, tokenizer, max_length)

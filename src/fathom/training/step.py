@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from fathom.data.batch import cut
+from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.draw import Draw
 from fathom.data.sampler import Indices
-from fathom.data.store import TokenStore
+from fathom.data.sequences import Sequences
 from fathom.errors import TrainingError
 from fathom.log import get_console
 from fathom.model.compute import Compute
@@ -39,6 +40,7 @@ class Workload:
         seed: Of dropout.
         most_tokens: Most tokens in one forward pass; halved when memory runs out.
         vocabulary: The model's vocabulary head, where the task is over the vocabulary.
+        sampler: Which sequences make up a step; None for all of them in an order of the seed.
     """
 
     model: nn.Module
@@ -47,14 +49,20 @@ class Workload:
     compute: Compute
     dropout: DropoutSource | None
     task: OpenTask
-    store: TokenStore
+    store: Sequences
     seed: int
     most_tokens: int | None = None
     vocabulary: VocabularyHead | None = None
+    sampler: MixtureSampler | None = None
     runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:
         self.runner = Runner(self.model, self.packed, self.task, self.vocabulary)
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences of one epoch."""
+        return len(self.store) if self.sampler is None else self.sampler.size
 
     def make_batch(self, rows: Indices, step: int) -> Batch:
         """Put sequences of the store into one batch."""

@@ -50,7 +50,7 @@ PRELOADED = [
     "fathom.tasks.text_classification",
     "fathom.evaluation.classification",
     "fathom.tuning.full",
-    "fathom.training.optimizer",
+    "fathom.training.optimizers.adamw",
 ]
 LIMIT_SECONDS = 300.0
 

@@ -32,6 +32,7 @@ FAMILIES = {
     "metric": ("Metrics", "Scores, chosen by the task."),
     "optimizer": ("Optimizers", "`training.optimizer`."),
     "lr_scheduler": ("Schedules", "`training.lr_scheduler`."),
+    "tokenizer_algorithm": ("Tokenizer algorithms", "`fathom tokenizer train --algorithm`."),
     "tracker": ("Trackers", "Where numbers go: `trackers:` in a recipe. `jsonl` is always on."),
 }
 
@@ -133,7 +134,7 @@ def _types(annotation: Any) -> Iterator[str]:
     elif origin is dict:
         yield f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
     elif isinstance(annotation, type) and issubclass(annotation, Part):
-        yield "part" if annotation.__name__ in {"Task", "Tuning"} else "section"
+        yield "part" if annotation.__name__ in {"Task", "Tuning", "Optimizer", "Schedule"} else "section"
     else:
         yield {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(
             annotation.__name__, annotation.__name__

@@ -71,7 +71,8 @@ class Choice(Bare):
         raw = self.spread(value)
         if not isinstance(raw, Mapping):
             return raw
-        return self.part(raw).model_validate({**({self.selector: self.default} if self.default else {}), **raw})
+        part = self.part(raw)
+        return part.model_validate({**raw, self.selector: catalog.canonical(self.family, self._kind(raw))})
 
     def part(self, raw: Mapping[str, Any]) -> type[Part]:
         """Return the class a raw mapping names.
@@ -79,14 +80,17 @@ class Choice(Bare):
         Raises:
             ConfigError: `kind` is missing, or no part of the family is called so.
         """
+        found: type[Part] = catalog.load(self.family, self._kind(raw))
+        return found
+
+    def _kind(self, raw: Mapping[str, Any]) -> str:
         kind = raw.get(self.selector, self.default)
         if not isinstance(kind, str):
             raise ConfigError(
                 f"the key '{self.selector}' is required, a name of a {self.family}",
                 mend=f"known: {', '.join(catalog.names(self.family))}",
             )
-        found: type[Part] = catalog.load(self.family, kind)
-        return found
+        return kind
 
 
 def choice(family: str, default: str | None = None, bare: str = "kind") -> Choice:

@@ -30,7 +30,9 @@ RUNS_FOLDER = "runs"
 
 WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "": frozenset({"name", "output", "trackers"}),
-    "training": frozenset({"logging_steps", "save_steps", "save_total_limit", "eval_batch_size", "threads"}),
+    "training": frozenset(
+        {"logging_steps", "save_steps", "save_total_limit", "eval_batch_size", "threads", "log_gradients"}
+    ),
 }
 """Keys by section that change where a result is written or how often it is told, never the result."""
 
@@ -54,12 +56,6 @@ def _known_tracker(name: str) -> str:
     return _known("tracker", name)
 
 
-def _known_parts(training: Training) -> Training:
-    _known("optimizer", training.optimizer)
-    _known("lr_scheduler", training.lr_scheduler)
-    return training
-
-
 def _with_tokenizer(model: ModelSection) -> ModelSection:
     if isinstance(model, NewModel) and model.family.reads_text and model.tokenizer is None:
         raise ValueError(f"a new {model.architecture} needs the key 'tokenizer': {TOKENIZER_MEND}")
@@ -79,7 +75,7 @@ class Recipe(Part):
     """What the model learns to do; a bare name, or `{kind: ..., options}`."""
     tuning: Annotated[SerializeAsAny[Tuning], TUNING] = Field(default_factory=_default_tuning)
     """Which parameters learn; a bare name, or `{kind: ..., options}`."""
-    training: Annotated[Training, AfterValidator(_known_parts)] = Training()
+    training: Training = Field(default_factory=Training)
     """How they learn."""
     trackers: tuple[Annotated[str, AfterValidator(_known_tracker)], ...] = ()
     """Where numbers go besides `metrics.jsonl`, which is always written."""
@@ -132,19 +128,29 @@ def resolve(recipe: Recipe, machine: Machine) -> Recipe:
     Raises:
         ConfigError: The recipe asks for arithmetic the machine only emulates.
     """
-    training, tuning = recipe.training, recipe.tuning
+    training = recipe.training
     name = recipe.name or f"{recipe.task.kind}-{_plain_name(recipe.model.label)}"
-    own = recipe.model.default_learning_rate
-    rates = (training.learning_rate, tuning.learning_rate, own, tuning.default_learning_rate)
     derived = training.model_copy(
         update={
-            "learning_rate": next(rate for rate in rates if rate is not None),
+            "learning_rate": _learning_rate(recipe),
             "precision": choose_precision(training.precision, machine),
             "threads": training.threads or machine.cores,
         }
     )
     output = recipe.output or f"{RUNS_FOLDER}/{name}"
     return recipe.model_copy(update={"name": name, "training": derived, "output": output})
+
+
+def _learning_rate(recipe: Recipe) -> float:
+    """The rate the recipe gives; else the model's or the strategy's, made for AdamW, as the optimizer takes it."""
+    training, tuning = recipe.training, recipe.tuning
+    given = tuning.learning_rate if training.learning_rate is None else training.learning_rate
+    if given is not None:
+        return given
+    own = recipe.model.default_learning_rate
+    default = tuning.default_learning_rate if own is None else own
+    scale = training.optimizer.learning_rate_scale
+    return default if scale == 1 else float(f"{default * scale:.6g}")
 
 
 def dump_recipe(recipe: Recipe) -> str:

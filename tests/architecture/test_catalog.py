@@ -19,6 +19,7 @@ BASES = {
     "metric": "fathom.evaluation.base:Metric",
     "optimizer": "fathom.training.optimizers.base:Optimizer",
     "lr_scheduler": "fathom.training.schedule:Schedule",
+    "tokenizer_algorithm": "fathom.tokenization.algorithm:Algorithm",
     "tracker": "fathom.tracking.base:Tracker",
 }
 ENTRIES = [(family, name) for family, parts in catalog.CATALOG.items() for name in parts]

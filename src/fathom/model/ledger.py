@@ -7,6 +7,7 @@ on the meta device: a model of 70 billion parameters takes no memory.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
@@ -28,6 +29,9 @@ from fathom.model.memory import (
     kept_bytes,
     working_bytes,
 )
+
+StateBytes = Callable[[Sequence[int], Place], int]
+"""Bytes an optimizer keeps for a trained parameter of a shape at a place."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,19 @@ class Ledger:
         }
 
 
-def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | None = None) -> Ledger:
+def build_ledger(
+    model: nn.Module,
+    micro_batch: MicroBatch,
+    setting: Setting | None = None,
+    state_bytes: StateBytes | None = None,
+) -> Ledger:
     """Count the costs of a model as a tuning strategy left it.
 
     Args:
         model: A transformers model or a PEFT model around one, on any device.
         micro_batch: One micro-batch.
-        setting: Precision, optimizer and what else decides the bytes.
+        setting: Precision and what else decides the bytes.
+        state_bytes: What the optimizer keeps; left out, `setting.moments` float32 numbers for each parameter.
     """
     setting = setting or Setting()
     anatomy = find_anatomy(model)
@@ -148,7 +158,7 @@ def build_ledger(model: nn.Module, micro_batch: MicroBatch, setting: Setting | N
     head_positions = setting.head_positions or micro_batch.length
     flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
     kept = kept_bytes(flow, config, micro_batch, setting)
-    states = _states(model, anatomy, setting, families.vocabulary_size(config))
+    states = _states(model, anatomy, (setting, state_bytes), families.vocabulary_size(config))
     places = sorted({*states, *flops, *kept}, key=_order)
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
     return Ledger(
@@ -183,7 +193,10 @@ class _State:
     optimizer: int = 0
 
 
-def _states(model: nn.Module, anatomy: Anatomy, setting: Setting, vocabulary: int | None) -> dict[Place, _State]:
+def _states(
+    model: nn.Module, anatomy: Anatomy, keeping: tuple[Setting, StateBytes | None], vocabulary: int | None
+) -> dict[Place, _State]:
+    setting, state_bytes = keeping
     found: dict[Place, _State] = defaultdict(_State)
     for name, parameter in model.named_parameters():
         depth, component = anatomy.component_of(name)
@@ -196,13 +209,15 @@ def _states(model: nn.Module, anatomy: Anatomy, setting: Setting, vocabulary: in
             state.copies += 2 * count if in_block and setting.precision == "bf16" else 0
             continue
         state.trainable += count
+        shape: Sequence[int] = parameter.shape
         rows = setting.trainable_vocabulary
         if rows is not None and component == "embeddings" and parameter.dim() == 2 and parameter.shape[0] == vocabulary:
+            shape = (rows, parameter.shape[1])
             count = rows * parameter.shape[1]
             state.copies += 4 * count
         state.copies += 2 * count if setting.precision == "bf16" else 0
         state.gradients += 4 * count
-        state.optimizer += 4 * setting.moments * count
+        state.optimizer += state_bytes(shape, (depth, component)) if state_bytes else 4 * setting.moments * count
     return found
 
 

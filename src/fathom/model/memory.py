@@ -88,7 +88,7 @@ class Setting:
     stream: Precision = "fp32"
     """Of the hidden states between them."""
     moments: int = 2
-    """float32 numbers the optimizer keeps for each trained parameter; 2 for AdamW."""
+    """float32 numbers kept for each trained parameter where no optimizer is given to the ledger; 2 for AdamW."""
     checkpointing: bool = False
     """Whether blocks are recomputed in the backward pass."""
     trainable_vocabulary: int | None = None

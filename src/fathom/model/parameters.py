@@ -69,7 +69,7 @@ class FlatParameters:
         self.gradients: list[Tensor] = []
         self.shadows: list[Tensor | None] = []
         self._by_parameter: dict[Tensor, Slot] = {}
-        self._decays = [1.0] * len(self.keys)
+        self._decays: dict[str, float] = {}
         for index, key in enumerate(self.keys):
             self._add_group(index, [(n, p) for n, p in named.items() if keys[n] == key], compact, shadow_dtype)
 
@@ -159,26 +159,27 @@ class FlatParameters:
             if shadow is not None:
                 shadow.copy_(values)
 
-    def note_decay(self, group: int, factor: float) -> None:
-        """Remember one step's decay, `1 - rate * weight_decay`, for the rows outside a group's compact tables."""
-        self._decays[group] *= factor
+    def note_decay(self, slot: Slot, factor: float) -> None:
+        """Remember one step's decay, `1 - rate * weight_decay`, for the rows outside a compact table."""
+        self._decays[slot.name] = self._decays.get(slot.name, 1.0) * factor
 
     def synchronize(self) -> None:
         """Bring compact embeddings up to date in the model itself; call before evaluating or saving."""
         for slot in self.slots.values():
             if slot.rows is None:
                 continue
-            if self._decays[slot.group] != 1.0:
-                slot.parameter.data.mul_(self._decays[slot.group])
+            decay = self._decays.get(slot.name, 1.0)
+            if decay != 1.0:
+                slot.parameter.data.mul_(decay)
             slot.parameter.data[slot.rows] = self.value(slot)
-        self._decays = [1.0] * len(self.keys)
+        self._decays.clear()
 
     def reload(self) -> None:
         """Read compact embeddings from the model again and refresh the copies; call after loading weights."""
         for slot in self.slots.values():
             if slot.rows is not None:
                 self.value(slot).copy_(slot.parameter.data[slot.rows])
-        self._decays = [1.0] * len(self.keys)
+        self._decays.clear()
         self.refresh_shadows()
 
     def release(self) -> None:

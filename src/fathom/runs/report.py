@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,21 @@ from fathom import files
 from fathom.log import format_bytes, format_duration
 from fathom.recipe import Recipe
 from fathom.runs.prepare import PreparedData
+from fathom.tracking.jsonl import METRICS
+from fathom.training.diagnostics import gradient_findings
 
 
 def write_report(folder: Path, recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]) -> None:
     """Write `report.md` into a run folder."""
-    files.write_atomic(folder / "report.md", render_report(recipe, data, metrics))
+    findings: list[str] = []
+    if recipe.training.log_gradients != "none":
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+        findings = gradient_findings(json.loads(line) for line in lines)
+    files.write_atomic(folder / "report.md", render_report(recipe, data, metrics, findings))
 
 
-def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]) -> str:
-    """Return the report as Markdown."""
+def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any], findings: Sequence[str] = ()) -> str:
+    """Return the report as Markdown; `findings` are what the logged gradients say."""
     timing, parameters = metrics["timing"], metrics["parameters"]
     share = parameters["trainable"] / parameters["total"]
     lines = [
@@ -38,6 +45,8 @@ def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]
     for key in ("per_class", "per_type"):
         if key in final:
             lines += ["", *class_table(final[key])]
+    if findings:
+        lines += ["", "## Gradients", "", *(f"- {finding}" for finding in findings)]
     if data.splits.notes:
         lines += ["", "## Data", "", *(f"- {note}" for note in data.splits.notes)]
     return "\n".join(lines) + "\n"

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Sequence
 Span = tuple[int, int]
 """Character offsets (start, end) into a text, end excluded."""
 
-_HAN = (
+HAN = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0002a6df\U0002a700-\U0002ebef\U0002ebf0-\U0002ee5d\U0002f800-\U0002fa1f\U00030000-\U000323af"
 )
-_CHARACTER = re.compile(f"[{_HAN}]")
-_HAN_OR_REST = re.compile(f"[{_HAN}]|[^{_HAN}]+")
+"""The ranges of Chinese characters, as they stand in a character class of a regular expression."""
+_CHARACTER = re.compile(f"[{HAN}]")
+_HAN_OR_REST = re.compile(f"[{HAN}]|[^{HAN}]+")
 _MARK = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u200d\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\U0001f3fb-\U0001f3ff"
-_WORD = re.compile(
-    f"[{_HAN}][{_MARK}]*|(?:[^\\W{_HAN}][{_MARK}]*)+|[^\\w\\s](?:[{_MARK}]+[^\\w\\s{_MARK}]?)*|[{_MARK}]+"
-)
+_WORD = re.compile(f"[{HAN}][{_MARK}]*|(?:[^\\W{HAN}][{_MARK}]*)+|[^\\w\\s](?:[{_MARK}]+[^\\w\\s{_MARK}]?)*|[{_MARK}]+")
 
 
 def has_han(text: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SerializeAsAny
 
-from fathom.config import Part
+from fathom.config import Part, choice
+from fathom.training.optimizers.base import Optimizer
+from fathom.training.schedule import Schedule
 
 
 class Training(Part):
@@ -25,19 +27,26 @@ class Training(Part):
     micro_batch_tokens: int | Literal["auto"] = "auto"
     """Most tokens in one forward pass; a batch above it is cut and its gradients are summed exactly."""
     learning_rate: float | None = Field(None, gt=0, validation_alias=AliasChoices("learning_rate", "lr"))
-    """Peak learning rate; left out, the tuning strategy's own default."""
+    """Peak learning rate; left out, the tuning strategy's own default, times what the optimizer makes of a rate for
+    AdamW."""
     weight_decay: float = Field(0.01, ge=0)
-    """Decoupled decay of weight matrices; biases and norms are never decayed."""
-    optimizer: str = Field("adamw", validation_alias=AliasChoices("optimizer", "optim"))
-    """Catalog name of the optimizer."""
+    """Decay of weight matrices, decoupled from the gradient; biases and norms are never decayed."""
+    decay_embeddings: bool = True
+    """Whether embedding tables are decayed too."""
+    optimizer: Annotated[SerializeAsAny[Optimizer], choice("optimizer", default="adamw")] = Field(
+        "adamw", validate_default=True, validation_alias=AliasChoices("optimizer", "optim")
+    )
+    """How gradients change weights; a bare name, or `{kind: ..., options}`."""
     adam_beta1: float = Field(0.9, ge=0, lt=1)
-    """Decay of the first moment."""
+    """Decay of the first moment, in every optimizer of Adam's family."""
     adam_beta2: float = Field(0.999, ge=0, lt=1)
     """Decay of the second moment."""
     adam_epsilon: float = Field(1e-8, gt=0)
     """Added to the root of the second moment."""
-    lr_scheduler: str = Field("linear", validation_alias=AliasChoices("lr_scheduler", "lr_scheduler_type"))
-    """Catalog name of the schedule."""
+    lr_scheduler: Annotated[SerializeAsAny[Schedule], choice("lr_scheduler", default="linear")] = Field(
+        "linear", validate_default=True, validation_alias=AliasChoices("lr_scheduler", "lr_scheduler_type")
+    )
+    """How the learning rate goes on after warmup; a bare name, or `{kind: ..., options}`."""
     warmup_ratio: float = Field(0.1, ge=0, le=1)
     """Share of the steps in which the learning rate rises from zero."""
     warmup_steps: int | None = Field(None, ge=0)
@@ -70,6 +79,9 @@ class Training(Part):
     """Checkpoints kept besides the best; the newest verified one is never removed."""
     logging_steps: int = Field(10, gt=0)
     """Log the training loss every so many steps."""
+    log_gradients: Literal["none", "layers"] = "none"
+    """Log gradient norms and update ratios of every block and component and the gradient noise scale, with the loss;
+    costs a quarter of a step and a copy of the weights at each log line."""
     non_finite: Literal["retry", "skip", "abort"] = "retry"
     """What to do with a step whose loss or gradient is NaN or Inf: recompute it once in fp32 and skip it if that
     fails; skip it; or stop. Weights and moments are never touched by such a step."""

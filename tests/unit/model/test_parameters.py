@@ -66,7 +66,7 @@ def test_rows_that_never_occur_decay_as_if_they_were_stepped(rows: list[int], st
     assert slot.shape == (len(rows), 4)
     for _ in range(steps):
         flat.value(slot).mul_(0.9).add_(1.0)
-        flat.note_decay(slot.group, 0.9)
+        flat.note_decay(slot, 0.9)
     flat.synchronize()
     flat.synchronize()
     wanted = before * 0.9**steps
@@ -81,7 +81,7 @@ def test_reload_reads_the_model_again() -> None:
     body = model()
     flat = flat_of(body, [1, 4], shadow_dtype=torch.bfloat16)
     slot = flat.slots["table.weight"]
-    flat.note_decay(slot.group, 0.5)
+    flat.note_decay(slot, 0.5)
     body.get_parameter("table.weight").data.fill_(2.0)
     flat.reload()
     assert torch.equal(flat.value(slot), torch.full((2, 4), 2.0))

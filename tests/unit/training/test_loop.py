@@ -116,7 +116,7 @@ class Bench:
             progress=SimpleNamespace(update=lambda step, values: None),  # type: ignore[arg-type]
         )
         guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
-        schedule = catalog.load("lr_scheduler", settings.lr_scheduler)()
+        schedule = settings.lr_scheduler
         loop = Loop(work, settings, (self.optimizer, schedule, guard), hooks, "f1")  # type: ignore[arg-type]
         return loop.run(state or LoopState())
 

@@ -79,10 +79,14 @@ def test_every_mistake_at_once_with_its_path(path):
 
 
 def test_names_of_optimizer_and_schedule_are_checked_with_the_rest(path):
-    with pytest.raises(ConfigError, match=r"optim: no optimizer is called 'adamww' \(did you mean 'adamw'\? known: "):
+    with pytest.raises(
+        ConfigError, match=r"training\.optimizer: no optimizer is called 'adamww' \(did you mean 'adamw'\? known: "
+    ):
         load_recipe(path, ["training.optim=adamww"])
     with pytest.raises(ConfigError, match=r"lr_scheduler: no lr_scheduler is called 'cosin' \(did you mean 'cosine'"):
         load_recipe(path, ["training.lr_scheduler=cosin"])
+    with pytest.raises(ConfigError, match=r"training\.optim: no optimizer is called 'adamww'"):
+        load_recipe(path, ["training={optim: adamww}"])
 
 
 def test_missing_sections_are_named(tmp_path):

@@ -17,9 +17,16 @@ PAIRS = {
     "single": (np.array([0.1, 0.7, 0.2], np.float32), 1),
     "multi": (np.array([0.1, 0.7, 0.2]), np.array([0, 1, 1])),
     "numbers": (0.5, 1.0),
+    "tokens": ((9.5, 4, 2), 17),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }
-FORM = {"pearson": "numbers", "spearman": "numbers", "mse": "numbers", "entity-f1": "entities"}
+FORM = {
+    "pearson": "numbers",
+    "spearman": "numbers",
+    "mse": "numbers",
+    "entity-f1": "entities",
+    "perplexity": "tokens",
+}
 
 
 @pytest.mark.parametrize("name", catalog.names("metric"))

@@ -20,7 +20,7 @@ import fathom
 from fathom import catalog
 from fathom.errors import TrainingError
 from fathom.training import loop as module
-from fathom.training import step as step_module
+from fathom.training.forward import Runner
 from fathom.training.guard import Guard
 from fathom.training.loop import Hooks, Loop, LoopState, Plan, is_better
 from fathom.training.settings import Training
@@ -106,7 +106,9 @@ class Bench:
         settings = self.settings
         nothing = SimpleNamespace(synchronize=lambda: None)
         model = SimpleNamespace(train=lambda: None, eval=lambda: None)
-        work: Any = SimpleNamespace(model=model, parameters=nothing, most_tokens=None, store=range(size))
+        work: Any = SimpleNamespace(
+            model=model, parameters=nothing, most_tokens=None, store=range(size), sampler=None, num_sequences=size
+        )
         hooks = Hooks(
             log=self._log,
             evaluate=None if self.scores is None else lambda: {"f1": next(self.scores or iter(()))},
@@ -256,14 +258,14 @@ def test_too_many_skipped_in_a_row_stop(bench: Callable[..., Bench]) -> None:
 @contextmanager
 def nan_at(monkeypatch: pytest.MonkeyPatch, call: int) -> Iterator[None]:
     """Multiply the loss of one training forward by NaN, so that every gradient of it is NaN too."""
-    real, calls = step_module.forward_loss, [0]
+    real, calls = Runner.loss, [0]
 
     def broken(*arguments: Any) -> torch.Tensor:
         calls[0] += 1
         return real(*arguments) * (math.nan if calls[0] == call else 1.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(step_module, "forward_loss", broken)
+        patch.setattr(Runner, "loss", broken)
         yield
 
 

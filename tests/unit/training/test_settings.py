@@ -49,7 +49,7 @@ def test_hugging_face_names_are_read_and_ours_are_written(family: str, alias: st
 
 
 def load_recipe_again(recipe: Recipe, folder: Path) -> Recipe:
-    file = folder / "again.yaml"
+    file = folder / "recipe.yaml"  # as in a run's folder: the file's name names nothing
     file.write_text(dump_recipe(recipe), encoding="utf-8")
     return load_recipe(file)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fathom.data.example import PER_TOKEN_PADDING, Features
-from fathom.data.store import TokenStore
+from fathom.data.sequences import Sequences
 
 INPUTS = (
     "input_ids",
@@ -48,7 +48,7 @@ def collate(features: Sequence[Features], pad_token_id: int) -> dict[str, Tensor
     return batch
 
 
-def collate_rows(store: TokenStore, rows: Sequence[int] | np.ndarray[Any, Any], pad_token_id: int) -> dict[str, Tensor]:
+def collate_rows(store: Sequences, rows: Sequence[int] | np.ndarray[Any, Any], pad_token_id: int) -> dict[str, Tensor]:
     """Collate sequences of a store."""
     return collate([store[int(row)] for row in rows], pad_token_id)
 

@@ -1,7 +1,7 @@
 """How fast this machine is: probed once, and corrected by what finished runs took.
 
-Both live in the cache folder: `rates.json` holds what a probe of part of a second measured, `speed.jsonl` a line for each
-finished run. They can be deleted at any time.
+Both live in the cache folder: `rates.json` holds what a probe of part of a second measured, `speed.jsonl` a line for
+each finished run. They can be deleted at any time.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from fathom.data.sequences import Sequences
 from fathom.errors import DataError
 from fathom.log import format_bytes
 from fathom.recipe import Recipe
-from fathom.runs.prepared import PreparedData, longest
+from fathom.runs.prepared import PreparedData, check_head, longest
 from fathom.runs.windows import FramedWindows, PairWindows, SinglePieces, WindowExamples, apart, together
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.tasks.masked_lm import OpenMaskedLm
@@ -40,6 +40,7 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
         length = min(length, DEFAULT_WINDOW)
     task = recipe.task.open([], tokenizer, length)
     assert isinstance(task, OpenLanguageTask)
+    check_head(recipe, tokenizer, task)
     section = recipe.data
     weights = {section.train: 1.0, **section.mixture}
     corpora = {source: encode_corpus(recipe, task, source) for source in weights}

@@ -20,7 +20,8 @@ from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
 from fathom.runs.forecast import Forecast
-from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.runs.prepare import PreparedModel
+from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
 from fathom.runs.scoring import Scorer, score
 from fathom.training.loop import Clock, LoopState, plain_scores

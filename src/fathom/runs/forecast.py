@@ -16,7 +16,8 @@ from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
 from fathom.runs.micro_batch import Order, largest_micro_batch, memory_setting, usual_order
-from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.runs.prepare import PreparedModel
+from fathom.runs.prepared import PreparedData
 from fathom.training.loop import Clock, Plan
 from fathom.training.step import Workload
 

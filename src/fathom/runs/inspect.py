@@ -141,7 +141,9 @@ def inspect(
     chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
     subject = read_subject(model)
     wanted = (
-        [(subject.tuning.kind, subject.tuning)] if tuning is None and subject.tuning else _strategies(tuning or "full")
+        [(subject.tuning.kind, subject.tuning)]
+        if tuning is None and subject.tuning
+        else _strategies("full" if tuning is None else tuning)
     )
     config, auto_class = architecture(subject, task, needs_head=any(kind != "full" for kind, _ in wanted))
     bare = build_on_meta(config, auto_class)
@@ -196,7 +198,7 @@ def _strategies(text: str) -> list[tuple[str, Any]]:
         details = ", ".join(f"{key} {value}" for key, value in options.items() if key != "kind")
         found.append((f"{kind} ({details})" if details else kind, part))
     if not found:
-        raise ConfigError("no strategy is named", where="tuning", mend="write full, head, top-layers, bitfit or lora")
+        raise ConfigError("no strategy is named", where="tuning", mend=f"known: {', '.join(catalog.names('tuning'))}")
     return found
 
 

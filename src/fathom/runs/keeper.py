@@ -17,7 +17,8 @@ from fathom.model.base import base_digest
 from fathom.model.parameters import FlatParameters
 from fathom.model.section import Pretrained
 from fathom.recipe import Recipe, deciding
-from fathom.runs.prepare import PreparedData, PreparedModel
+from fathom.runs.prepare import PreparedModel
+from fathom.runs.prepared import PreparedData
 from fathom.tracking.base import TrackerGroup
 from fathom.training.checkpoint import (
     FOLDER,

@@ -36,8 +36,9 @@ def check_data(store: Sequences, task: OpenTask) -> None:
     full = int((store.lengths >= task.max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):
         get_console().info(
-            f"{full:,} of {len(store):,} training sequences ({full / len(store):.1%}) fill max_length {task.max_length}; "
-            "longer texts are cut there (classification, chat) or split into windows (token classification)"
+            f"{full:,} of {len(store):,} training sequences ({full / len(store):.1%}) fill max_length "
+            f"{task.max_length}; longer texts are cut there (classification, chat) or split into windows (token "
+            "classification)"
         )
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from fathom.data.example import Example
 from fathom.data.load import load_splits
+from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore, open_or_build
 from fathom.device import Machine, seed_everything
 from fathom.log import get_console
@@ -28,7 +29,7 @@ from fathom.model.vocabulary import VocabularyHead
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.micro_batch import fit_micro_batch, memory_setting
-from fathom.runs.prepared import PreparedData, longest
+from fathom.runs.prepared import PreparedData, check_head, longest
 from fathom.tasks.base import OpenTask
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
@@ -50,11 +51,13 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         DataError: Something is wrong with the data; see the message's place and mend.
     """
     tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
+    recipe.model.adopt(tokenizer)
     if recipe.task.form == "corpus":
         return prepare_corpus(recipe, tokenizer)
     splits = load_splits(recipe.data, recipe.task.form)
     task = recipe.task.open(splits.train, tokenizer, longest(recipe, tokenizer))
-    stores = {
+    check_head(recipe, tokenizer, task)
+    stores: dict[str, Sequences] = {
         name: encode_split(task, examples)
         for name, examples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
         if examples

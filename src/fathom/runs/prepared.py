@@ -13,6 +13,7 @@ from fathom.data.load import Splits
 from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError
 from fathom.model.families import most_positions
+from fathom.model.load import model_class
 from fathom.recipe import Recipe
 from fathom.tasks.base import OpenTask
 
@@ -49,3 +50,12 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
     if wanted is not None and wanted > limit:
         raise ConfigError(f"the model takes at most {limit} tokens", where="data.max_length", mend=f"write {limit}")
     return wanted or min(limit, 1 << 20)
+
+
+def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTask) -> None:
+    """Refuse a model whose family has no head for the task, before its data are encoded.
+
+    Raises:
+        ModelError: It has none.
+    """
+    model_class(recipe.model.read_config(tokenizer, {}), task.auto_class)

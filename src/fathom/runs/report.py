@@ -10,7 +10,7 @@ from typing import Any
 from fathom import files
 from fathom.log import format_bytes, format_duration
 from fathom.recipe import Recipe
-from fathom.runs.prepare import PreparedData
+from fathom.runs.prepared import PreparedData
 from fathom.tracking.jsonl import METRICS
 from fathom.training.diagnostics import gradient_findings
 

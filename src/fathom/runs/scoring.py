@@ -141,7 +141,11 @@ def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float
     task = runner.task
     if runner.vocabulary is None:
         logits = runner.run(placed).logits
-        return task.raw_predictions(logits, placed), lambda: task.loss(logits, placed).total.item()
+
+        def loss() -> float:
+            return task.loss(logits, placed).total.item()
+
+        return task.raw_predictions(logits, placed), loss
     assert isinstance(task, OpenLanguageTask)
     judged = runner.judge(placed)
     return task.records(judged.losses_S, judged.hits_S, placed), judged.losses_S.double().sum().item

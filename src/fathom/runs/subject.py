@@ -28,7 +28,7 @@ TASK_CLASSES = {
     "token-classification": "AutoModelForTokenClassification",
     "masked-lm": "AutoModelForMaskedLM",
     "causal-lm": "AutoModelForCausalLM",
-    "prefix-lm": "AutoModelForCausalLM",
+    "prefix-lm": "AutoModelForSeq2SeqLM",
     "chat": "AutoModelForCausalLM",
     "span-denoising": "AutoModelForSeq2SeqLM",
     "text-infilling": "AutoModelForSeq2SeqLM",

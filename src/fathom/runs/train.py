@@ -18,7 +18,8 @@ from fathom.runs.finished import finished_metrics
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import RunKeeper, open_keeper
 from fathom.runs.preflight import check_data, check_trainable
-from fathom.runs.prepare import PreparedData, PreparedModel, prepare_data, prepare_model
+from fathom.runs.prepare import PreparedModel, prepare_data, prepare_model
+from fathom.runs.prepared import PreparedData
 from fathom.runs.scoring import Scorer, score
 from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup

@@ -43,7 +43,8 @@ class FramedWindows:
     def lengths(self) -> Array:
         """Tokens of each window, int64."""
         pieces = np.diff(self.plan.window_offsets)
-        return self.plan.lengths + pieces * (len(self.before) + len(self.after))
+        found: Array = self.plan.lengths + pieces * (len(self.before) + len(self.after))
+        return found
 
     @property
     def num_tokens(self) -> int:
@@ -160,7 +161,7 @@ class WindowExamples(Sequence[Example]):
 
 
 def apart(spans: Spans, room: int) -> WindowPlan:
-    """Cut every document into pieces of at most `room` tokens, each a window of its own; pieces of one token are left out.
+    """Cut every document into pieces of at most `room` tokens, each a window of its own; a piece of one is left out.
 
     Raises:
         ConfigError: `room` leaves no text.

@@ -27,7 +27,8 @@ def list_command(
         contents, text = {"recipe": list(recipes)}, table_text(["recipe", ""], list(recipes.items()))
     elif family is None:
         contents = catalog.contents()
-        text = "\n".join(f"{name:<14}{', '.join(parts)}" for name, parts in contents.items())
+        width = max(map(len, contents)) + 2
+        text = "\n".join(f"{name:<{width}}{', '.join(parts)}" for name, parts in contents.items())
     else:
         contents = {_known_family(family): catalog.names(family)}
         rows = [[name, _first_line(catalog.load(family, name))] for name in contents[family]]

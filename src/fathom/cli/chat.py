@@ -44,7 +44,7 @@ def chat_command(
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Of the model.")] = "fp32",
     as_json: AsJson = False,
 ) -> None:
-    """Talk with a model in the terminal; from a pipe, a line is a turn."""
+    """Talk with a model; from a pipe, a line is a turn."""
     from fathom.log import get_console
     from fathom.serving.generate.chat import DESCRIPTIONS, Conversation
     from fathom.serving.generate.generator import Generator

@@ -35,7 +35,7 @@ def inspect_command(
     labels: Annotated[int | None, typer.Option(min=1, help="Number of labels of that head.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show depth, parameters, memory and work of a model, one that exists or a new one."""
+    """Show depth, parameters, memory and work of a model."""
     from fathom.errors import ConfigError
     from fathom.runs.inspect import inspect
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,56 +42,54 @@ def predict_command(
     precision: Annotated[Precision, typer.Option(help="Of the model while it generates.")] = "fp32",
     as_json: AsJson = False,
 ) -> None:
-    """Predict on texts, a file or standard input; a model that writes goes on with them."""
-    import sys
-
-    from fathom.log import get_console
+    """Predict on texts, a file or standard input."""
     from fathom.runs.generate import generate_file
     from fathom.runs.predict import predict
     from fathom.serving.generate.open import generates
 
-    options: dict[str, Any] = {
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "num_beams": num_beams,
-        "num_return_sequences": num_return_sequences,
-        "repetition_penalty": repetition_penalty,
-        "stop": [text.replace("\\n", "\n") for text in stop] if stop else None,
-        "seed": seed,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
+    writing = _given(
+        max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+        num_beams=num_beams, num_return_sequences=num_return_sequences, repetition_penalty=repetition_penalty,
+        stop=[text.replace("\\n", "\n") for text in stop] if stop else None, seed=seed,
+    )  # fmt: skip
     writes = generates(model)
-    if given and not writes:
-        first = next(iter(given)).replace("_", "-")
+    if writing and not writes:
+        first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
-    if not inputs and sys.stdin.isatty():
-        get_console().info("reading one text a line from the keyboard; end with Ctrl-D")
-
+    source = _inputs(inputs)
     if writes:
-        source = _inputs(inputs or ["-"])
-        rows = generate_file(model, source, given, output=output, batch_size=batch_size or 16, precision=precision)
+        rows = generate_file(model, source, writing, output=output, batch_size=batch_size or 16, precision=precision)
     else:
-        rows = predict(
-            model, _inputs(inputs or ["-"]), output=output, probabilities=probabilities, batch_size=batch_size or 64
-        )
+        rows = predict(model, source, output=output, probabilities=probabilities, batch_size=batch_size or 64)
+    _say_rows(rows, output, as_json=as_json)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were written on the command line."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _say_rows(rows: list[dict[str, Any]], output: str | None, *, as_json: bool) -> None:
     if as_json:
         say_json(rows if output is None else {"output": output, "num_predictions": len(rows)})
     elif output is not None:
         say(f"{len(rows):,} predictions in {output}")
-    elif writes and len(rows) == 1:
-        say(rows[0]["text"])
+    elif len(rows) == 1 and "finish_reason" in rows[0]:
+        say(rows[0]["text"])  # of a model that writes: nothing but what it wrote
     else:
         for row in rows:
             say(_line(row))
 
 
-def _inputs(given: list[str]) -> str | list[str]:
+def _inputs(given: list[str] | None) -> str | list[str]:
     """One argument may be a path; what has a data file's ending and no space is taken for one even if it is missing."""
     from fathom.data.load import SUFFIXES
+    from fathom.log import get_console
 
+    if not given:
+        if sys.stdin.isatty():
+            get_console().info("reading one text a line from the keyboard; end with Ctrl-D")
+        return "-"
     if len(given) > 1:
         for one in given:
             if Path(one).suffix.lower() in {*SUFFIXES, ".txt"} and Path(one).is_file():

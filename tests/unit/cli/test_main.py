@@ -7,6 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from fathom import catalog
 from fathom.cli.main import app
 from fathom.log import set_quiet
 
@@ -73,8 +74,11 @@ def test_list_names_every_family(run):
     done = run("list", "--json")
     assert done.exit_code == 0
     contents = json.loads(done.stdout)
-    assert contents["tuning"] == ["full", "head", "top-layers", "bitfit", "lora"]
-    assert "tuning" in run("list").stdout
+    assert contents == {family: list(parts) for family, parts in catalog.CATALOG.items()}
+    lines = run("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(contents)
+    starts = {line.index(contents[line.split()[0]][0], len(line.split()[0]) + 1) for line in lines}
+    assert len(starts) == 1, "the names stand in one column, apart from the family"
 
 
 def test_list_of_one_family_says_what_each_does(run):

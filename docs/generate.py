@@ -5,6 +5,7 @@ A test fails while the pages do not say what the classes say.
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ FAMILIES = {
     "task": ("Tasks", "What a model is asked to do: `task:` in a recipe."),
     "tuning": ("Tuning strategies", "Which parameters learn: `tuning:` in a recipe."),
     "reader": ("Readers", "File formats; told from the file, or named as `data.format`."),
+    "corpus_filter": ("Corpus filters", "Which documents are left out: `data.filters` of a recipe on running text."),
     "metric": ("Metrics", "Scores, chosen by the task."),
     "optimizer": ("Optimizers", "`training.optimizer`."),
     "lr_scheduler": ("Schedules", "`training.lr_scheduler`."),
@@ -62,7 +64,7 @@ def _recipe_page() -> str:
         "# The recipe",
         "",
         "A YAML file, edited on the command line: `fathom train recipe.yaml training.epochs=5 tuning=lora`. "
-        "Unknown keys are refused. `task` and `tuning` take a name or `{kind: name, options}`; their options are in "
+        "Unknown keys are refused. What is a part takes a name or `{kind: name, options}`; options are in "
         "[parts](parts.md).",
     ]
     for title, part in sections:
@@ -134,7 +136,7 @@ def _types(annotation: Any) -> Iterator[str]:
     elif origin is dict:
         yield f"mapping of {_type(arguments[0])} to {_type(arguments[1])}"
     elif isinstance(annotation, type) and issubclass(annotation, Part):
-        yield "part" if annotation.__name__ in {"Task", "Tuning", "Optimizer", "Schedule"} else "section"
+        yield "part" if inspect.isabstract(annotation) else "section"
     else:
         yield {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(
             annotation.__name__, annotation.__name__

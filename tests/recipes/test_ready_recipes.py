@@ -22,11 +22,13 @@ FILES = {
     ],
 }
 EXTRA = {"token-classification": "train.conll"}
+FAMILY = {"chat": "gpt2"}
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return make_base(tmp_path_factory.mktemp("models") / "tiny")
+def bases(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {family: make_base(root / family, family) for family in ("bert", "gpt2")}
 
 
 def _data_edits(name, tmp_path):
@@ -40,11 +42,11 @@ def _data_edits(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(ready_recipes()))
-def test_ready_recipe_runs(name, base, tmp_path):
+def test_ready_recipe_runs(name, bases, tmp_path):
     recipe = load_recipe(
         name,
         [
-            f"model={base}",
+            f"model={bases[FAMILY.get(name, 'bert')]}",
             f"output={tmp_path / 'run'}",
             "training.max_steps=3",
             "training.threads=1",
@@ -62,4 +64,4 @@ def test_ready_recipe_runs(name, base, tmp_path):
         [{"text": "a red thing", **({"text_pair": "it is red"} if name == "sentence-pair" else {})}],
     )
     assert len(rows) == 1
-    assert {"label", "labels", "value", "entities"} & set(rows[0])
+    assert {"label", "labels", "value", "entities", "finish_reason"} & set(rows[0])

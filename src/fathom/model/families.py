@@ -83,6 +83,17 @@ def writes_only(model_type: str) -> bool:
     return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
+def reads_both_ways(config: Any) -> bool:
+    """Whether a model attends to what comes after a token, so that the next one cannot be asked of it.
+
+    Told by transformers having a masked head for the family, whose causal head then waits for `is_decoder`.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+    masked = str(config.model_type) in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    return masked and not (config.is_encoder_decoder or getattr(config, "is_decoder", False))
+
+
 def normalises_first(config: Any) -> bool:
     """Whether a sub-layer reads normalised input, so that a trained norm stands below its projections."""
     model_type = str(getattr(config, "model_type", ""))

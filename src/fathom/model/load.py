@@ -17,6 +17,7 @@ from fathom.config import suggest
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.log import get_console
 from fathom.model import presets
+from fathom.model.families import reads_both_ways
 from fathom.model.head_labels import keep_labels
 from fathom.model.initial import draw_as_published
 
@@ -111,6 +112,11 @@ def model_class(config: PreTrainedConfig, auto_class: str) -> type[PreTrainedMod
 
     factory = vars(modeling_auto).get(auto_class)
     assert factory is not None, f"transformers has no {auto_class}"
+    if auto_class == "AutoModelForCausalLM" and reads_both_ways(config):
+        raise ModelError(
+            f"the family '{config.model_type}' reads a text from both sides: a token to be predicted would be seen",
+            mend="choose a decoder (gpt2, llama, qwen3 ...), or task: masked-lm",
+        )
     found = factory._model_mapping.get(type(config), None)
     if found is None:
         task = auto_class.removeprefix("AutoModelFor") or "a base model"

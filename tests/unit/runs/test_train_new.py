@@ -32,7 +32,7 @@ def test_a_new_model_trains_saves_reloads_and_evaluates(architecture: str, tmp_p
     assert result.metrics["reload_difference"] < 1e-4
     assert AutoModelForSequenceClassification.from_pretrained(folder).config.model_type == architecture
     scores = evaluate(str(folder), str(tmp_path / "validation.csv"))
-    assert scores.metrics["accuracy"] == pytest.approx(result.metrics["validation"]["accuracy"])
+    assert scores["accuracy"] == pytest.approx(result.metrics["validation"]["accuracy"])
     assert train(recipe).metrics == result.metrics  # finished, and told so
 
 

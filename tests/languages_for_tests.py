@@ -29,6 +29,7 @@ SIZE = len(SPECIAL) + len(WORDS)
 
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 LLAMA = {**BERT, "num_key_value_heads": 2, "max_position_embeddings": 64}
+DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
 BART = {
     "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
@@ -38,7 +39,7 @@ BART = {
 MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "bert": ("BertConfig", "BertForMaskedLM", {**BERT, "max_position_embeddings": 64}),
     "roberta": ("RobertaConfig", "RobertaForMaskedLM", {**BERT, "max_position_embeddings": 64}),
-    "distilbert": ("DistilBertConfig", "DistilBertForMaskedLM", {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}),
+    "distilbert": ("DistilBertConfig", "DistilBertForMaskedLM", DISTILBERT),
     "modernbert": ("ModernBertConfig", "ModernBertForMaskedLM", {**BERT, "global_attn_every_n_layers": 2}),
     "gpt2": ("GPT2Config", "GPT2LMHeadModel", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}),
     "llama": ("LlamaConfig", "LlamaForCausalLM", LLAMA),
@@ -68,10 +69,9 @@ def make_model(name: str, dropout: float = 0.0) -> Any:
     """A tiny model with weights large enough that nothing is nearly equal by chance."""
     config_class, model_class, options = MODELS[name]
     keys = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "embd_pdrop")
-    config = (
-        vars(transformers)[config_class] if config_class in vars(transformers) else getattr(transformers, config_class)
+    made = getattr(transformers, config_class)(
+        **options, vocab_size=SIZE, pad_token_id=0, bos_token_id=2, eos_token_id=5
     )
-    made = config(**options, vocab_size=SIZE, pad_token_id=0, bos_token_id=2, eos_token_id=5)
     for key in (
         *keys,
         "resid_pdrop",

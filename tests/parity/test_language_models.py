@@ -69,7 +69,8 @@ def test_a_batch_cut_into_passes_has_the_same_gradient(name: str) -> None:
     assert compute_gradient(whole, ROWS, 2).loss == pytest.approx(compute_gradient(parts, ROWS, 2).loss, rel=1e-6)
     ours = gradients(parts)
     for key, value in gradients(whole).items():
-        torch.testing.assert_close(ours[key], value, atol=2e-6, rtol=1e-4)
+        # T5's attention is not scaled: its gradients reach 3.7 and both sides are 3e-5 from the float64 gradient
+        torch.testing.assert_close(ours[key], value, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("packing", [True, False], ids=["packed", "padded"])

@@ -50,7 +50,7 @@ class VocabularyHead:
         self._bias = _ConstantBias.of(inner)
         self._rows_S: Tensor | None = None
         self._handle = body_of(inner).register_forward_hook(self._leave_body)
-        found.forward = self._forward  # type: ignore[method-assign]
+        found.forward = self._forward  # type: ignore[method-assign, assignment]
 
     def remove(self) -> None:
         """Give the model back as it was."""
@@ -229,7 +229,7 @@ def chunks(positions: int, vocabulary: int) -> Iterator[slice]:
 
 def body_of(model: PreTrainedModel) -> nn.Module:
     """Return the module whose first output the vocabulary head reads: the body, or the decoder where there is none."""
-    body = model.base_model
+    body: nn.Module = model.base_model
     if body is not model:
         return body
     decoder: nn.Module = model.get_decoder()

@@ -26,7 +26,7 @@ class WordFinder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, chinese: bool) -> None:
-        pieces: list[str] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))  # type: ignore[assignment]
+        pieces: list[str] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = set(tokenizer.all_special_ids)
         marked = any(piece is not None and piece.startswith(("Ġ", "▁")) for piece in pieces)
         self._begins_V = np.array(

@@ -80,7 +80,8 @@ def compose_pair(split: Split, label: str, chooser: Chooser) -> Pair:
         told: dict[tuple[str, int], tuple[str, str]] = {}
         used: list[list[str]] = []
         texts: dict[Language, str] = {}
-        for place, (language, template) in enumerate((("en", english), ("zh", chinese))):
+        both: tuple[tuple[Language, Template], ...] = (("en", english), ("zh", chinese))
+        for place, (language, template) in enumerate(both):
             slots: list[str] = []
             pieces = template.expand(chooser, partial(_fill, (split, place), told, slots, chooser))
             texts[language] = _finish(frames[place], pieces, language)

@@ -87,10 +87,10 @@ def _prompts(query: Tensor, key: Tensor, value: Tensor, layout: Layout, seen: _S
         start = bucket.start
         for length in bucket.lengths:
             tokens = slice(start, start + length)
-            parts = [tensor[:, :, tokens] for tensor in (query, key, value)]
+            own, keys, values = query[:, :, tokens], key[:, :, tokens], value[:, :, tokens]
             if groups > 1:
-                parts[1:] = [part.repeat_interleave(groups, dim=1) for part in parts[1:]]
-            output[tokens] = _one_prompt(*parts, seen)[0].transpose(0, 1)
+                keys, values = (part.repeat_interleave(groups, dim=1) for part in (keys, values))
+            output[tokens] = _one_prompt(own, keys, values, seen)[0].transpose(0, 1)
             start += length
     return output[None]
 

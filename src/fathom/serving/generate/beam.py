@@ -58,7 +58,7 @@ class Ending:
         """Return why a sequence ends with its last token; None where it goes on."""
         if tokens[-1] in self.eos:
             return "eos"
-        if self.stop and contains_stop(self.tokenizer, tokens, self.stop):  # type: ignore[arg-type]
+        if self.stop and contains_stop(self.tokenizer, tokens, self.stop):
             return "stop"
         return "length" if len(tokens) >= limit else None
 

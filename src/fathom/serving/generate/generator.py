@@ -154,8 +154,8 @@ class Generator:
                 answers = self._generate([encoded[place] for place in places], options, [first + p for p in places])
                 for place, answer in zip(places, answers, strict=True):
                     found[place] = answer
-            for answers in found:
-                yield from answers
+            for texts in found:
+                yield from texts
             first += len(window)
 
     def stream(
@@ -294,5 +294,5 @@ def facts_of(model: Any, info: Mapping[str, Any]) -> ModelFacts:
         vocabulary=int(model.get_input_embeddings().num_embeddings),
         positions=most_positions(model.config),
         chat=kind == "chat",
-        special=kind not in ("causal-lm", "prefix-lm"),
+        special=kind != "causal-lm",
     )

@@ -127,7 +127,8 @@ class Bottleneck(nn.Module):
         read = output if self._serial else self._read
         self._read = None
         inner = ACTIVATIONS[self.activation](self.adapter_down(read))
-        return output + self.scale * self.adapter_up(inner).to(output.dtype)
+        added: Tensor = self.adapter_up(inner)
+        return output + self.scale * added.to(output.dtype)
 
 
 def attach(model: nn.Module, spec: BottleneckSpec) -> nn.Module:

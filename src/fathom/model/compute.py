@@ -131,7 +131,9 @@ class _Linear(torch.autograd.Function):
         if leaf.weight_slot is not None:
             ctx.save_for_backward(hidden_TD)
         output_TF = nn.functional.linear(hidden_TD, leaf.weight_FD, leaf.bias_F)
-        return output_TF.view(*input.shape[:-1], -1)
+        # an ordinary view made in here could not be changed in place, and AdaLoRA's layers add to it so
+        output: Tensor = torch.ops.aten._unsafe_view(output_TF, [*input.shape[:-1], output_TF.shape[-1]])
+        return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, None]:

@@ -87,6 +87,8 @@ class ModelFolder:
             # PEFT still asks transformers for an attribute that transformers has renamed.
             warnings.simplefilter("ignore", FutureWarning)
             warnings.filterwarnings("ignore", message="Unsupported layer type")  # see Norms: widths it does not need
+            # PEFT reads AdaLoRA's pattern of kept ranks as LoRA's pattern of ranks first, then rightly.
+            warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
             return cast("PreTrainedModel", install(PeftModel.from_pretrained(base, str(self.path))))
 
 

@@ -60,6 +60,7 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     inputs = _probe(opened, wrapped)
     with torch.no_grad():
         before: Tensor = wrapped(**inputs).logits
+        _put_heads_in_place(wrapped)
         merged: Any = wrapped.merge_and_unload()
         after: Tensor = merged(**inputs).logits
     difference = (before - after).abs()
@@ -77,6 +78,20 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     except ArtifactError:
         files.remove_folder(output)
         raise
+
+
+def _put_heads_in_place(wrapped: Any) -> None:
+    """Put the trained heads where the base model's were.
+
+    PEFT does so itself, and under IA3 copies `weight` from module to module on the way, which a head of several
+    modules (BERT's pooler) has not.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    inner = wrapped.get_base_model()
+    for path, module in list(inner.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            inner.set_submodule(path, module.modules_to_save[module.active_adapters[0]])
 
 
 def _require_mergeable(opened: ModelFolder) -> None:

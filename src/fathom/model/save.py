@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +146,11 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
     elif parts.info["weights"] == "adapter":
         _note_ranks(model)
-        # 'auto' would ask the hub for the base model's vocabulary.
-        model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+        with warnings.catch_warnings():
+            # Of a projection AdaLoRA took all ranks from, PEFT believes that the tensors were not gathered.
+            warnings.filterwarnings("ignore", message=".*LoRA tensor\\(s\\) have invalid shape")
+            # 'auto' would ask the hub for the base model's vocabulary.
+            model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
     else:
         model.save_pretrained(str(folder))

@@ -44,6 +44,7 @@ def install(model: nn.Module) -> nn.Module:
     outer: Any = model
     if kind in IN_ATTENTION:
         _keep_padded(outer.get_base_model())
+        outer.get_prompt = partial(_prompt_in_any_type, outer.get_prompt)
     if kind not in BEFORE_EMBEDDINGS:
         return model
     inner = outer.get_base_model()
@@ -125,3 +126,20 @@ def _keep_padded(inner: Any) -> None:
         return choose(name, *args, **words)
 
     inner.set_attn_implementation = guarded
+
+
+def _prompt_in_any_type(get_prompt: Any, /, *args: Any, **words: Any) -> Any:
+    """Return PEFT's cache of learned keys and values, ready to stand before keys of another type.
+
+    The blocks may compute in bf16 while what is learned stays float32; attention takes one type only.
+    """
+    cache = get_prompt(*args, **words)
+    for layer in cache.layers:
+        layer.update = partial(_join, layer, layer.update)
+    return cache
+
+
+def _join(layer: Any, update: Any, key_states: Tensor, value_states: Tensor, *args: Any, **words: Any) -> Any:
+    # keys are of the queries' type; values need not be: norms of queries and keys (Qwen3) lift only those to float32
+    layer.keys, layer.values = layer.keys.to(key_states.dtype), layer.values.to(key_states.dtype)
+    return update(key_states, value_states.to(key_states.dtype), *args, **words)

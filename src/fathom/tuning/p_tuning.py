@@ -40,7 +40,7 @@ class PTuning(Virtual):
         from peft import PromptEncoderConfig
 
         config = PromptEncoderConfig(
-            **self.common_options(model, anatomy),
+            **self.embedded_options(model, anatomy),
             encoder_reparameterization_type=self.encoder.upper(),
             encoder_hidden_size=self.hidden_size,
         )

@@ -56,4 +56,4 @@ class Prompt(Virtual):
                     "prompt_tuning_init_text": self.text,
                     "tokenizer_name_or_path": named.name_or_path,
                 }
-        return self.wrapped(model, PromptTuningConfig(**self.common_options(model, anatomy), **begins))
+        return self.wrapped(model, PromptTuningConfig(**self.embedded_options(model, anatomy), **begins))

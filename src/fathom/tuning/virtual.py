@@ -53,6 +53,24 @@ class Virtual(Adapted):
             "modules_to_save": list(outermost(anatomy.head)),
         }
 
+    def embedded_options(self, model: nn.Module, anatomy: Anatomy) -> dict[str, Any]:
+        """Return the keywords of a config whose vectors stand among the word embeddings.
+
+        The sizes are told, not left to PEFT: it looks for names DistilBERT's config has not, and takes the blocks'
+        width where ELECTRA's embeddings are narrower.
+
+        Raises:
+            ModelError: See `common_options`.
+        """
+        options = self.common_options(model, anatomy)
+        inner: Any = model
+        return {
+            **options,
+            "token_dim": inner.get_input_embeddings().weight.shape[1],
+            "num_layers": len(anatomy.blocks),
+            "num_attention_heads": inner.config.get_text_config().num_attention_heads,
+        }
+
     @staticmethod
     def wrapped(model: nn.Module, config: Any) -> nn.Module:
         """Return the model under the config, its virtual tokens running as tokens."""

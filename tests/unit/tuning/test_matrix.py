@@ -20,6 +20,9 @@ from tokenizers_for_tests import tokenizer_of
 
 KINDS = catalog.names("tuning")
 CELLS = [(kind, family, task) for kind in KINDS for family in FAMILIES for task in TASKS]
+STEPS = 6
+"""Enough for AdamW's first steps, which are of full size whatever the gradient, to be made good: ModernBERT's final
+norm turns three virtual tokens that moved a little into other logits altogether."""
 OVERRIDES = {"num_labels": 3}
 
 
@@ -42,11 +45,12 @@ def test_cell(kind: str, family: str, task: str, bases: dict[str, Path], tmp_pat
         with pytest.raises(ModelError, match=r"none|no place"):
             tuning.apply(model, find_anatomy(model))
         return
+    torch.manual_seed(0)  # what a strategy adds is drawn from torch's own generator
     tuned = tuning.apply(model, find_anatomy(model))
     frozen = {name: tensor.clone() for name, tensor in tuned.named_parameters() if not tensor.requires_grad}
     before = {name: tensor.detach().clone() for name, tensor in tuned.named_parameters() if tensor.requires_grad}
     batch = make_batch(family)
-    losses = train(tuned, tuning, batch, steps=3, rate=3e-3)
+    losses = train(tuned, tuning, batch, steps=STEPS, rate=3e-3)
     assert losses[-1] < losses[0]
     named = dict(tuned.named_parameters())
     assert all(torch.equal(named[name], tensor) for name, tensor in frozen.items()), "a frozen weight changed"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,7 +33,7 @@ from fathom.data.corpus.store import (
     shard_names,
 )
 from fathom.data.section import DataSection
-from fathom.errors import ArtifactError, DataError, ModelError
+from fathom.errors import ArtifactError, DataError, FathomError, ModelError
 from fathom.files import FileRecord
 from fathom.log import Progress, get_console
 
@@ -107,14 +108,18 @@ def open_or_build_corpus(
             shards are kept, the same call goes on.
     """
     folder = files.cache_folder() / "corpus" / request.key()
-    if folder.is_dir():
-        try:
-            return open_corpus(folder)
-        except ArtifactError as error:
-            get_console().warn(f"{error}; the damaged part is made again")
     parts = folder.parent / f".{folder.name}.parts"
+    store = _open_whole(folder)
+    if store is not None:
+        if parts.is_dir():  # whoever published it was killed before these were removed, or is removing them
+            with suppress(FathomError), files.only_one(parts):
+                files.remove_folder(parts)
+        return store
     with files.only_one(parts, "another process that encodes this corpus"):
         if folder.is_dir():
+            if (store := _open_whole(folder)) is not None:  # another process has just published it
+                files.remove_folder(parts)
+                return store
             _recover(folder, parts)
         size = sum(map(source_bytes, request.sources))
         if processes is None:
@@ -125,6 +130,17 @@ def open_or_build_corpus(
         publish_corpus(folder, parts, facts)
         files.remove_folder(parts)
     return open_corpus(folder)
+
+
+def _open_whole(folder: Path) -> CorpusStore | None:
+    """Return a published store; None, and why, where it is damaged."""
+    if not folder.is_dir():
+        return None
+    try:
+        return open_corpus(folder)
+    except ArtifactError as error:
+        get_console().warn(f"{error}; the damaged part is made again")
+        return None
 
 
 def _recover(folder: Path, parts: Path) -> None:
@@ -236,7 +252,7 @@ class _Builder:
 
     def _keep(self, index: int, shard: _Shard) -> None:
         """Write a finished shard, then its place in the journal."""
-        contents = (memoryview(shard.ids).cast("B"), memoryview(shard.starts).cast("B"))
+        contents = (shard.ids.view(np.uint8).data, shard.starts.view(np.uint8).data)
         record = ShardRecord(tokens=shard.tokens, documents=len(shard.starts), items=shard.items, files={})
         for name, content in zip(shard_names(index), contents, strict=True):
             files.write_atomic(self._parts / name, cast(bytes, content))  # a view: a shard is not copied

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom import files
-from fathom.data.corpus.documents import READERS, read_documents, source_files, split_sample
+from fathom.data.corpus.documents import read_documents, source_files, split_sample, suffix
 from fathom.data.section import DataSection
 from fathom.errors import ArtifactError, DataError, FathomError
 
@@ -39,7 +39,7 @@ def source_key(source: str, section: DataSection) -> dict[str, Any]:
             hasher.update(document.text.encode() + b"\0")
         return {"helpdesk": hasher.hexdigest()}
     return {
-        "files": [[file_digest(file), _format(file)] for file in source_files(path)],
+        "files": [[file_digest(file), suffix(file), file.suffix.lower() == ".gz"] for file in source_files(path)],
         "first": size,
         "reading": section.model_dump(mode="json", include=set(READING)),
     }
@@ -76,8 +76,3 @@ def file_digest(file: Path) -> str:
     except FathomError:  # a full or read-only cache: it is hashed again next time
         note.unlink(missing_ok=True)
     return sha256
-
-
-def _format(file: Path) -> str:
-    suffixes = [suffix for suffix in map(str.lower, file.suffixes) if suffix in READERS or suffix == ".gz"]
-    return "".join(suffixes[-2:])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fathom.data.conversation import text_of
 from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_documents, cut_text
 from fathom.data.corpus.records import read_delimited, read_json, read_json_lines, read_parquet
 from fathom.data.corpus.streams import read_chunks
@@ -80,7 +81,7 @@ def source_files(path: str) -> list[Path]:
         return [place]
     if place.is_dir():
         found = sorted(file for file in place.rglob("*") if file.is_file() and not _hidden(file.relative_to(place)))
-        known = [file for file in found if _suffix(file) in READERS or _suffix(file) in TEXT_SUFFIXES]
+        known = [file for file in found if suffix(file) in READERS or suffix(file) in TEXT_SUFFIXES]
         if not known:
             raise DataError(
                 f"no file of text in this folder ({', '.join(file.name for file in found[:8]) or 'it is empty'})",
@@ -108,7 +109,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _suffix(file: Path) -> str:
+def suffix(file: Path) -> str:
+    """Return the suffix that tells the format, in lower case; `.gz` behind it does not count."""
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
@@ -116,7 +118,7 @@ def _suffix(file: Path) -> str:
 
 
 def _read_file(file: Path, section: DataSection) -> Iterator[Document]:
-    reader = READERS.get(_suffix(file))
+    reader = READERS.get(suffix(file))
     if reader is not None:
         return reader(file, section)
     chunks = read_chunks(file, section.encoding)
@@ -144,6 +146,6 @@ def _at_least_one(documents: Iterator[Document], source: str) -> Iterator[Docume
 def _helpdesk(source: str, section: DataSection) -> Iterator[Document]:
     from fathom.data.load import read_path
 
-    form = "spans" if source.startswith("helpdesk:entities") else "text"
-    for example in read_path(source, form, section).examples:
-        yield Document(example["text"], example["where"])
+    for example in read_path(source, "corpus", section).examples:
+        more = [str(example[key]) for key in ("text_pair", "target") if key in example]
+        yield Document("\n".join([text_of(example), *more]), example["where"])

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from fathom.data.section import DataSection
 from fathom.errors import DataError
 from fathom.log import get_console
 
-TEXT_NAMES = (*USUAL_NAMES["text"], "paragraphs", "para")
+# Names of whole texts first: a poem's `title` is a text too, and not the one that is meant.
+TEXT_NAMES = tuple(
+    dict.fromkeys(("text", "content", "body", "paragraphs", "para", "正文", "内容", *USUAL_NAMES["text"]))
+)
 _FIELD_LIMIT = 16 * 1024 * 1024
 _WRAPPER = re.compile(r'\{\s*"(?:data|rows|examples|records|items)"\s*:\s*\[\s*(?=\{)')
 _BETWEEN = re.compile(r"[\s,]*")
@@ -40,15 +44,20 @@ def read_json(file: Path, section: DataSection) -> Iterator[Document]:
     decoder = json.JSONDecoder()
     chunks = read_chunks(file, section.encoding)
     buffer, place, line = next(chunks, ""), 0, 1
-    wrapped = buffer.lstrip()[:1] == "[" or _WRAPPER.match(buffer.lstrip()) is not None
+    bare = buffer.lstrip()[:1] == "["
+    wrapped = bare or _WRAPPER.match(buffer.lstrip()) is not None
     if wrapped:
         place = buffer.index("[") + 1
+        line += buffer.count("\n", 0, place)
     step = 1
     while True:
         between = _BETWEEN.match(buffer, place)
         assert between is not None
         start = between.end()
         if wrapped and buffer[start : start + 1] == "]":
+            line += buffer.count("\n", place, start)
+            if bare and any(rest.strip() for rest in chain([buffer[start + 1 :]], chunks)):
+                raise texts.problem("something stands behind the end of the array", "make it one array", line)
             break
         try:
             value, end = decoder.raw_decode(buffer, start)
@@ -59,7 +68,7 @@ def read_json(file: Path, section: DataSection) -> Iterator[Document]:
                     raise texts.problem(f"not valid JSON: {error.msg}", "mend the JSON", line) from None
                 break
             # An object longer than the buffer: read more each time, so that a long one is not decoded often.
-            line += buffer.count("\n", 0, start)
+            line += buffer.count("\n", place, start)
             buffer, place, step = buffer[start:] + more, 0, step * 2
             continue
         line += buffer.count("\n", place, start)
@@ -75,7 +84,7 @@ def read_delimited(file: Path, section: DataSection) -> Iterator[Document]:
     """Read comma- or tab-separated rows; see `read_documents`."""
     csv.field_size_limit(_FIELD_LIMIT)
     texts = _Texts(file, section)
-    tabs = ".tsv" in file.name.lower() or ".tab" in file.name.lower()
+    tabs = any(suffix.lower() in {".tsv", ".tab"} for suffix in file.suffixes[-2:])
     delimiter = section.delimiter or ("\t" if tabs else ",")
     plain = section.quoting == "none" or (section.quoting == "auto" and delimiter == "\t")
     lines = (f"{line}\n" for _, line in read_lines(read_chunks(file, section.encoding)))

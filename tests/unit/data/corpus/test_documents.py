@@ -108,6 +108,18 @@ def test_json_array_of_any_length(tmp_path, wrapped):
     assert found[1].where == f"{file}:9"
 
 
+def test_lines_are_counted_across_chunks(tmp_path, monkeypatch):
+    from fathom.data.corpus import streams
+
+    monkeypatch.setattr(streams, "CHUNK_BYTES", 7)
+    file = write(tmp_path / "a.json", json.dumps([{"text": f"text {number}"} for number in range(9)], indent=1))
+    assert [document.where for document in read_documents(str(file))] == [f"{file}:{2 + 3 * n}" for n in range(9)]
+
+
+def test_the_suffix_tells_the_delimiter(tmp_path):
+    assert texts(write(tmp_path / "my.tables.csv", "id,text\n1,one\n")) == ["one"]
+
+
 def test_json_objects_without_a_list(tmp_path):
     file = write(tmp_path / "a.json", '{"text": "one"}\n{"text": "two"}')
     assert texts(file) == ["one", "two"]
@@ -155,7 +167,7 @@ def test_helpdesk():
     assert len(texts("helpdesk:entities#5")) == 5
 
 
-@pytest.mark.parametrize("codec", ["gb18030", "utf-16", "utf-16-le", "utf-8-sig"])
+@pytest.mark.parametrize("codec", ["gb18030", "utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
 def test_encodings_are_detected_behind_plain_ascii(tmp_path, codec):
     content = (
         "ascii only " * (20_000 if codec == "gb18030" else 10)
@@ -205,6 +217,7 @@ def test_stated_encoding(tmp_path):
         ("a.jsonl", b"[1]\n", "a list, not an object"),
         ("a.json", b'[{"text": "a"}, {"text": ', "not valid JSON"),
         ("a.json", b'[{"text": "a"}', "not valid JSON"),
+        ("a.json", b'[{"text": "a"}]\n\n[{"text": "b"}]', "behind the end of the array"),
         ("a.csv", b"text,id\none,1,2\n", "3 columns where there should be 2"),
         ("a.csv", b'text,id\n"one,1\n', "bad quoting"),
         ("a.parquet", b"PAR1 and more", "not a readable Parquet file"),

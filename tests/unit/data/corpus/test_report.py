@@ -19,7 +19,7 @@ def test_facts_and_findings(tmp_path):
     facts = report.splits["train"]
     assert (facts["num_examples"], facts["characters"], facts["duplicates"]) == (5, 29, 1)
     assert facts["bytes"] == 29 + 10 + 1
-    assert facts["scripts"]["LATIN"] == 0.8214 and facts["scripts"]["CJK"] == 0.1786
+    assert facts["scripts"] == {"LATIN": round(21 / 26, 4), "CJK": round(5 / 26, 4)}
     assert {(finding.kind, finding.severity) for finding in report.findings} == {
         ("duplicates", "warning"), ("leak", "warning"), ("wrong-encoding", "warning")
     }  # fmt: skip

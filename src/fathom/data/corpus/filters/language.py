@@ -16,14 +16,14 @@ SAMPLE_CHARACTERS = 2000
 
 
 class Language(CorpusFilter):
-    """Leaves out documents in other languages than those named (py3langid, which knows 97).
+    """Leaves out documents in other languages than those named (py3langid, which knows 140).
 
     Needs the extra `corpus`.
     """
 
     kind: Literal["language"] = "language"
     languages: tuple[str, ...] = Field(min_length=1)
-    """Codes of ISO 639-1: `en`, `zh`, `de` ..."""
+    """Codes of ISO 639: `en`, `zh`, `de` ..."""
     min_probability: float = Field(0.5, ge=0, le=1)
     """Probability that a document is in one of them, below which it is left out."""
 
@@ -38,7 +38,7 @@ class Language(CorpusFilter):
             from py3langid.langid import MODEL_FILE, LanguageIdentifier
         except ImportError:
             raise MissingExtraError("py3langid", "corpus") from None
-        identifier = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+        identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
         known = tuple(str(label) for label in identifier.labels)
         for language in self.languages:
             if language not in known:
@@ -50,6 +50,6 @@ class Language(CorpusFilter):
 
         def stays(document: Document) -> bool:
             ranks = dict(identifier.rank(document.text[:SAMPLE_CHARACTERS]))
-            return sum(ranks[language] for language in self.languages) >= self.min_probability
+            return bool(sum(ranks[language] for language in self.languages) >= self.min_probability)
 
         return stays

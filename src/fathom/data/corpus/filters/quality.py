@@ -52,7 +52,10 @@ class Symbols(CorpusFilter):
 
 
 class Repetition(CorpusFilter):
-    """Leaves out documents that repeat lines or phrases (Gopher's rules, arXiv 2112.11446, table A1)."""
+    """Leaves out documents that repeat lines or phrases (Gopher's rules, arXiv 2112.11446, table A1).
+
+    A line or phrase counts from the second time it stands: what a short text or a poem says twice is no repetition.
+    """
 
     kind: Literal["repetition"] = "repetition"
     max_duplicate_lines: float = Field(0.3, ge=0, le=1)
@@ -60,10 +63,10 @@ class Repetition(CorpusFilter):
     max_duplicate_line_characters: float = Field(0.2, ge=0, le=1)
     """Largest share of the characters that stand in such lines."""
     max_top_phrase: float = Field(0.2, ge=0, le=1)
-    """Largest share of the characters that the most frequent phrase of two words may cover; one of three words may
-    cover 0.02 less, one of four 0.04 less. A phrase that stands once does not count."""
+    """Largest share of the characters that repeats of the most frequent phrase of two words may cover; those of one of
+    three words may cover 0.02 less, of four 0.04 less."""
     max_duplicate_phrases: float = Field(0.15, ge=0, le=1)
-    """Largest share of the words that stand in a phrase of five that stood before."""
+    """Largest share of the characters that stand in a phrase of five words that stood before."""
 
     def open(self) -> Verdict:
         """Return the function that counts."""
@@ -94,16 +97,16 @@ class Repetition(CorpusFilter):
             phrases = Counter(zip(*(words[place:] for place in range(size)), strict=False))
             if phrases:
                 phrase, count = phrases.most_common(1)[0]
-                if count > 1 and count * sum(map(len, phrase)) > max(0.0, self.max_top_phrase - share) * total:
+                if (count - 1) * sum(map(len, phrase)) > max(0.0, self.max_top_phrase - share) * total:
                     return False
         seen: set[tuple[str, ...]] = set()
         repeated = end = 0
         for place, five in enumerate(zip(*(words[place:] for place in range(5)), strict=False)):
             if five in seen:
-                repeated += place + 5 - max(end, place)
+                repeated += sum(map(len, words[max(end, place) : place + 5]))
                 end = place + 5
             seen.add(five)
-        return repeated <= self.max_duplicate_phrases * len(words)
+        return repeated <= self.max_duplicate_phrases * total
 
 
 @lru_cache(maxsize=1 << 16)

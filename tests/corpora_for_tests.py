@@ -7,7 +7,10 @@ import random
 
 from fathom.tokenization.corpus import Corpus
 
-SYLLABLES = ["ba", "ber", "con", "de", "for", "gra", "hel", "in", "ka", "lo", "mi", "no", "or", "pa", "ra", "ser", "ta", "un", "ver", "wo"]
+SYLLABLES = [
+    "ba", "ber", "con", "de", "for", "gra", "hel", "in", "ka", "lo", "mi", "no", "or", "pa", "ra", "ser", "ta", "un",
+    "ver", "wo",
+]  # fmt: skip
 HAN = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏"
 EMOJI = ["😀", "👩‍👩‍👧", "❤️"]
 

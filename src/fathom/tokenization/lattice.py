@@ -86,7 +86,8 @@ class Lattice:
         beta_N = self._log_sums(self._backward, score_E, self.end_E)
         total_E = alpha_N[self.last_R][self.run_N[self.start_E]]
         share_E = np.exp(alpha_N[self.start_E] + score_E + beta_N[self.end_E] - total_E)
-        return np.bincount(self.piece_E, share_E * self.weight_R[self.run_N[self.start_E]], minlength=len(score_P))
+        weight_E: FloatArray = share_E * self.weight_R[self.run_N[self.start_E]]
+        return np.bincount(self.piece_E, weight_E, minlength=len(score_P)).astype(np.float64)
 
     def best(self, score_P: FloatArray) -> tuple[IntArray, IntArray]:
         """Return the pieces of the likeliest cut of every word, as (word, piece) pairs."""

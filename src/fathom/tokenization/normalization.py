@@ -8,7 +8,7 @@ ideographs) and leaves punctuation as it was written; `chinese-nfkc` folds it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from fathom.tokenization.words import HAN
 
@@ -48,7 +48,7 @@ def splitter_of(preset: Normalization) -> list[PreTokenizer]:
     return [pre_tokenizers.Split(Regex(f"[{HAN}]"), "isolated")]
 
 
-def _bert(spaced: bool, *, uncased: bool) -> Any:
+def _bert(spaced: bool, *, uncased: bool) -> Normalizer:
     from tokenizers import normalizers
 
     return normalizers.BertNormalizer(

@@ -162,7 +162,7 @@ def _substrings(laid: _Words, longest: int) -> list[_Found]:
 
 
 def _group(laid: _Words, place: IntArray, group: IntArray, parent: IntArray) -> _Found:
-    count = np.bincount(group, laid.weight_T[place])
+    count = np.bincount(group, laid.weight_T[place]).astype(np.float64)
     _, sample = np.unique(group, return_index=True)
     return _Found(place, group, place[sample], count, parent)
 
@@ -234,7 +234,7 @@ def _prune(
     """
     runs, cut = lattice.best(score_P)
     count_P = np.bincount(cut, lattice.weight_R[runs], minlength=len(score_P))
-    kept_P = length_P == 1
+    kept_P: np.ndarray[Any, np.dtype[np.bool_]] = length_P == 1
     candidate = np.flatnonzero(~kept_P & (count_P > 0))
     total = count_P.sum()
     loss = np.empty(len(candidate))

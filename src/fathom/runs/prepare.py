@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def make_workload(
         vocabulary = VocabularyHead(model, parameters, dtype)
     work = Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
-        vocabulary=vocabulary, sampler=data.sampler,
+        vocabulary=vocabulary, sampler=data.sampler, penalty=partial(recipe.tuning.penalty, model),
     )  # fmt: skip
     setting = memory_setting(settings, packed, next((len(rows) for rows in compact.values()), None))
     work.most_tokens = fit_micro_batch(settings, (work.store, work.sampler), model, setting, machine)

@@ -45,10 +45,20 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
         ConfigError: The recipe wants more than the model has positions.
     """
     positions = most_positions(recipe.model.read_config(tokenizer, {}))
-    limit = min(positions or tokenizer.model_max_length, tokenizer.model_max_length)
+    virtual = recipe.tuning.virtual_tokens
+    limit = min((positions or tokenizer.model_max_length) - virtual, tokenizer.model_max_length)
     wanted = recipe.data.max_length
+    if limit < 1:
+        raise ConfigError(
+            f"the model has {positions} positions, and the virtual tokens take {virtual}",
+            where="tuning.num_virtual_tokens",
+            mend="choose fewer",
+        )
     if wanted is not None and wanted > limit:
-        raise ConfigError(f"the model takes at most {limit} tokens", where="data.max_length", mend=f"write {limit}")
+        beside = f" beside {virtual} virtual ones" if virtual else ""
+        raise ConfigError(
+            f"the model takes at most {limit} tokens{beside}", where="data.max_length", mend=f"write {limit}"
+        )
     return wanted or min(limit, 1 << 20)
 
 

@@ -115,7 +115,8 @@ def _hooks(
     evaluate = None
     if split is not None:
         evaluate = partial(score, _scorer(recipe, data, prepared), split)
-    return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress)
+    after_step = partial(recipe.tuning.after_step, prepared.model)
+    return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress, after_step)
 
 
 def _score_before(

@@ -58,6 +58,8 @@ class Hooks:
         keep_best: Writes the weights as the best so far.
         places: Names where sequences come from, for messages.
         progress: The bar.
+        after_step: What the tuning strategy does after update `step` of `total_steps`, gradients still in place;
+            returns whether it changed weights.
     """
 
     log: Callable[[int, Mapping[str, Any]], None]
@@ -66,6 +68,7 @@ class Hooks:
     keep_best: Callable[[LoopState], None]
     places: Callable[[Indices], Sequence[str]]
     progress: Progress
+    after_step: Callable[[int, int], bool] | None = None
 
 
 @dataclass
@@ -188,6 +191,9 @@ class Loop:
             if watch is not None:
                 self._seen = watch.look(len(rows), result.grad_norm, state.noise)
             self.optimizer.step(rate, scale)
+            after = self.hooks.after_step
+            if after is not None and after(state.step, self.plan.total_steps):
+                self.work.parameters.refresh_shadows()
             if watch is not None:
                 self._seen |= watch.compare()
         return result

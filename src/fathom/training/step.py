@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.data.batch import cut
 from fathom.data.corpus.mixture import MixtureSampler
@@ -41,6 +42,7 @@ class Workload:
         most_tokens: Most tokens in one forward pass; halved when memory runs out.
         vocabulary: The model's vocabulary head, where the task is over the vocabulary.
         sampler: Which sequences make up a step; None for all of them in an order of the seed.
+        penalty: What the tuning strategy adds to the mean loss of a step, if anything.
     """
 
     model: nn.Module
@@ -54,6 +56,7 @@ class Workload:
     most_tokens: int | None = None
     vocabulary: VocabularyHead | None = None
     sampler: MixtureSampler | None = None
+    penalty: Callable[[], Tensor | None] | None = None
     runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +74,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class StepResult:
-    """The loss of a batch and the norm of its gradient, which lies in the flat buffers."""
+    """The task's loss of a batch, and the norm of its gradient, a strategy's penalty included, in the flat buffers."""
 
     loss: float
     grad_norm: float
@@ -125,6 +128,9 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
         total = work.runner.loss(work.runner.place(batch), normalizers)
         total.backward()
         loss += total.item()
+    penalty = None if work.penalty is None else work.penalty()
+    if penalty is not None:
+        penalty.backward()
     work.parameters.end_step()
     return StepResult(loss, work.parameters.norm().item(), int(lengths.sum()))
 

@@ -85,14 +85,20 @@ class AdaLora(Targeted):
         )
         return wrap(model, config)
 
-    def after_step(self, model: nn.Module, step: int, total_steps: int) -> None:
-        """Update importances and take ranks away as the schedule says."""
+    def after_step(self, model: nn.Module, step: int, total_steps: int) -> bool:
+        """Update importances and take ranks away as the schedule says; returns whether the budget has begun to shrink.
+
+        PEFT settles the final ranks at one certain step and forgets its averages there. Where the guard left that step
+        out the averages are still there, and the ranks are settled at the next one.
+        """
         tuner, config = _tuner(model)
         if config.total_step != total_steps:
             config.total_step = total_steps
             config.tinit, config.tfinal = schedule(self.warmup, self.final, total_steps)
-        if step <= total_steps - config.tfinal or config.rank_pattern:
-            tuner.update_and_allocate(step)
+        settles = total_steps - config.tfinal
+        settled = bool(config.rank_pattern) and not tuner.rankallocator.exp_avg_ipt
+        tuner.update_and_allocate(step if settled else min(step, settles))
+        return step > config.tinit
 
     def penalty(self, model: nn.Module) -> Tensor | None:
         """Return the mean distance of the thin matrices from orthogonality, times its weight."""

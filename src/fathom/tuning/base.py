@@ -45,19 +45,24 @@ class Tuning(Part, ABC):
         """Positions the strategy puts before every sequence; a text has so many fewer."""
         return 0
 
-    def after_step(self, model: nn.Module, step: int, total_steps: int) -> None:
-        """Do what the strategy does between updates (AdaLoRA takes ranks away).
+    def after_step(self, model: nn.Module, step: int, total_steps: int) -> bool:
+        """Do what the strategy does between updates (AdaLoRA takes ranks away); returns whether weights changed.
 
-        Called after every update, with the gradients of that update still in place.
+        Called after every update, with the gradients of that update still in place; not after a step the guard left
+        out, so a strategy must not wait for one certain step.
 
         Args:
             model: As `apply` returned it.
             step: Updates made so far, counted from 1.
             total_steps: Of the whole run.
         """
+        return False
 
     def penalty(self, model: nn.Module) -> Tensor | None:
-        """Return what is added to the mean loss of every step, a scalar; None where the strategy adds nothing."""
+        """Return what is added to the mean loss of every step, a scalar; None where the strategy adds nothing.
+
+        It has its part in the gradient; the loss that is logged stays the task's.
+        """
         return None
 
     def state_tensors(self, model: nn.Module) -> dict[str, Tensor]:

@@ -71,6 +71,8 @@ def split_sample(source: str) -> tuple[str, int | None]:
 def source_files(path: str) -> list[Path]:
     """Return the files of a source in the order they are read; none for `helpdesk:...`.
 
+    A folder's own README tells of the texts and is none of them: it is read only where it is named, or alone.
+
     Raises:
         DataError: There is no such file, or the folder or glob holds none that can be read.
     """
@@ -88,7 +90,7 @@ def source_files(path: str) -> list[Path]:
                 where=path,
                 mend=f"files end in {', '.join((*TEXT_SUFFIXES, *READERS))}, or in one of them and .gz",
             )
-        return known
+        return [file for file in known if not is_readme(file, place)] or known
     if glob.has_magic(path):
         matched = sorted(Path(name) for name in glob.glob(path, recursive=True) if Path(name).is_file())
         if not matched:
@@ -100,9 +102,14 @@ def source_files(path: str) -> list[Path]:
 def _missing(file: Path) -> DataError:
     if not file.parent.is_dir():
         return DataError("no such file", where=str(file), mend=f"there is no folder '{file.parent}'; check the path")
-    near = difflib.get_close_matches(file.name, [child.name for child in file.parent.iterdir()], n=1)
+    near = difflib.get_close_matches(file.name, [child.name for child in file.parent.iterdir()], n=1, cutoff=0.75)
     mend = f"did you mean '{file.parent / near[0]}'?" if near else "check the path"
     return DataError("no such file or folder", where=str(file), mend=mend)
+
+
+def is_readme(file: Path, folder: Path) -> bool:
+    """Tell whether a file describes the folder it is in."""
+    return file.parent == folder and file.name.lower() in {"readme.md", "readme.txt"}
 
 
 def _hidden(path: Path) -> bool:

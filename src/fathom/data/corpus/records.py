@@ -24,6 +24,7 @@ from fathom.log import get_console
 TEXT_NAMES = tuple(
     dict.fromkeys(("text", "content", "body", "paragraphs", "para", "正文", "内容", *USUAL_NAMES["text"]))
 )
+_COLUMN = "data.columns.text in a recipe, --column in a command"
 _FIELD_LIMIT = 16 * 1024 * 1024
 _WRAPPER = re.compile(r'\{\s*"(?:data|rows|examples|records|items)"\s*:\s*\[\s*(?=\{)')
 _BETWEEN = re.compile(r"[\s,]*")
@@ -174,7 +175,7 @@ class _Texts:
         if value is None or (isinstance(value, str) and not value.strip()):
             return
         if not isinstance(value, str):
-            self.refuse(f"the text is a {type(value).__name__}", "say which column: data.columns.text=NAME", line)
+            self.refuse(f"the text is a {type(value).__name__}", f"name the column with text: {_COLUMN}", line)
             return
         bad = bad_character(value)
         if bad is not None:
@@ -194,13 +195,13 @@ class _Texts:
             if str(given) in names:
                 return str(given)
             known = ", ".join(f"'{name}'" for name in names)
-            raise self.problem(f"no column is called '{given}'", f"data.columns.text must be one of {known}", line)
+            raise self.problem(f"no column is called '{given}'", f"{_COLUMN} must name one of {known}", line)
         folded = {name.strip().lower(): name for name in reversed(names)}
         for name in TEXT_NAMES:
             if name in folded:
                 return folded[name]
         known = ", ".join(f"'{name}'" for name in names)
-        raise self.problem(f"none of {known} is known to hold the text", "say data.columns.text=NAME", line)
+        raise self.problem(f"none of {known} is known to hold the text", f"name it: {_COLUMN}", line)
 
     def problem(self, message: str, mend: str, line: int) -> DataError:
         return DataError(message, where=f"{self._file}:{line}", mend=mend)

@@ -6,11 +6,12 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from fathom.data.check import MOJIBAKE
-from fathom.data.corpus.documents import READERS, read_documents, source_files, split_sample
+from fathom.data.corpus.documents import READERS, is_readme, read_documents, source_files, split_sample
 from fathom.data.corpus.filters.duplicates import text_key
 from fathom.data.corpus.pieces import Document
 from fathom.data.corpus.records import read_parquet
@@ -140,9 +141,15 @@ class _Tally:
 def _encodings(source: str, section: DataSection) -> list[str]:
     """Count the encodings of the source's files that hold text."""
     path, _ = split_sample(source)
-    files = [file for file in source_files(path) if READERS.get(file.suffix.lower()) is not read_parquet]
-    counts = Counter(tell_encoding(file, section.encoding) for file in files)
-    return [f"{count} files in {codec.upper()}" for codec, count in counts.most_common()]
+    files = source_files(path)
+    texts = [file for file in files if READERS.get(file.suffix.lower()) is not read_parquet]
+    counts = Counter(tell_encoding(file, section.encoding) for file in texts)
+    notes = [f"{count} files in {codec.upper()}" for codec, count in counts.most_common()]
+    folder = Path(path)
+    if folder.is_dir():
+        readmes = sorted(file.name for file in folder.iterdir() if is_readme(file, folder) and file not in files)
+        notes += [f"{name} is left out: it tells of the texts" for name in readmes]
+    return notes
 
 
 @lru_cache(maxsize=1 << 16)

@@ -11,6 +11,7 @@ import pytest
 
 from fathom.data.corpus import pieces
 from fathom.data.corpus.documents import read_documents, source_files
+from fathom.data.corpus.report import check_corpus
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 
@@ -150,6 +151,17 @@ def test_folders_and_globs(tmp_path):
     assert texts(tmp_path / "*" / "*.txt") == ["a/one.txt", "b/two.txt"]
     assert texts(tmp_path / "**" / "*.jsonl") == ["three"]
     assert [file.name for file in source_files(str(tmp_path))] == ["one.txt", "two.txt", "three.jsonl"]
+
+
+def test_the_readme_of_a_folder_is_no_text_of_it(tmp_path):
+    for name in ("README.md", "a.txt", "b/README.md"):
+        write(tmp_path / name, name)
+    assert texts(tmp_path) == ["a.txt", "b/README.md"]
+    assert texts(tmp_path / "*.md") == ["README.md"]
+    assert "train: README.md is left out: it tells of the texts" in check_corpus({"train": str(tmp_path)}).notes
+    (tmp_path / "a.txt").unlink()
+    (tmp_path / "b/README.md").unlink()
+    assert texts(tmp_path) == ["README.md"]
 
 
 def test_first_documents(tmp_path, monkeypatch):

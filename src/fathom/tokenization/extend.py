@@ -33,6 +33,8 @@ _FIRST_CODE = 0x100
 _SURROGATES = (0xD800, 0x800)
 _SEPARATOR = "\n"
 _SPARE = 64
+_LONGEST_RUN = 512
+"""Pieces that are joined as one word: the library's trainer takes the square of it in time."""
 _LEAST_FREQUENCY = 2
 _PREFERRED = 1e-4
 """How much likelier a new unigram piece is than its parts together: enough to be taken wherever they stand together."""
@@ -54,7 +56,7 @@ class Extended:
     tokenizer: PreTrainedTokenizerBase
     new: tuple[NewToken, ...]
     known: tuple[str, ...] = ()
-    """Given tokens it had already."""
+    """Given tokens it had already, or that were given twice in other letters."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,15 @@ def add_given(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> Exte
 
     backend = clean_backend(tokenizer)
     vocabulary = tokenizer.get_vocab()
-    known = tuple(token for token in dict.fromkeys(tokens) if token in vocabulary)
-    fresh = [token for token in dict.fromkeys(tokens) if token and token not in vocabulary]
+    normalize = (lambda text: text) if backend.normalizer is None else backend.normalizer.normalize_str
+    fresh: list[str] = []
+    known: list[str] = []
+    seen = set(vocabulary)
+    for token in filter(None, dict.fromkeys(tokens)):
+        # Written otherwise it is the same token to this tokenizer, and would take the place of the one there is.
+        forms = {token, normalize(token).strip()}
+        (fresh if seen.isdisjoint(forms) else known).append(token)
+        seen |= forms
     if not fresh:
         raise DataError(
             "there is no new token to add" if not known else "every token given is in the vocabulary already",
@@ -89,7 +98,6 @@ def add_given(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> Exte
     for token, parts in zip(fresh, pieces, strict=True):
         if not parts:
             raise DataError(f"the token {token!r} is nothing to this tokenizer", mend="leave it out")
-    normalize = (lambda text: text) if backend.normalizer is None else backend.normalizer.normalize_str
     tokenizer.add_tokens(
         [
             AddedToken(
@@ -104,7 +112,7 @@ def add_given(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> Exte
     )
     ids = [int(number) for number in tokenizer.convert_tokens_to_ids(fresh)]
     new = tuple(NewToken(*item) for item in zip(ids, fresh, pieces, strict=True))
-    return Extended(tokenizer, new, known)
+    return Extended(tokenizer, new, tuple(known))
 
 
 def learn_more(tokenizer: PreTrainedTokenizerBase, corpus: Corpus, size: int, folder: Path) -> Extended:
@@ -199,6 +207,7 @@ def _as_characters(
                 continue
             words_T = np.array([-1 if word is None else word for word in encoding.word_ids], dtype=np.int64)
             begins_T = opening_V[ids_T] | (np.diff(words_T, prepend=words_T[0]) != 0)
+            begins_T[::_LONGEST_RUN] = True
             pairs_T2 = np.stack(
                 [np.where(begins_T, separator, 0), np.where(closed_V[ids_T], separator, code_V[ids_T])], 1
             )

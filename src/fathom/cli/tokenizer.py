@@ -10,6 +10,7 @@ import typer
 
 from fathom.cli.command import AsJson, guarded, say, say_json
 from fathom.errors import ConfigError
+from fathom.log import get_console
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -120,6 +121,8 @@ def _split_text(names: list[str], text: str | None) -> tuple[list[str], str | No
         return names, text
     if text is not None:
         raise ConfigError(f"'{names[-1]}' is no tokenizer, and a text is given with --text", mend="check the names")
+    if " " not in names[-1]:
+        get_console().info(f"'{names[-1]}' is no tokenizer here; it is taken for the text to cut")
     return names[:-1], names[-1]
 
 

@@ -35,7 +35,7 @@ def tokenizer_text(facts: Mapping[str, Any]) -> str:
     ]
     if "tokens" in facts:
         lines += [
-            f"{token['id']:>8}  {token['start']:>4}-{token['end']:<4}  {token['token']}" for token in facts["tokens"]
+            f"{token['id']:>8}  {token['start']:>4}-{token['end']:<4}  {_readable(token)}" for token in facts["tokens"]
         ]
         lines.append(
             f"{facts['num_tokens']} sub-words, {facts['num_unknown']} unknown, "
@@ -76,8 +76,7 @@ def trained_text(facts: Mapping[str, Any]) -> str:
     """Return what was learnt."""
     learnt = facts["learnt_from"]
     return (
-        f"{facts['folder']}: {facts['vocabulary']:,} tokens from {learnt['texts']:,} texts of "
-        f"{learnt['characters']:,} characters\n"
+        f"{facts['folder']}: {facts['vocabulary']:,} tokens from {learnt['characters']:,} characters\n"
         f'look at it: fathom tokenizer show {facts["folder"]} --text "some text"'
     )
 
@@ -100,10 +99,18 @@ def _details(facts: Mapping[str, Any]) -> str:
     if facts["longest_pieces"]:
         lines.append("  longest: " + ", ".join(repr(piece) for piece in facts["longest_pieces"]))
     if "tokens" in facts:
-        lines.append("  " + " | ".join(token["token"] for token in facts["tokens"]))
+        lines.append("  " + " | ".join(_readable(token) for token in facts["tokens"]))
     for example in facts.get("fit", {}).get("round_trip", {}).get("examples", []):
         lines.append(f"  changed: {example['text']!r} -> {example['back']!r}")
     return "\n".join(lines)
+
+
+def _readable(token: Mapping[str, Any]) -> str:
+    """Return a token as people read it: what stands for bytes as the text it covers, white space as it is written."""
+    shown, text = str(token["token"]), str(token["text"]).strip()
+    stands_for_bytes = not shown.isascii() and not text.isascii() and text.casefold() not in shown.casefold()
+    shown = text if stands_for_bytes else shown
+    return shown if shown.isprintable() and shown == shown.strip() else repr(shown)
 
 
 def _short(name: str, found: Sequence[Mapping[str, Any]]) -> str:

@@ -328,7 +328,13 @@ def _unknown_key(part: type[Part], key: str) -> str:
     if key in aliases:
         return f"the same key as '{aliases[key]}', given twice under two names"
     known = sorted(part.model_fields)
-    return "unknown key" + (suggest(key, [*known, *aliases]) or f" (known: {', '.join(known)})")
+    if found := suggest(key, [*known, *aliases]):
+        return f"unknown key{found}"
+    field = part.model_fields.get("kind")
+    if field is None or not isinstance(field.default, str):
+        return f"unknown key (known: {', '.join(known)})"
+    options = ", ".join(name for name in known if name != "kind")
+    return f"unknown key ('{field.default}' has {options or 'no options'})"
 
 
 def _written_path(raw: Any, location: tuple[str | int, ...]) -> list[str]:

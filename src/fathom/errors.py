@@ -50,8 +50,10 @@ class ArtifactError(InputError):
 class MissingExtraError(InputError):
     """An optional dependency is not installed; the mend names the install command."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"the package '{package}' is not installed", mend=f"pip install 'fathom-lm[{extra}]'")
+    def __init__(self, package: str, extra: str, where: str | None = None) -> None:
+        super().__init__(
+            f"the package '{package}' is not installed", where=where, mend=f"pip install 'fathom-lm[{extra}]'"
+        )
 
 
 class TrainingError(FathomError):

@@ -11,9 +11,12 @@ from fathom.cli.command import AsJson, guarded, say, say_json
 
 @guarded
 def train_command(
-    recipe: Annotated[str, typer.Argument(help="YAML file, ready recipe (see fathom list) or module:function.")],
+    recipe: Annotated[str, typer.Argument(help="YAML file, ready recipe (fathom list recipe) or module:function.")],
     edits: Annotated[
-        list[str] | None, typer.Argument(help="Changes to it, such as tuning=lora tuning.rank=8.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            help="Changes to it, such as tuning=lora tuning.rank=8; fathom list has the names.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -87,6 +87,11 @@ def test_options_decide_the_digest_and_logging_does_not(path: Path) -> None:
     ("edit", "said"),
     [
         ("training.optimizer={kind: muon, momentun: 0.9}", "training.optimizer.momentun: unknown key, did you mean"),
+        ("training.optimizer.momentum=0.9", "training.optimizer.momentum: unknown key ('adamw' has no options)"),
+        (
+            "training.lr_scheduler={kind: cosine, power: 2}",
+            "lr_scheduler.power: unknown key ('cosine' has min_lr_rate)",
+        ),
         ("training.optimizer={kind: sgd, momentum: 1.5}", "training.optimizer.momentum: should be less than 1"),
         ("training.optimizer={kind: sgd, nesterov: true}", "nesterov needs a momentum"),
         ("training.lr_scheduler={kind: step, gamma: 0}", "training.lr_scheduler.gamma: should be greater than 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
@@ -44,10 +45,12 @@ class Adam8Bit(Optimizer):
         Raises:
             MissingExtraError: bitsandbytes is not installed.
         """
+        # on a processor it advises to install what only 4-bit weights would need
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         try:
             from bitsandbytes import functional
         except ModuleNotFoundError:
-            raise MissingExtraError("bitsandbytes", "bitsandbytes") from None
+            raise MissingExtraError("bitsandbytes", "bitsandbytes", where="training.optimizer") from None
 
         def quantized(slot: Slot) -> bool:
             return is_quantized(slot.shape, places[slot.name])

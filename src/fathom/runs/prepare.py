@@ -122,7 +122,8 @@ def make_workload(
     over_vocabulary = data.task.vocabulary
     tables = embedding_tables(model, set(named), tied=over_vocabulary)
     compact = {}
-    if not over_vocabulary:  # else any word may be predicted, or stand in another's place
+    # over the vocabulary any word may be predicted, or stand in another's place
+    if not over_vocabulary and settings.optimizer.allows_compact_rows(settings):
         ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
         compact = {f"{path}.weight": ids for path in tables}
     parameters = FlatParameters(

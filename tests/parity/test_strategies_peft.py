@@ -9,6 +9,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from fathom.model.anatomy import find_anatomy
@@ -174,6 +175,19 @@ def test_virtual_tokens_run_packed(kind: str, family: str, task: str) -> None:
     handle.prepare(batch["attention_mask"])
     torch.testing.assert_close(answers(tuned, batch), padded, atol=1e-5, rtol=1e-5)
     handle.remove()
+    alone = [answers(tuned, _row(batch, row)) for row in range(len(batch["input_ids"]))]
+    torch.testing.assert_close(padded, torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p-tuning"])
+def test_virtual_tokens_are_as_wide_as_the_embeddings(kind: str) -> None:
+    # ELECTRA's are narrower than its blocks, whose width PEFT would take
+    sizes = {"hidden_size": 16, "embedding_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.ElectraConfig(**sizes, intermediate_size=32, vocab_size=50, num_labels=3)
+    model = transformers.ElectraForSequenceClassification(config).eval()
+    tuned = make_tuning(kind).apply(model, find_anatomy(model))
+    batch = make_batch("bert")
+    padded = answers(tuned, batch)
     alone = [answers(tuned, _row(batch, row)) for row in range(len(batch["input_ids"]))]
     torch.testing.assert_close(padded, torch.cat(alone), atol=1e-5, rtol=1e-5)
 

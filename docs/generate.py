@@ -80,6 +80,9 @@ def _parts_page() -> str:
         for name in catalog.CATALOG[family]:
             part = catalog.load(family, name)
             lines += ["", f"### {name}", "", _docstring(part)]
+            others = [other for other, target in catalog.ALIASES.get(family, {}).items() if target == name]
+            if others:
+                lines += ["", "Also read as " + ", ".join(f"`{other}`" for other in others) + "."]
             options = _table(part)
             if options:
                 lines += ["", *options]

@@ -166,7 +166,10 @@ def test_parquet_words_and_missing_labels(tmp_path):
 
 
 def test_a_hub_name_without_a_network_is_one_message(monkeypatch):
+    pytest.importorskip("datasets")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for module in ("huggingface_hub.constants", "datasets.config"):  # where it was read, if they are imported
+        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"nobody/nothing: no such file, and the hub data set cannot be loaded"):
         load_examples("nobody/nothing", "text")
 

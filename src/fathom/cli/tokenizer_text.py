@@ -108,7 +108,9 @@ def _details(facts: Mapping[str, Any]) -> str:
 def _readable(token: Mapping[str, Any]) -> str:
     """Return a token as people read it: what stands for bytes as the text it covers, white space as it is written."""
     shown, text = str(token["token"]), str(token["text"]).strip()
-    stands_for_bytes = not shown.isascii() and not text.isascii() and text.casefold() not in shown.casefold()
+    # The characters that stand for bytes end before U+0180; a token of them that is the text itself is no such token.
+    stands_for_bytes = not text.isascii() and max(map(ord, shown)) < 0x180 and text.casefold() not in shown.casefold()
+    stands_for_bytes &= not shown.isascii()
     shown = text if stands_for_bytes else shown
     return shown if shown.isprintable() and shown == shown.strip() else repr(shown)
 

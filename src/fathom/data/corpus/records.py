@@ -195,7 +195,7 @@ class _Texts:
             if str(given) in names:
                 return str(given)
             known = ", ".join(f"'{name}'" for name in names)
-            raise self.problem(f"no column is called '{given}'", f"{_COLUMN} must name one of {known}", line)
+            raise self.problem(f"no column is called '{given}'", f"name one of {known}: {_COLUMN}", line)
         folded = {name.strip().lower(): name for name in reversed(names)}
         for name in TEXT_NAMES:
             if name in folded:

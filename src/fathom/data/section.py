@@ -30,6 +30,8 @@ READING = (
     "word_join",
     "on_error",
     "max_empty_share",
+    "document_separator",
+    "pack_documents",
 )
 """The keys that say how a file is read, whichever split it is."""
 

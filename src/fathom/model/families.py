@@ -83,6 +83,10 @@ def writes_only(model_type: str) -> bool:
     return model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
+JUDGES_PAIRS = frozenset({"albert", "bert", "big_bird", "ernie", "fnet", "megatron-bert", "mobilebert"})
+"""Families whose pretraining head also judges whether two passages belong together."""
+
+
 def reads_both_ways(config: Any) -> bool:
     """Whether a model attends to what comes after a token, so that the next one cannot be asked of it.
 

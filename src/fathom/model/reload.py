@@ -53,7 +53,8 @@ with torch.no_grad():
             rows.append(one)
         logits = torch.stack(rows)
     else:
-        logits = model.eval()(**given).logits
+        output = model.eval()(**given)
+        logits = output.logits if "logits" in output else output.prediction_logits
 assert own or "fathom" not in sys.modules
 save_file({"logits": logits.float().contiguous()}, outputs)
 """

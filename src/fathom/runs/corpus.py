@@ -14,6 +14,7 @@ from fathom.data.corpus.mixture import JoinedWindows, MixtureSampler
 from fathom.data.corpus.store import CorpusStore
 from fathom.data.corpus.windows import Spans, all_spans, split_spans
 from fathom.data.load import Splits
+from fathom.data.section import DataSection
 from fathom.data.sequences import Sequences
 from fathom.errors import DataError
 from fathom.log import format_bytes
@@ -25,6 +26,8 @@ from fathom.tasks.masked_lm import OpenMaskedLm
 
 DEFAULT_WINDOW = 512
 """Tokens of a window where neither the recipe nor a shorter model says."""
+EVALUATION_SEED = 0
+"""Of the pairs of passages a model is scored on: the same for every run, so that runs can be compared."""
 SENTENCE_ENDS = (".", "!", "?", "。", "！", "？", "…", ";", "；", "\n", "Ċ")
 
 
@@ -43,24 +46,25 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
     check_head(recipe, tokenizer, task)
     section = recipe.data
     weights = {section.train: 1.0, **section.mixture}
-    corpora = {source: encode_corpus(recipe, task, source) for source in weights}
+    corpora = {source: encode_corpus(section, task, source) for source in weights}
     splits = {source: (all_spans(store), None) for source, (store, _) in corpora.items()}
     held: dict[str, Spans] = {}
     if section.validation is None and section.validation_fraction > 0:
         for source, (spans, _) in splits.items():
             train, held[source] = split_spans(spans, section.validation_fraction, section.split_seed)
             splits[source] = (train, None)
-    lay = {source: _windows(recipe, task, corpora[source][0], spans) for source, (spans, _) in splits.items()}
+    seed = recipe.training.seed
+    lay = {source: _windows(section, task, corpora[source][0], spans, seed) for source, (spans, _) in splits.items()}
     stores: dict[str, Sequences] = {"train": _join(list(lay.values()))}
     if held:
         stores["validation"] = _join(
-            [_windows(recipe, task, corpora[source][0], found) for source, found in held.items()]
+            [_windows(section, task, corpora[source][0], found) for source, found in held.items()]
         )
     digests = {"train": hashlib.sha256("".join(key for _, key in corpora.values()).encode()).hexdigest()}
     for name, path in (("validation", section.validation), ("test", section.test)):
         if path is not None:
-            store, digests[name] = encode_corpus(recipe, task, path)
-            stores[name] = _windows(recipe, task, store, all_spans(store))
+            store, digests[name] = encode_corpus(section, task, path)
+            stores[name] = _windows(section, task, store, all_spans(store))
     sampler = None
     if len(lay) > 1:
         sizes = tuple(len(windows) for windows in lay.values())
@@ -73,18 +77,29 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
     return PreparedData(loaded, tokenizer, task, stores, sampler)
 
 
-def encode_corpus(recipe: Recipe, task: OpenLanguageTask, source: str) -> tuple[CorpusStore, str]:
+def corpus_split(section: DataSection, task: OpenLanguageTask) -> tuple[tuple[Sequences, WindowExamples], list[str]]:
+    """Return the text of `section.train` as a split to score, and what was noticed; nothing is held out.
+
+    Raises:
+        DataError: The source is missing, wrong or empty.
+    """
+    store, _ = encode_corpus(section, task, section.train)
+    windows = _windows(section, task, store, all_spans(store))
+    return (windows, WindowExamples(windows, task, section.train)), describe(section.train, store)
+
+
+def encode_corpus(section: DataSection, task: OpenLanguageTask, source: str) -> tuple[CorpusStore, str]:
     """Return the token store of one source, and its key."""
     backend: Any = task.tokenizer
     written = backend.backend_tokenizer.to_str()
     vocabulary = max(task.tokenizer.get_vocab().values()) + 1
     request = CorpusRequest(
         sources=(source,),
-        section=recipe.data,
+        section=section,
         tokenizer=hashlib.sha256(written.encode()).hexdigest(),
         vocabulary_size=vocabulary,
         end_of_document=task.end_of_document,
-        filters=recipe.data.filters,
+        filters=section.filters,
     )
     return open_or_build_corpus(request, FastEncoder(written)), request.key()
 
@@ -102,27 +117,26 @@ def describe(source: str, store: CorpusStore) -> list[str]:
     return notes
 
 
-def _windows(recipe: Recipe, task: OpenLanguageTask, store: CorpusStore, spans: Spans) -> Sequences:
+def _windows(
+    section: DataSection, task: OpenLanguageTask, store: CorpusStore, spans: Spans, seed: int = EVALUATION_SEED
+) -> FramedWindows:
+    """Lay windows over a split as its task reads them; `seed` chooses pairs of passages, where it reads pairs."""
     before, after = (np.asarray(side, dtype=np.int32) for side in task.frame)
     room = task.max_length - len(before) - len(after)
-    pairs = isinstance(task, OpenMaskedLm) and task.part.sentence_objective != "none"
-    if pairs:
-        assert isinstance(task, OpenMaskedLm)
+    found: FramedWindows
+    if isinstance(task, OpenMaskedLm) and task.part.sentence_objective != "none":
         vocabulary = task.tokenizer.get_vocab()
         ends = np.array([vocabulary[end] for end in SENTENCE_ENDS if end in vocabulary], dtype=np.int64)
         swapped = task.part.sentence_objective == "sentence-order"
-        plan = apart(spans, room - len(after))
-        return _some(PairWindows(store, plan, before, after, swapped, ends, recipe.training.seed), recipe)
-    if not task.joins_documents:
-        return _some(SinglePieces(store, apart(spans, room), before, after), recipe)
-    plan = together(spans, task.max_length, len(before) + len(after), pack=recipe.data.pack_documents)
-    return _some(FramedWindows(store, plan, before, after), recipe)
-
-
-def _some(windows: FramedWindows, recipe: Recipe) -> FramedWindows:
-    if not len(windows):
-        raise DataError("the text is too short for one window", where=recipe.data.train, mend="give more text")
-    return windows
+        found = PairWindows(store, apart(spans, room - len(after)), before, after, swapped, ends, seed)
+    elif task.joins_documents:
+        plan = together(spans, task.max_length, len(before) + len(after), pack=section.pack_documents)
+        found = FramedWindows(store, plan, before, after)
+    else:
+        found = SinglePieces(store, apart(spans, room), before, after)
+    if not len(found):
+        raise DataError("the text is too short for one window", where=section.train, mend="give more text")
+    return found
 
 
 def _join(parts: list[Sequences]) -> Sequences:

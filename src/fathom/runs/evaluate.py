@@ -6,19 +6,25 @@ from collections.abc import Iterable
 from typing import Any
 
 from fathom.config import apply_edits, validate
+from fathom.data.example import Example
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
+from fathom.data.store import TokenStore
 from fathom.errors import DataError
 from fathom.log import get_console
+from fathom.model.vocabulary import VocabularyHead
+from fathom.runs.corpus import corpus_split
 from fathom.runs.prepare import encode_split
 from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
+from fathom.tasks.language_model import OpenLanguageTask
 
 
 def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: int = 64) -> dict[str, Any]:
     """Score a saved model on a labelled file, with the labels, thresholds and lengths it was saved with.
 
-    The file is read as the training files were (columns, delimiter, tag scheme ...), unless an edit says otherwise.
+    The file is read as the training files were (columns, delimiter, tag scheme ...), unless an edit says otherwise. A
+    language model is scored on running text, window by window.
 
     Args:
         model: Model folder, or the folder of a run.
@@ -37,19 +43,33 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     predictor = Predictor.load(model)
     saved = predictor.info.get("data", {})
     section = validate(DataSection, apply_edits({**saved, "train": data}, edits, DataSection), "data")
-    examples, notes = load_examples(data, predictor.form, section)
+    task = predictor.task
+    assert predictor.packed is not None  # packing is on unless asked otherwise
+    vocabulary = VocabularyHead(predictor.model) if task.vocabulary else None
+    scorer = Scorer(predictor.model, predictor.packed, task, batch_size, vocabulary)
+    if predictor.form == "corpus":
+        assert isinstance(task, OpenLanguageTask)
+        windows, notes = corpus_split(section, task)
+        for note in notes:
+            get_console().info(note)
+        return {"num_examples": len(windows[0]), **score(scorer, windows)}
+    split, cut = _labelled(section, predictor)
+    told = {"num_truncated": cut} if cut else {}
+    return {"num_examples": len(split[1]), **told, **score(scorer, split)}
+
+
+def _labelled(section: DataSection, predictor: Predictor) -> tuple[tuple[TokenStore, list[Example]], int]:
+    """Return the file of `section.train` as a split to score, and how many of its texts are cut."""
+    examples, notes = load_examples(section.train, predictor.form, section)
     for note in notes:
         get_console().info(note)
     if not examples:
-        raise DataError("no examples", where=data, mend="give a file with at least one labelled row")
-    split = (encode_split(predictor.task, examples), examples)
-    cut = split[0].num_truncated
+        raise DataError("no examples", where=section.train, mend="give a file with at least one labelled row")
+    store = encode_split(predictor.task, examples)
+    cut = store.num_truncated
     if cut:
         get_console().info(
             f"{cut:,} of {len(examples):,} texts are longer than {predictor.task.max_length} tokens and were not read "
             "to their end"
         )
-    assert predictor.packed is not None  # packing is on unless asked otherwise
-    scorer = Scorer(predictor.model, predictor.packed, predictor.task, batch_size)
-    told = {"num_truncated": cut} if cut else {}
-    return {"num_examples": len(examples), **told, **score(scorer, split)}
+    return (store, examples), cut

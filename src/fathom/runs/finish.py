@@ -24,6 +24,7 @@ from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
 from fathom.runs.scoring import Scorer, score
+from fathom.training.forward import vocabulary_states
 from fathom.training.loop import Clock, LoopState, plain_scores
 
 METRICS = "metrics.json"
@@ -59,7 +60,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     if work.vocabulary is not None:
         work.vocabulary.parameters, work.vocabulary.dtype = None, torch.float32
     settings = recipe.training
-    scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary, settings.seed)
+    scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
     scores: dict[str, Any] = {}
     for name in ("validation", "test"):
         split = data.split(name)
@@ -153,9 +154,12 @@ def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     store = data.stores[name]
     rows = range(min(COMPARED_SEQUENCES, len(store)))
     inputs = model_inputs(collate_rows(store, list(rows), data.tokenizer.pad_token_id or 0))
+    if prepared.work.packed.model.config.is_encoder_decoder and "input_ids" in inputs:
+        inputs["decoder_input_ids"] = inputs["input_ids"].clone()  # any tokens do: both models get the same
     with torch.inference_mode():
         device = next(prepared.model.parameters()).device
-        logits = prepared.model(**{name: value.to(device) for name, value in inputs.items()}).logits.cpu()
+        output = prepared.model(**{name: value.to(device) for name, value in inputs.items()})
+    logits = vocabulary_states(output).cpu() if data.task.vocabulary else output.logits.cpu()
     difference = verify_reload(folder, data.task.auto_class, inputs, logits)
     get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
     return difference

@@ -11,8 +11,8 @@ from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.example import Example
 from fathom.data.load import Splits
 from fathom.data.sequences import Sequences
-from fathom.errors import ConfigError
-from fathom.model.families import most_positions
+from fathom.errors import ConfigError, ModelError
+from fathom.model.families import JUDGES_PAIRS, most_positions
 from fathom.model.load import model_class
 from fathom.recipe import Recipe
 from fathom.tasks.base import OpenTask
@@ -68,4 +68,11 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
     Raises:
         ModelError: It has none.
     """
-    model_class(recipe.model.read_config(tokenizer, {}), task.auto_class)
+    config = recipe.model.read_config(tokenizer, {})
+    model_class(config, task.auto_class)
+    if task.auto_class == "AutoModelForPreTraining" and config.model_type not in JUDGES_PAIRS:
+        raise ModelError(
+            f"transformers has no head for pairs of passages in the family '{config.model_type}'",
+            where="task.sentence_objective",
+            mend=f"leave it out, or choose one of {', '.join(sorted(JUDGES_PAIRS))}",
+        )

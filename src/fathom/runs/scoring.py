@@ -35,7 +35,7 @@ class Scorer:
         task: Decodes, and names the metrics.
         batch_size: Sequences per forward pass.
         vocabulary: The model's vocabulary head, for tasks over the vocabulary.
-        seed: Of what is masked; the same at every evaluation.
+        seed: Of what is masked: the same at every evaluation and in every run, so that runs can be compared.
     """
 
     model: nn.Module

@@ -15,7 +15,7 @@ from fathom import catalog, device
 from fathom.data.batch import collate, model_inputs
 from fathom.data.example import Example, Features
 from fathom.data.readers.base import Form
-from fathom.errors import ArtifactError, ConfigError, DataError
+from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
 from fathom.model.folder import FathomInfo, open_folder
 from fathom.model.packing import PackedModel, pack_model
 from fathom.tasks.base import OpenTask, Task
@@ -96,7 +96,13 @@ class Predictor:
 
         Raises:
             DataError: An input is neither text nor such a mapping; says which.
+            ModelError: The model is a language model: it writes, or is the start of a fine-tuning.
         """
+        if self.task.vocabulary:
+            raise ModelError(
+                f"a model trained for {self.task.kind} labels no text",
+                mend="fine-tune it: model: THIS FOLDER, task: text-classification; evaluate tells its perplexity",
+            )
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}", mend="give at least 1")
         examples = (as_example(given, number) for number, given in enumerate(inputs, start=1))

@@ -19,7 +19,7 @@ from fathom.tokenization.chat import ChatTemplate, Encoded
 
 TEMPLATES = {
     "own": "the tokenizer's own",
-    "chatml": "ChatML (the tokenizer has its marks, but no template)",
+    "chatml": "ChatML, each turn between <|im_start|> and <|im_end|>",
     "plain": "plain text, a line for each turn (the tokenizer has no template)",
 }
 

@@ -170,8 +170,8 @@ class OpenLanguageTask(OpenTask):
         }
 
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return ((summed loss, labels, hits), bytes of the text, 0 where they are unknown)."""
-        size = example.get("bytes")
+        """Return ((summed loss, labels, hits), bytes of the text, 0 where not all of it is said)."""
+        size = example.get("bytes") if self.causal else 0
         if size is None:
             size = len(str(example.get("text", "")).encode())
         return (prediction["loss"], prediction["tokens"], prediction["hits"]), int(size)

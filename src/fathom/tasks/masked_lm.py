@@ -100,7 +100,8 @@ class OpenMaskedLm(OpenLanguageTask):
         """Cross-entropy of the sentence objective, summed over the pairs."""
         if "label" not in batch:
             return None
-        logits: Tensor = output.seq_relationship_logits
+        named = "sop_logits" if "sop_logits" in output else "seq_relationship_logits"  # ALBERT has its own name
+        logits: Tensor = output[named]
         return LossSum(torch.nn.functional.cross_entropy(logits.float(), batch["label"], reduction="sum"))
 
     def side_normalizer(self, batch: Batch) -> float:

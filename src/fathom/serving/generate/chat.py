@@ -15,7 +15,7 @@ from fathom.tokenization.chat import ChatTemplate
 Style = Literal["turns", "continue"]
 DESCRIPTIONS = {
     "own": "turns by the tokenizer's own chat template",
-    "chatml": "turns by ChatML: the tokenizer has its marks, but no template",
+    "chatml": "turns by ChatML, each between <|im_start|> and <|im_end|>",
     "plain": "turns as lines of plain text, 'User: ...' and 'Assistant: ...': the tokenizer has no chat template",
     "continue": "a base model: it goes on with each line, and remembers none (--style turns for a conversation)",
 }

@@ -134,7 +134,7 @@ def _score_before(
 
 def _scorer(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> Scorer:
     settings, work = recipe.training, prepared.work
-    return Scorer(work.model, work.packed, data.task, settings.eval_batch_size, work.vocabulary, settings.seed)
+    return Scorer(work.model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
 
 
 def _places(data: PreparedData, rows: Indices) -> Sequence[str]:

@@ -7,6 +7,7 @@ import pytest
 from fathom.files import read_json
 from fathom.recipe import load_recipe, ready_recipes
 from fathom.runs.predict import predict
+from fathom.runs.tokenizer import train_tokenizer
 from fathom.runs.train import train
 from folders_for_tests import make_base
 
@@ -23,6 +24,8 @@ FILES = {
 }
 EXTRA = {"token-classification": "train.conll"}
 FAMILY = {"chat": "gpt2"}
+NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5"}
+ALGORITHM = {"gpt2": "byte-bpe", "bert": "wordpiece", "t5": "unigram"}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,21 @@ def bases(tmp_path_factory):
     return {family: make_base(root / family, family) for family in ("bert", "gpt2")}
 
 
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory):
+    """The tokenizers that recipes of new models ask for, by architecture."""
+    root = tmp_path_factory.mktemp("tokenizers")
+    for style in ("bert", "gpt2", "t5"):
+        settings = {"algorithm": {"kind": ALGORITHM[style], "vocab_size": 700, "limit_alphabet": 300}, "style": style}
+        if style == "gpt2":
+            del settings["algorithm"]["limit_alphabet"]
+        train_tokenizer("helpdesk:intents@en#300", root / style, settings)
+    return root
+
+
 def _data_edits(name, tmp_path):
+    if name in NEW:
+        return ["data.train=helpdesk:dialogues@en#40", "data.mixture={helpdesk:tickets@en#20: 1}"]
     if name not in FILES:
         recipe = load_recipe(name)
         splits = {"train": recipe.data.train, "validation": recipe.data.validation, "test": recipe.data.test}
@@ -42,11 +59,14 @@ def _data_edits(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(ready_recipes()))
-def test_ready_recipe_runs(name, bases, tmp_path):
+def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
+    model = [f"model={bases[FAMILY.get(name, 'bert')]}"]
+    if name in NEW:
+        model = [f"model.tokenizer={tokenizers / NEW[name]}", "model.depth=2", "model.width=32"]
     recipe = load_recipe(
         name,
         [
-            f"model={bases[FAMILY.get(name, 'bert')]}",
+            *model,
             f"output={tmp_path / 'run'}",
             "training.max_steps=3",
             "training.threads=1",
@@ -59,6 +79,8 @@ def test_ready_recipe_runs(name, bases, tmp_path):
     result = train(recipe)
     metrics = read_json(result.folder / "metrics.json")
     assert metrics["validation"]
+    if name in ("bert", "t5"):
+        return
     rows = predict(
         result.folder / "model",
         [{"text": "a red thing", **({"text_pair": "it is red"} if name == "sentence-pair" else {})}],

@@ -21,6 +21,7 @@ def run_text(folder: Path, metrics: Mapping[str, Any]) -> str:
     final: Mapping[str, Any] = splits.get("test") or splits.get("validation") or {}
     blocks = [_scores(splits, str(metrics.get("main_metric", "")))]
     blocks += [_classes(final[key]) for key in TABLES if final.get(key)]
+    blocks.append(_sources(metrics))
     blocks.append(_effort(metrics))
     model = shlex.quote(str(folder / "model"))
     blocks.append(f"model   {folder / 'model'}\nreport  {folder / 'report.md'}")
@@ -42,6 +43,19 @@ def _classes(classes: Mapping[str, Mapping[str, Any]]) -> str:
     columns = sorted(found, key=lambda column: COLUMNS.index(column) if column in COLUMNS else len(COLUMNS))
     rows = [[name, *(_number(row.get(column)) for column in columns)] for name, row in classes.items()]
     return table_text(["class", *columns], rows)
+
+
+def _sources(metrics: Mapping[str, Any]) -> str:
+    """Loss on the held-out text of each source: where it rose, the model forgot."""
+    after = (metrics.get("validation") or {}).get("per_source")
+    if not after:
+        return ""
+    before = (metrics.get("before") or {}).get("per_source", {})
+    rows = []
+    for source, scores in after.items():
+        was, now = before.get(source, {}).get("loss"), scores["loss"]
+        rows.append([source, _number(was), _number(now), "" if was is None else f"{now - was:+.4f}"])
+    return table_text(["source", "loss before", "loss after", "change"], rows)
 
 
 def _effort(metrics: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,43 +39,54 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
         DataError: A source is missing, wrong, empty, or too small to be split.
         ConfigError: The window is longer than the model has positions.
     """
+    task = _open_task(recipe, tokenizer)
+    section = recipe.data
+    weights = {section.train: 1.0, **section.mixture}
+    corpora = {source: encode_corpus(section, task, source) for source in weights}
+    digests = {"train": hashlib.sha256("".join(key for _, key in corpora.values()).encode()).hexdigest()}
+    laid = _lay_windows(recipe, task, {source: store for source, (store, _) in corpora.items()})
+    for name, path in (("validation", section.validation), ("test", section.test)):
+        if path is not None:
+            store, digests[name] = encode_corpus(section, task, path)
+            laid[name] = {path: _windows(section, task, store, all_spans(store))}
+    sampler = None
+    if len(weights) > 1:
+        sizes = tuple(len(windows) for windows in laid["train"].values())
+        sampler = MixtureSampler(sizes, tuple(weights.values()), recipe.training.batch_size, recipe.training.seed)
+    stores = {name: _join(list(parts.values())) for name, parts in laid.items()}
+    notes = [note for source, (store, _) in corpora.items() for note in describe(source, store)]
+    notes += [f"{name}: {len(found):,} windows, {found.num_tokens:,} tokens" for name, found in stores.items()]
+    examples: dict[str, Any] = {
+        name: WindowExamples(stores[name], task, {source: len(found) for source, found in parts.items()})
+        for name, parts in laid.items()
+    }
+    loaded = Splits(examples["train"], examples.get("validation", []), examples.get("test", []), tuple(notes), digests)
+    return PreparedData(loaded, tokenizer, task, stores, sampler)
+
+
+def _open_task(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> OpenLanguageTask:
     length = longest(recipe, tokenizer)
     if recipe.data.max_length is None:
         length = min(length, DEFAULT_WINDOW)
     task = recipe.task.open([], tokenizer, length)
     assert isinstance(task, OpenLanguageTask)
     check_head(recipe, tokenizer, task)
-    section = recipe.data
-    weights = {section.train: 1.0, **section.mixture}
-    corpora = {source: encode_corpus(section, task, source) for source in weights}
-    splits = {source: (all_spans(store), None) for source, (store, _) in corpora.items()}
-    held: dict[str, Spans] = {}
-    if section.validation is None and section.validation_fraction > 0:
-        for source, (spans, _) in splits.items():
-            train, held[source] = split_spans(spans, section.validation_fraction, section.split_seed)
-            splits[source] = (train, None)
-    seed = recipe.training.seed
-    lay = {source: _windows(section, task, corpora[source][0], spans, seed) for source, (spans, _) in splits.items()}
-    stores: dict[str, Sequences] = {"train": _join(list(lay.values()))}
-    if held:
-        stores["validation"] = _join(
-            [_windows(section, task, corpora[source][0], found) for source, found in held.items()]
-        )
-    digests = {"train": hashlib.sha256("".join(key for _, key in corpora.values()).encode()).hexdigest()}
-    for name, path in (("validation", section.validation), ("test", section.test)):
-        if path is not None:
-            store, digests[name] = encode_corpus(section, task, path)
-            stores[name] = _windows(section, task, store, all_spans(store))
-    sampler = None
-    if len(lay) > 1:
-        sizes = tuple(len(windows) for windows in lay.values())
-        sampler = MixtureSampler(sizes, tuple(weights.values()), recipe.training.batch_size, recipe.training.seed)
-    notes = [note for source, (store, _) in corpora.items() for note in describe(source, store)]
-    notes += [f"{name}: {len(found):,} windows, {found.num_tokens:,} tokens" for name, found in stores.items()]
-    sources = {"train": section.train, "validation": section.validation or section.train, "test": section.test or ""}
-    examples: dict[str, Any] = {name: WindowExamples(found, task, sources[name]) for name, found in stores.items()}
-    loaded = Splits(examples["train"], examples.get("validation", []), examples.get("test", []), tuple(notes), digests)
-    return PreparedData(loaded, tokenizer, task, stores, sampler)
+    return task
+
+
+def _lay_windows(
+    recipe: Recipe, task: OpenLanguageTask, corpora: Mapping[str, CorpusStore]
+) -> dict[str, dict[str, Sequences]]:
+    """Lay windows over every source; some text of each is held out where no validation file is given."""
+    section, seed = recipe.data, recipe.training.seed
+    laid: dict[str, dict[str, Sequences]] = {"train": {}}
+    for source, store in corpora.items():
+        spans = all_spans(store)
+        if section.validation is None and section.validation_fraction > 0:
+            spans, held = split_spans(spans, section.validation_fraction, section.split_seed)
+            laid.setdefault("validation", {})[source] = _windows(section, task, store, held)
+        laid["train"][source] = _windows(section, task, store, spans, seed)
+    return laid
 
 
 def corpus_split(section: DataSection, task: OpenLanguageTask) -> tuple[tuple[Sequences, WindowExamples], list[str]]:
@@ -85,7 +97,7 @@ def corpus_split(section: DataSection, task: OpenLanguageTask) -> tuple[tuple[Se
     """
     store, _ = encode_corpus(section, task, section.train)
     windows = _windows(section, task, store, all_spans(store))
-    return (windows, WindowExamples(windows, task, section.train)), describe(section.train, store)
+    return (windows, WindowExamples(windows, task, {section.train: len(windows)})), describe(section.train, store)
 
 
 def encode_corpus(section: DataSection, task: OpenLanguageTask, source: str) -> tuple[CorpusStore, str]:

@@ -45,6 +45,7 @@ def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]
     for key in ("per_class", "per_type"):
         if key in final:
             lines += ["", *class_table(final[key])]
+    lines += source_table(metrics)
     if findings:
         lines += ["", "## Gradients", "", *(f"- {finding}" for finding in findings)]
     if data.splits.notes:
@@ -69,6 +70,21 @@ def class_table(classes: Mapping[str, Mapping[str, float]]) -> list[str]:
     for name, scores in classes.items():
         cells = " | ".join(f"{scores[key]:.3f}" for key in ("precision", "recall", "f1"))
         rows.append(f"| {name} | {cells} | {int(scores['support']):,} |")
+    return rows
+
+
+def source_table(metrics: Mapping[str, Any]) -> list[str]:
+    """Return a section on the held-out text of each source, before and after; nothing where there is one source."""
+    after = (metrics.get("validation") or {}).get("per_source")
+    if not after:
+        return []
+    before = (metrics.get("before") or {}).get("per_source", {})
+    rows = ["", "## Sources", "", "Loss on held-out text of each source; where it rose, the model forgot.", ""]
+    rows += ["| source | before | after | change |", "|---|---:|---:|---:|"]
+    for source, scores in after.items():
+        was, now = before.get(source, {}).get("loss"), scores["loss"]
+        change = "" if was is None else f"{now - was:+.4f}"
+        rows.append(f"| {source} | {_cell(was)} | {_cell(now)} | {change} |")
     return rows
 
 

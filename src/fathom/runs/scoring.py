@@ -68,18 +68,26 @@ def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[st
     """Score a model on a labelled split: encoded sequences, and the examples they came from.
 
     Returns:
-        `loss` and every metric's scores.
+        `loss` and every metric's scores; where the examples are from several sources, the same of each in `per_source`.
     """
     accumulators = open_metrics(scorer.task)
+    sources: dict[str, list[Accumulator]] = {}
     meter = LossMeter()
     for example, prediction in predict_split(scorer, split, meter):
         pair = scorer.task.score_pair(example, prediction)
-        for accumulator in accumulators:
+        source = example.get("source")
+        if source is not None and source not in sources:
+            sources[source] = open_metrics(scorer.task)
+        for accumulator in [*accumulators, *sources.get(source, [])]:
             accumulator.update(*pair)
-    scores: dict[str, Any] = {"loss": meter.mean}
-    for accumulator in accumulators:
-        scores.update(accumulator.compute())
+    scores: dict[str, Any] = {"loss": meter.mean, **_computed(accumulators)}
+    if len(sources) > 1:
+        scores["per_source"] = {source: _computed(found) for source, found in sources.items()}
     return scores
+
+
+def _computed(accumulators: Sequence[Accumulator]) -> dict[str, Any]:
+    return {name: value for accumulator in accumulators for name, value in accumulator.compute().items()}
 
 
 def open_metrics(task: OpenTask) -> list[Accumulator]:

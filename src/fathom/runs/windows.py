@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, overload
@@ -138,11 +138,17 @@ class PairWindows(SinglePieces):
 
 @dataclass(frozen=True)
 class WindowExamples(Sequence[Example]):
-    """The windows of a split as examples: where each is, and how many bytes of text it holds."""
+    """The windows of a split as examples: where each is from, and how many bytes of text it holds.
+
+    Attributes:
+        windows: Of every source, one source after another.
+        task: Whose tokenizer reads them back.
+        sources: Windows of each source, by name.
+    """
 
     windows: Sequences
     task: OpenLanguageTask
-    source: str
+    sources: Mapping[str, int]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -157,7 +163,16 @@ class WindowExamples(Sequence[Example]):
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         text = self.task.tokenizer.decode(self.windows[index]["input_ids"], skip_special_tokens=True)
-        return {"where": f"{self.source}, window {index}", "text": text, "bytes": len(str(text).encode())}
+        source, inside = self._place(index)
+        where = f"{source}, window {inside}"
+        return {"where": where, "source": source, "text": text, "bytes": len(str(text).encode())}
+
+    def _place(self, index: int) -> tuple[str, int]:
+        for source, size in self.sources.items():
+            if index < size:
+                return source, index
+            index -= size
+        raise IndexError(index)
 
 
 def apart(spans: Spans, room: int) -> WindowPlan:

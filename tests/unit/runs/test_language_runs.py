@@ -32,7 +32,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
 
 
-def run(folder: Path, architecture: str, task: dict[str, Any], **training: Any) -> RunResult:
+def run(
+    folder: Path, architecture: str, task: dict[str, Any], *, data: dict[str, Any] | None = None, **training: Any
+) -> RunResult:
     """Train a tiny new model for two steps; its held-out text is in `held.txt`."""
     make_tokenizer().save_pretrained(folder / "tokenizer")
     (folder / "train.txt").write_text(TEXT, encoding="utf-8")
@@ -41,7 +43,8 @@ def run(folder: Path, architecture: str, task: dict[str, Any], **training: Any) 
     raw = {
         "model": {"kind": "new", "architecture": architecture, **sizes},
         "data": {"train": str(folder / "train.txt"), "validation": str(folder / "held.txt"), "max_length": 24}
-        | {"document_separator": "line"},
+        | {"document_separator": "line"}
+        | (data or {}),
         "task": task,
         "training": {"max_steps": 2, "batch_size": 4, "threads": 1, "precision": "fp32", "seed": 3, **training},
         "output": str(folder / "run"),
@@ -76,3 +79,15 @@ def test_what_would_be_seen_is_not_asked(tmp_path: Path) -> None:
 def test_pairs_are_judged_only_by_a_head_for_pairs(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no head for pairs"):
         run(tmp_path, "roberta", {"kind": "masked-lm", "sentence_objective": "next-sentence"})
+
+
+def test_each_source_of_a_mixture_is_scored_before_and_after(tmp_path: Path) -> None:
+    (tmp_path / "general.txt").write_text("\n".join(reversed(TEXT.splitlines())), encoding="utf-8")
+    general = str(tmp_path / "general.txt")
+    data = {"mixture": {general: 0.5}, "validation": None, "validation_fraction": 0.3}
+    metrics = run(tmp_path, "gpt2", {"kind": "causal-lm"}, data=data, verify_reload=False).metrics
+    for scores in (metrics["before"], metrics["validation"]):
+        assert list(scores["per_source"]) == [str(tmp_path / "train.txt"), general]
+        losses = [part["loss"] for part in scores["per_source"].values()]
+        assert min(losses) < scores["loss"] < max(losses)
+    assert f"| {general} | " in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from fathom import catalog
 from fathom.data.draw import Draw
 from fathom.data.store import TokenStore, from_features
+from fathom.model.anatomy import find_anatomy
 from fathom.model.vocabulary import VocabularyHead, chunks
 from fathom.tasks.base import Batch
 from fathom.training.step import Workload, compute_gradient
@@ -110,6 +112,29 @@ class FixedMask:
         return {**batch, "labels": torch.where(chosen, batch["input_ids"], -100)}
 
 
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama-tied", "t5", "bart"])
+def test_an_adapter_leaves_the_vocabulary_as_it_is(name: str) -> None:
+    """Its map came with the weights and is as large as the embeddings; loss and gradients are those of PEFT's model."""
+    task: Any = open_task(OBJECTIVE[name])
+    store = make_store(task, LENGTHS)
+    models = [make_model(name) for _ in range(2)]
+    ours, theirs = (catalog.load("tuning", "lora")(rank=2).apply(model, find_anatomy(model)) for model in models)
+    for key, value in theirs.named_parameters():
+        if "lora_B" in key:  # zero at first, and so would be the gradient of the other matrix
+            torch.nn.init.normal_(value, std=0.1, generator=torch.Generator().manual_seed(len(key)))
+    ours.load_state_dict(theirs.state_dict())
+    learning = {key for key, value in theirs.named_parameters() if value.requires_grad}
+    assert all("lora_" in key or ".transform." in key for key in learning)
+    work = make_workload(ours, task, store)
+    result = compute_gradient(work, ROWS, step=4)
+    loss, expected = reference(theirs, task, work.make_batch(ROWS, 4))
+    assert result.loss == pytest.approx(loss, rel=1e-6)
+    found = gradients(work)
+    assert set(found) == set(expected) == learning
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, atol=2e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+
+
 def test_bf16_products_stay_close() -> None:
     task = open_task("causal-lm")
     store = make_store(task, LENGTHS)
@@ -123,8 +148,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(task, (40, 40, 40, 40))
     whole = make_workload(make_model("gpt2"), task, store)
     loss = compute_gradient(whole, np.arange(4), 0).loss
-    monkeypatch.setattr("fathom.model.vocabulary.CHUNK_BYTES", 1)
-    assert len(list(chunks(160, SIZE))) == 3
+    monkeypatch.setattr("fathom.model.chunked_loss.CHUNK_BYTES", 1)
+    assert len(list(chunks(160, 0))) == 3
     cut = make_workload(make_model("gpt2"), task, store)
     assert compute_gradient(cut, np.arange(4), 0).loss == pytest.approx(loss, rel=1e-6)
     ours = gradients(cut)

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from fathom.errors import ModelError
+from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, chunks
 from fathom.model.packing import inner_model
 from fathom.model.parameters import FlatParameters, Slot
 
 IGNORED_LABEL = -100
-CHUNK_BYTES = 32 << 20
-"""Memory that the float32 logits of one chunk of positions take, at most."""
+JUDGED_BYTES = 32 << 20
+"""Memory that the float32 logits of one chunk of judged positions take, at most."""
 
 
 class VocabularyHead:
@@ -48,9 +49,15 @@ class VocabularyHead:
         self.parameters = parameters
         self.dtype = dtype
         self._bias = _ConstantBias.of(inner)
+        self.buffers = Buffers()
         self._rows_S: Tensor | None = None
         self._handle = body_of(inner).register_forward_hook(self._leave_body)
         found.forward = self._forward  # type: ignore[method-assign, assignment]
+
+    def release(self) -> None:
+        """Training is done: read the model's own weights, in float32, and give the buffers back."""
+        self.parameters, self.dtype = None, torch.float32
+        self.buffers.release()
 
     def remove(self) -> None:
         """Give the model back as it was."""
@@ -88,7 +95,7 @@ class VocabularyHead:
             label_smoothing: Share of the probability spread evenly over the vocabulary.
         """
         options = (scale, label_smoothing)
-        loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        loss: Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden_1SD.flatten(0, 1), self.module.weight, self.module.bias, labels_S, self, options
         )
         return loss
@@ -98,7 +105,7 @@ class VocabularyHead:
         """Return the negative log-likelihood of each label (float32 `[S]`) and whether it ranks first (bool `[S]`)."""
         hidden_SD = hidden_1SD.flatten(0, 1)
         losses, hits = [hidden_SD.new_zeros(0, dtype=torch.float32)], [labels_S.new_zeros(0, dtype=torch.bool)]
-        for part in chunks(len(labels_S), self.module.out_features):
+        for part in chunks(len(labels_S), JUDGED_BYTES // (4 * self.module.out_features)):
             logits_SV = self.logits(hidden_SD[part]).float()
             losses.append(nn.functional.cross_entropy(logits_SV, labels_S[part], reduction="none"))
             hits.append(logits_SV.argmax(-1) == labels_S[part])
@@ -162,75 +169,11 @@ class _ConstantBias:
             self.model.register_buffer(self.name, whole)
 
 
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    """Sum of cross-entropies over chunks of positions; gradients are computed with the loss, where the logits are."""
-
-    @staticmethod
-    def forward(  # noqa: PLR0917 (torch calls it by position)
-        ctx: Any,
-        hidden_SD: Tensor,
-        weight_VD: Tensor,
-        bias_V: Tensor | None,
-        labels_S: Tensor,
-        head: VocabularyHead,
-        options: tuple[float, float],
-    ) -> Tensor:
-        # weight and bias are arguments only so that autograd knows the loss depends on them
-        scale, smoothing = options
-        weight = head.weight()
-        grad_hidden_SD = torch.empty_like(hidden_SD)
-        bias_grad_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32)
-        total = torch.zeros((), dtype=torch.float64, device=hidden_SD.device)
-        for part in chunks(len(labels_S), len(weight)):
-            hidden = hidden_SD[part].to(weight.dtype)
-            log_p_SV = head.logits(hidden).float()
-            log_p_SV = torch.log_softmax(log_p_SV, -1)
-            labels = labels_S[part, None]
-            nll = -log_p_SV.gather(1, labels).sum()
-            if smoothing:
-                nll = (1 - smoothing) * nll - smoothing * log_p_SV.mean(-1).sum()
-            total += nll
-            grad_SV = log_p_SV.exp_().sub_(smoothing / len(weight) if smoothing else 0.0)
-            grad_SV.scatter_add_(1, labels, grad_SV.new_full(labels.shape, smoothing - 1.0))
-            if bias_grad_V is not None:
-                bias_grad_V += grad_SV.sum(0)
-            grad = grad_SV.to(weight.dtype)
-            grad_hidden_SD[part] = (grad @ weight).mul_(scale).to(hidden_SD.dtype)
-            _accumulate(head, grad, hidden, scale)
-        ctx.save_for_backward(grad_hidden_SD)
-        ctx.bias_grad = None if bias_grad_V is None else bias_grad_V * scale
-        return (total * scale).float()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if grad.item() != 1.0:
-            raise RuntimeError("the loss of a vocabulary head is scaled by its `scale`, not by what follows it")
-        (grad_hidden_SD,) = ctx.saved_tensors
-        return grad_hidden_SD, None, ctx.bias_grad, None, None, None
-
-
-def _accumulate(head: VocabularyHead, grad_SV: Tensor, hidden_SD: Tensor, scale: float) -> None:
-    """Add a chunk's share to the gradient of the word table, in its flat buffer."""
-    slot = head.slot
-    if slot is None or head.parameters is None:
-        return
-    target_VD = head.parameters.gradient(slot)
-    if slot.fresh:
-        target_VD.zero_()
-        slot.fresh = False
-    target_VD.add_((grad_SV.t() @ hidden_SD).to(target_VD.dtype), alpha=scale)
-
-
-def chunks(positions: int, vocabulary: int) -> Iterator[slice]:
-    """Cut positions so that a chunk's float32 logits fit `CHUNK_BYTES`; at least 64 positions, few distinct sizes."""
-    rows = max(64, CHUNK_BYTES // (4 * vocabulary) // 64 * 64)
-    return (slice(start, min(start + rows, positions)) for start in range(0, positions, rows))
-
-
 def body_of(model: PreTrainedModel) -> nn.Module:
     """Return the module whose first output the vocabulary head reads: the body, or the decoder where there is none."""
     body: nn.Module = model.base_model
     if body is not model:
         return body
-    decoder: nn.Module = model.get_decoder()
-    return decoder
+    decoder: Any = model
+    found: nn.Module = decoder.get_decoder()
+    return found

@@ -58,7 +58,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     work.packed.dropout, work.packed.stream_dtype = None, None
     model = work.model.eval()
     if work.vocabulary is not None:
-        work.vocabulary.parameters, work.vocabulary.dtype = None, torch.float32
+        work.vocabulary.release()
     settings = recipe.training
     scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
     scores: dict[str, Any] = {}

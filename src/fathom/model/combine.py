@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.model.folder import ModelFolder, open_folder
-from fathom.model.merge import fold
+from fathom.model.merge import fold, put_heads_in_place
 from fathom.model.save import ADAPTER_CONFIG
 
 COMBINED = "combined"
@@ -48,13 +48,13 @@ def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str
         warnings.simplefilter("ignore", FutureWarning)  # see ModelFolder
         for name, other in zip(names[1:], opened[1:], strict=True):
             model.load_adapter(str(other.path), adapter_name=name)
+        heads = _average_heads(model, dict(zip(names, weights, strict=True)))
+        with torch.no_grad():
+            for path, tensor in heads.items():
+                model.get_parameter(path).copy_(tensor)
+        put_heads_in_place(model)  # PEFT adds up no adapters that still hold heads of their own
         model.add_weighted_adapter(names, list(weights), COMBINED, combination_type="cat")
     _check_sum(model, dict(zip(names, weights, strict=True)))
-    heads = _average_heads(model, dict(zip(names, weights, strict=True)))
-    model.base_model.set_adapter(FIRST)  # its modules to save now hold the average
-    with torch.no_grad():
-        for path, tensor in heads.items():
-            model.get_parameter(path).copy_(tensor)
     for _, layer in _layers(model):
         layer.set_adapter(COMBINED)
     model.eval()

@@ -60,7 +60,7 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     inputs = _probe(opened, wrapped)
     with torch.no_grad():
         before: Tensor = wrapped(**inputs).logits
-        _put_heads_in_place(wrapped)
+        put_heads_in_place(wrapped)
         merged: Any = wrapped.merge_and_unload()
         after: Tensor = merged(**inputs).logits
     difference = (before - after).abs()
@@ -80,7 +80,7 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
         raise
 
 
-def _put_heads_in_place(wrapped: Any) -> None:
+def put_heads_in_place(wrapped: Any) -> None:
     """Put the trained heads where the base model's were.
 
     PEFT does so itself, and under IA3 copies `weight` from module to module on the way, which a head of several
@@ -91,7 +91,8 @@ def _put_heads_in_place(wrapped: Any) -> None:
     inner = wrapped.get_base_model()
     for path, module in list(inner.named_modules()):
         if isinstance(module, ModulesToSaveWrapper):
-            inner.set_submodule(path, module.modules_to_save[module.active_adapters[0]])
+            active = module.active_adapters  # none where adapters that were added up leave the head alone
+            inner.set_submodule(path, module.modules_to_save[active[0]] if active else module.original_module)
 
 
 def _require_mergeable(opened: ModelFolder) -> None:

@@ -31,6 +31,8 @@ class AdaLora(Targeted):
     """
 
     kind: Literal["adalora"] = "adalora"
+    head_scale: float = Field(5.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
     rank: int = Field(8, ge=1)
     """Ranks a projection has in the end, on average."""
     initial_rank: int = Field(12, ge=1)
@@ -98,7 +100,8 @@ class AdaLora(Targeted):
         settles = total_steps - config.tfinal
         settled = bool(config.rank_pattern) and not tuner.rankallocator.exp_avg_ipt
         tuner.update_and_allocate(step if settled else min(step, settles))
-        return step > config.tinit
+        first: int = config.tinit
+        return step > first
 
     def penalty(self, model: nn.Module) -> Tensor | None:
         """Return the mean distance of the thin matrices from orthogonality, times its weight."""

@@ -28,8 +28,8 @@ class Adapted(Tuning):
     """A strategy whose trained part is small and saved beside the base model's name."""
 
     head_scale: float = Field(10.0, gt=0)
-    """The head's learning rate is this many times that of the added parameters. At 1 a new head learns the class
-    shares slower than the added parameters do: they push every token towards the commonest class and stay there."""
+    """The head's learning rate is this many times that of the added parameters: a new head wants about 0.01, whatever
+    they want. Where it learns slower than they do, they push every token towards the commonest class and stay there."""
 
     @property
     def saves_adapter(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from pydantic import Field
 from torch import nn
 
 from fathom.errors import ModelError
@@ -27,6 +28,8 @@ class Ia3(Adapted):
     """
 
     kind: Literal["ia3"] = "ia3"
+    head_scale: float = Field(1.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
 
     @property
     def default_learning_rate(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from torch import nn
 
 from fathom.errors import ModelError
@@ -21,6 +22,8 @@ class Norms(Adapted):
     """
 
     kind: Literal["norms"] = "norms"
+    head_scale: float = Field(3.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
 
     @property
     def default_learning_rate(self) -> float:

@@ -21,6 +21,8 @@ class PTuning(Virtual):
     """
 
     kind: Literal["p-tuning"] = "p-tuning"
+    head_scale: float = Field(3.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
     encoder: Literal["mlp", "lstm"] = "mlp"
     """The small network: three linear layers, or a bidirectional LSTM with two."""
     hidden_size: int = Field(128, ge=1)

@@ -24,6 +24,8 @@ class Prefix(Virtual):
     """
 
     kind: Literal["prefix"] = "prefix"
+    head_scale: float = Field(1.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
     projection: bool = False
     """Make keys and values from shorter vectors by a small network, as the paper does; it is not saved."""
     hidden_size: int = Field(128, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
 from torch import nn
 
 from fathom.errors import ConfigError
@@ -24,6 +25,8 @@ class Prompt(Virtual):
     """
 
     kind: Literal["prompt"] = "prompt"
+    head_scale: float = Field(1.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
     initialization: Literal["vocabulary", "text", "random"] = "vocabulary"
     """What the vectors begin as: those of random words, those of `text`, or random numbers."""
     text: str | None = None

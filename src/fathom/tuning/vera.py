@@ -24,6 +24,8 @@ class Vera(Targeted):
     """
 
     kind: Literal["vera"] = "vera"
+    head_scale: float = Field(1.0, gt=0)
+    """The head's learning rate is this many times that of the added parameters; a new head wants about 0.01."""
     rank: int = Field(256, ge=1)
     """Columns of the shared random matrices; may be above a projection's sides, as nothing of that size is trained."""
     dropout: float = Field(0.0, ge=0, lt=1)

@@ -115,4 +115,7 @@ def _probe(opened: ModelFolder, model: Any) -> dict[str, Tensor]:
     input_ids = torch.randint(0, size, (4, length), generator=generator)
     mask = (torch.arange(length)[None, :] < lengths[:, None]).long()
     padding = opened.load_tokenizer().pad_token_id
-    return {"input_ids": torch.where(mask.bool(), input_ids, padding or 0), "attention_mask": mask}
+    inputs = {"input_ids": torch.where(mask.bool(), input_ids, padding or 0), "attention_mask": mask}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"].clone()
+    return inputs

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, outermost, task_type, wrap
+from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
 ADAPTER = "default"
@@ -82,7 +82,7 @@ class AdaLora(Targeted):
             deltaT=self.interval,
             total_step=PLACEHOLDER_STEPS,
             target_modules=list(paths),
-            modules_to_save=list(outermost(anatomy.head)),
+            modules_to_save=trained_heads(model, anatomy),
             fan_in_fan_out=are_conv1d(model, paths),
         )
         return wrap(model, config)

@@ -135,6 +135,21 @@ def on_meta(model: nn.Module) -> bool:
     return next(model.parameters()).is_meta
 
 
+def trained_heads(model: nn.Module, anatomy: Anatomy) -> list[str]:
+    """Return the modules of the head that learn whole and are saved with an adapter.
+
+    A classifier is new and must learn. The map onto the vocabulary is not: it came with the weights, is as large as the
+    embeddings it is often tied to, and stays as it is; only what stands before it learns (BERT's transform).
+    """
+    from transformers import PreTrainedModel
+
+    vocabulary = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    if vocabulary is None:
+        return list(outermost(anatomy.head))
+    holding = {path for path, module in model.named_modules() if any(part is vocabulary for part in module.modules())}
+    return list(outermost(tuple(path for path in anatomy.head if path not in holding)))
+
+
 def outermost(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Return the paths that lie below no other of them."""
     return tuple(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))

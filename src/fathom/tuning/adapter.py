@@ -10,7 +10,7 @@ from torch import nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, Block
 from fathom.model.bottleneck import Activation, BottleneckSpec, Place, attach
-from fathom.tuning.adapted import Adapted, outermost
+from fathom.tuning.adapted import Adapted, trained_heads
 from fathom.tuning.select import mark_trainable, require_head, under
 
 
@@ -48,7 +48,7 @@ class Adapter(Adapted):
         """
         require_head(anatomy, self.kind)
         places = [place for block in anatomy.blocks for place in self._places(block)]
-        heads = outermost(anatomy.head)
+        heads = tuple(trained_heads(model, anatomy))
         spec = BottleneckSpec(tuple(places), self.size, self.activation, self.scale, heads)
         attach(model, spec)
         mark_trainable(model, lambda name: ".adapter_" in name or under(name, heads))

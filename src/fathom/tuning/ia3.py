@@ -10,7 +10,7 @@ from torch import nn
 
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, Block
-from fathom.tuning.adapted import Adapted, are_conv1d, outermost, task_type, wrap
+from fathom.tuning.adapted import Adapted, are_conv1d, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
 KEY_OR_VALUE = re.compile(r"(key|value|[kv]_(proj|lin|proj_)|[kvKV])$")
@@ -51,7 +51,7 @@ class Ia3(Adapted):
             task_type=task_type(model),
             target_modules=[*scaled, *inner],
             feedforward_modules=inner,
-            modules_to_save=list(outermost(anatomy.head)),
+            modules_to_save=trained_heads(model, anatomy),
             fan_in_fan_out=are_conv1d(model, [*scaled, *inner]),
         )
         return wrap(model, config)

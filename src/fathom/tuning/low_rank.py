@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, outermost, task_type
+from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, task_type, trained_heads
 from fathom.tuning.select import require_head
 
 
@@ -44,6 +44,6 @@ class LowRank(Targeted):
             "bias": self.bias,
             "use_rslora": self.rslora,
             "target_modules": list(paths),
-            "modules_to_save": list(outermost(anatomy.head)),
+            "modules_to_save": trained_heads(model, anatomy),
             "fan_in_fan_out": are_conv1d(model, paths),
         }

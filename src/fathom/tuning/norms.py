@@ -9,7 +9,7 @@ from torch import nn
 
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.adapted import Adapted, outermost, task_type, wrap
+from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
 
@@ -44,6 +44,6 @@ class Norms(Adapted):
         if not paths:
             raise ModelError(f"tuning 'norms' trains norms, and the blocks of {type(model).__name__} have none")
         config = LNTuningConfig(
-            task_type=task_type(model), target_modules=paths, modules_to_save=list(outermost(anatomy.head))
+            task_type=task_type(model), target_modules=paths, modules_to_save=trained_heads(model, anatomy)
         )
         return wrap(model, config)

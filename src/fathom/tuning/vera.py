@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.adapted import Targeted, are_conv1d, outermost, task_type, wrap
+from fathom.tuning.adapted import Targeted, are_conv1d, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
 
@@ -58,7 +58,7 @@ class Vera(Targeted):
             projection_prng_key=self.projection_seed,
             save_projection=True,
             target_modules=list(paths),
-            modules_to_save=list(outermost(anatomy.head)),
+            modules_to_save=trained_heads(model, anatomy),
             fan_in_fan_out=are_conv1d(model, paths),
         )
         with torch.device("cpu"):  # its generator draws on no other device, the meta device of `inspect` included

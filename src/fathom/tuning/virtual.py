@@ -10,7 +10,7 @@ from torch import nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.model.virtual_tokens import install
-from fathom.tuning.adapted import Adapted, outermost, task_type, wrap
+from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
 CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS")
@@ -50,7 +50,7 @@ class Virtual(Adapted):
             "task_type": task_type(model),
             "num_virtual_tokens": self.num_virtual_tokens,
             "num_transformer_submodules": 1,
-            "modules_to_save": list(outermost(anatomy.head)),
+            "modules_to_save": trained_heads(model, anatomy),
         }
 
     def embedded_options(self, model: nn.Module, anatomy: Anatomy) -> dict[str, Any]:

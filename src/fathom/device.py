@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -155,6 +156,27 @@ def _probe_gpu() -> tuple[str | None, bool]:
     if not torch.cuda.is_available():
         return None, False
     return torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@lru_cache(maxsize=1)
+def hub_reachable() -> bool:
+    """Return whether the Hugging Face hub can be asked: without a network its library tries for half a minute.
+
+    Only the name is looked up; behind a proxy, which looks names up itself, the answer is yes.
+    """
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
+        return False
+    if getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co")).hostname, None)
+    except OSError:
+        return False
+    return True
 
 
 def _usable_cores() -> int:

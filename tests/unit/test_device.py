@@ -95,3 +95,31 @@ def test_without_proc_memory_is_still_measured(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(device, "_status_field", lambda field: None)
     assert device.peak_memory_bytes() > 1 << 20
     assert device.current_memory_bytes() > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("environment", "resolves", "expected"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, True, False),
+        ({}, True, True),
+        ({}, False, False),
+        ({"https_proxy": "http://proxy.example:3128"}, False, True),
+    ],
+)
+def test_whether_the_hub_can_be_asked(
+    environment: dict[str, str], resolves: bool, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HUB_OFFLINE", "HF_ENDPOINT", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    def look_up(host: str, port: object) -> list[object]:
+        assert host == "huggingface.co"
+        if not resolves:
+            raise OSError("name not known")
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    assert device.hub_reachable.__wrapped__() is expected

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fathom.config import suggest
+from fathom.device import hub_reachable
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.log import get_console
 from fathom.model import presets
@@ -81,7 +82,11 @@ def load_config(name: str, overrides: Mapping[str, Any], *, from_preset: bool = 
     with _quiet():
         try:
             found = AutoConfig.from_pretrained(
-                location, return_unused_kwargs=True, trust_remote_code=False, **dict(overrides)
+                location,
+                return_unused_kwargs=True,
+                trust_remote_code=False,
+                local_files_only=not hub_reachable(),
+                **dict(overrides),
             )
         except (OSError, ValueError, KeyError) as error:
             raise _unreachable(name, location, error) from None
@@ -246,6 +251,7 @@ def _from_pretrained(
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
                 trust_remote_code=False,
+                local_files_only=not hub_reachable(),
             )
         except SafetensorError as error:
             raise ArtifactError(f"a weights file is damaged ({error})", where=location) from None

@@ -67,9 +67,9 @@ def read_subject(source: str | ModelSection) -> Subject:
     """
     if isinstance(source, ModelSection):
         return Subject(source)
-    if source.endswith((".yaml", ".yml")):
-        from fathom.recipe import load_recipe
+    from fathom.recipe import load_recipe, ready_recipes
 
+    if source.endswith((".yaml", ".yml")) or source in ready_recipes():
         recipe = load_recipe(source)
         length = recipe.data.max_length or DEFAULT_LENGTH
         known = recipe.task.kind if recipe.task.kind in TASK_CLASSES else None

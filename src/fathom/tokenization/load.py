@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fathom.device import hub_reachable
 from fathom.errors import ModelError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def load_tokenizer(name_or_folder: str | Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, local_files_only=not hub_reachable())
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = str(error).strip().split("\n", maxsplit=1)[0]
         mend = (

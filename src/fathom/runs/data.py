@@ -18,10 +18,12 @@ from fathom.data.readers.base import Form
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
+from fathom.runs.corpus_preview import count_documents, preview_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from fathom.recipe import Recipe
     from fathom.tasks.base import OpenTask, Task
 
 DEFAULT_MODEL = "minilm"
@@ -45,6 +47,7 @@ class _Source:
     form: Form
     task: Task | None = None
     model: str | None = None
+    recipe: Recipe | None = None
 
 
 def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
@@ -72,6 +75,9 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
         if path is None:
             continue
         try:
+            if found.form == "corpus":
+                notes.append(f"{split}: {count_documents(path, section)}")
+                continue
             reading = read_path(path, found.form, section)
             parts[split] = reading.examples
             notes += [f"{split}: {note}" for note in reading.notes]
@@ -103,6 +109,8 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
         ModelError: The tokenizer cannot be loaded.
     """
     found = _read_source(source, list(edits))
+    if found.recipe is not None and found.form == "corpus":
+        return preview_window(found.recipe, index)
     splits = load_splits(found.section, found.form)
     if not 0 <= index < len(splits.train):
         raise DataError(
@@ -137,7 +145,7 @@ def _read_source(source: str, edits: list[str]) -> _Source:
 
         recipe = load_recipe(source, edits)
         form: Form = catalog.load("task", recipe.task.kind).form
-        return _Source(recipe.data, form, recipe.task, recipe.model.tokenizer_source)
+        return _Source(recipe.data, form, recipe.task, recipe.model.tokenizer_source, recipe)
     from fathom.runs.guess import guess_data
 
     keys = {"data", "task", "model"}

@@ -75,10 +75,10 @@ def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[st
     meter = LossMeter()
     for example, prediction in predict_split(scorer, split, meter):
         pair = scorer.task.score_pair(example, prediction)
-        source = example.get("source")
-        if source is not None and source not in sources:
-            sources[source] = open_metrics(scorer.task)
-        for accumulator in [*accumulators, *sources.get(source, [])]:
+        counted = list(accumulators)
+        if "source" in example:
+            counted += sources.setdefault(example["source"], open_metrics(scorer.task))
+        for accumulator in counted:
             accumulator.update(*pair)
     scores: dict[str, Any] = {"loss": meter.mean, **_computed(accumulators)}
     if len(sources) > 1:

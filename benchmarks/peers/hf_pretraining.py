@@ -76,7 +76,9 @@ def main() -> None:
     model = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_pretrained(folder)
     files = corpus(arguments.work)
     train = windows(files["train"], tokenizer, row.window, framed=not causal)
-    masker = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+    collator: Any = transformers.default_data_collator
+    if not causal:
+        collator = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
     quiet = {"logging_strategy": "no", "logging_nan_inf_filter": False, "disable_tqdm": True, "bf16": True}
     trainer = transformers.Trainer(
         model=model,
@@ -95,7 +97,7 @@ def main() -> None:
             **(quiet if arguments.mode == "tuned" else {}),
         ),
         train_dataset=train,
-        data_collator=transformers.default_data_collator if causal else masker,
+        data_collator=collator,
     )
     began = time.perf_counter()
     trainer.train()

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 SEQUENCES_PER_BUCKET = 8
-MOST_BUCKETS = 8
+MOST_BUCKETS = 16
 LENGTH_STEP = 8
-"""Padded lengths of buckets are multiples of it: again, few distinct shapes."""
+"""Padded lengths of buckets are multiples of it, and coarser where they are long: again, few distinct shapes."""
+SEQUENCE_STEP = 4
+"""Numbers of sequences in the last of several buckets are multiples of it, filled up with empty ones."""
 
 LOWEST = -3.0e38
 """Score of a key that is not seen: finite in bfloat16 and float32, so that a query that sees no key at all (padding)
@@ -34,7 +36,7 @@ class Bucket:
     start: int
     """First packed slot."""
     lengths: tuple[int, ...]
-    """Real lengths, longest first."""
+    """Real lengths, longest first; the last ones may be 0: no sequence."""
     length: int
 
     @property
@@ -165,13 +167,24 @@ def round_up(slots: int) -> int:
 def cut_buckets(ordered: np.ndarray) -> tuple[Bucket, ...]:
     """Cut lengths, sorted longest first, into buckets of equal numbers of sequences (the last may have fewer)."""
     batch = len(ordered)
-    size = max(SEQUENCES_PER_BUCKET, -(-batch // MOST_BUCKETS))
+    size = _up(max(SEQUENCES_PER_BUCKET, -(-batch // MOST_BUCKETS)), SEQUENCES_PER_BUCKET)
     starts = np.concatenate([[0], np.cumsum(ordered)])
     buckets = []
     for first in range(0, batch, size):
-        lengths = tuple(int(length) for length in ordered[first : first + size])
-        buckets.append(Bucket(int(starts[first]), lengths, -(-lengths[0] // LENGTH_STEP) * LENGTH_STEP))
+        lengths = [int(length) for length in ordered[first : first + size]]
+        if first:
+            lengths += [0] * (_up(len(lengths), SEQUENCE_STEP) - len(lengths))
+        buckets.append(Bucket(int(starts[first]), tuple(lengths), _padded(lengths[0])))
     return tuple(buckets)
+
+
+def _padded(length: int) -> int:
+    """Round a length up by an eighth or a quarter of itself, so that long ones too are few."""
+    return _up(length, LENGTH_STEP * max(1, 1 << max(0, (length - 1).bit_length() - 6)))
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step
 
 
 def _make_bias(

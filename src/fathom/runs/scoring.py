@@ -13,6 +13,7 @@ from torch import nn
 from fathom import catalog
 from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import Example
+from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
@@ -23,6 +24,9 @@ from fathom.training.forward import Runner
 
 WINDOW = 4096
 """Sequences whose small prediction records are held at once."""
+MOST_POSITIONS = 8192
+"""Padded positions of a forward pass, at most, however many sequences are asked for: a language model's windows are
+long, and evaluating them must not take more memory than training."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
     records: list[Any] = [None] * len(window)
     labelled = task.vocabulary or bool({"labels", "label"} & store[0].keys())
     with torch.inference_mode():
-        for start in range(0, len(order), scorer.batch_size):
-            chosen = order[start : start + scorer.batch_size]
+        for chosen in _passes(order, store.lengths, scorer.batch_size):
             draw = Draw(scorer.seed, EVALUATION, chosen)
             placed = runner.place(task.make_batch([store[int(row)] for row in chosen], draw))
             found, loss = _judge(runner, placed)
@@ -142,6 +145,15 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
                 meter.total += loss()
                 meter.normalizer += task.normalizer(placed)
     return records
+
+
+def _passes(order: Indices, lengths: np.ndarray[Any, Any], batch_size: int) -> Iterator[Indices]:
+    """Cut sequences, longest first, into passes that hold no more memory than training does."""
+    start = 0
+    while start < len(order):
+        size = max(1, min(batch_size, MOST_POSITIONS // max(int(lengths[order[start]]), 1)))
+        yield order[start : start + size]
+        start += size
 
 
 def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float]]:

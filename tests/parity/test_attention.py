@@ -113,7 +113,14 @@ def test_buckets_cover_the_batch_in_order_of_length() -> None:
         buckets = cut_buckets(lengths)
         assert [n for bucket in buckets for n in bucket.lengths if n] == lengths.tolist()
         assert all(bucket.lengths[0] <= bucket.length < bucket.lengths[0] + 8 for bucket in buckets)
-        assert len(buckets) <= 8
+        assert len(buckets) <= 16
+        assert all(bucket.sequences % 4 == 0 for bucket in buckets[1:]), "few distinct shapes"
+
+
+def test_padded_lengths_are_few_and_never_much_longer() -> None:
+    padded = {length: cut_buckets(np.array([length]))[0].length for length in range(1, 2049)}
+    assert all(length <= longer < max(length * 1.25, length + 8) for length, longer in padded.items())
+    assert len(set(padded.values())) <= 30
 
 
 @pytest.mark.parametrize("mask", [[[1, 1], [0, 0]], [[0, 1], [1, 1]], [[1, 0, 1]]])

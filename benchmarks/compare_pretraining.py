@@ -1,6 +1,6 @@
 """Pretraining speed and memory of Fathom beside the Trainer: alternating rounds, each run a fresh process.
 
-`python -m benchmarks.compare_pretraining` measures every row; `--rows`, `--rounds`, `--steps`; `--quick` is a smoke test.
+`python -m benchmarks.compare_pretraining` measures every row; `--rows`, `--rounds`, `--steps`; `--quick`: a smoke test.
 A comparison that was stopped goes on with the missing rounds.
 """
 

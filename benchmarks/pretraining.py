@@ -155,7 +155,7 @@ def training_flops_per_token(row: Row, vocabulary: int) -> float:
 
 
 def score(model: Any, row: Row, work: Path) -> float:
-    """Return the mean loss on the first held-out windows, by transformers alone, masks and all the same for every peer."""
+    """Return the mean loss on the first held-out windows, by transformers alone; masks are the same for all."""
     import torch
     from transformers import AutoTokenizer
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.report_language import ROWS as LANGUAGE_ROWS
+from benchmarks.report_language import render_corpora, render_pretrained_or_random, render_pretraining
 from benchmarks.rounds import Figures, read_result
 from benchmarks.sources import REPOSITORY
+from benchmarks.tables import ratio_rows, span, table
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 ROWS = ("minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77")
@@ -23,15 +25,14 @@ counts real tokens (padding is not work). Figures are medians of the rounds, low
 """
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row) for row in rows)]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def span(values: Figures, digits: int = 2, scale: float = 1.0) -> str:
-    """Return 'median (lowest-highest)'."""
-    middle, low, high = (f"{values[key] * scale:,.{digits}f}" for key in ("median", "min", "max"))
-    return f"{middle} ({low}-{high})"
+def render_machines() -> str:
+    """Return every machine that measured something; of several probes of one, the first."""
+    found: dict[str, str] = {}
+    for name in (*ROWS, *LANGUAGE_ROWS):
+        result = read_result(name)
+        if "machine" in result:
+            found.setdefault(result["machine"]["facts"]["processor"], render_machine(result))
+    return "\n\n".join(found.values())
 
 
 def render_machine(result: Figures) -> str:
@@ -85,24 +86,18 @@ def render_row(name: str, result: Figures) -> str:
         "",
         f"Full fine-tuning, batch {chosen['batch_size']}, {length}, learning rate {chosen['learning_rate']:g}, "
         f"weight decay {chosen['weight_decay']:g}, warmup {chosen['warmup_ratio']:g}, linear; "
-        f"{len(result['rounds'])} rounds of revision {', '.join(summary['revisions'])}.",
+        f"{len(result['rounds'])} rounds of revision {', '.join(summary['revisions'])} on "
+        f"{result['machine']['facts']['processor']}.",
         "",
         table(titles, rows),
         "",
-        table(["ratio", "median (range)", "needed", "aim", ""], list(_ratio_rows(summary))),
+        table(["ratio", "median (range)", "needed", "aim", ""], list(ratio_rows(summary))),
     ]
     if summary["scores"]:
         fair = all(check["not_worse"] for check in summary["scores"]["against"].values())
         metric = summary["scores"]["metric"]
         lines += ["", f"Dev {metric} is {'equal or better' if fair else '**worse: no claim of speed**'}."]
     return "\n".join(lines)
-
-
-def _ratio_rows(summary: Figures) -> Iterator[list[str]]:
-    for key, ratio in summary["ratios"].items():
-        bar = summary["bars"].get(key)
-        bars = [f"{bar['needed']:g}", f"{bar['aim']:g}", summary["verdicts"][key]] if bar else ["", "", ""]
-        yield [key.replace("_", " "), span(ratio), *bars]
 
 
 def render_startup(result: Figures) -> str:
@@ -169,8 +164,8 @@ def render_forecast(result: Figures) -> str:
 
 def render() -> str:
     measured = {name: result for name in ROWS if (result := read_result(name)) and "summary" in result}
-    parts = [HEAD, "## The machine\n"]
-    parts.append(render_machine(next(iter(measured.values()))) if measured else MISSING)
+    parts = [HEAD, "## The machines\n"]
+    parts.append(render_machines() or MISSING)
     parts.append("\n## Training speed and memory\n")
     parts.append("\n\n".join(render_row(name, result) for name, result in measured.items()) or MISSING)
     sections = (
@@ -182,6 +177,9 @@ def render() -> str:
         result = read_result(name)
         parts.append(f"\n## {title}\n")
         parts.append(renderer(result) if result else MISSING)
+    parts += ["\n## Pretraining\n", render_pretraining() or MISSING]
+    parts += ["\n## Corpora\n", render_corpora() or MISSING]
+    parts += ["\n## Does pretraining help?\n", render_pretrained_or_random() or MISSING]
     return "\n".join(parts) + "\n"
 
 

@@ -1,8 +1,8 @@
 """One pretraining run by `transformers.Trainer`, the way run_clm.py and run_mlm.py do it.
 
 `--mode default`: `datasets` with `map` to tokenize and to group texts into windows, `TrainingArguments` defaults, fp32,
-the model's own loss over whole logits; for masked language models DataCollatorForLanguageModeling. `--mode tuned`: bf16,
-no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the timed part.
+the model's own loss over whole logits; for masked language models DataCollatorForLanguageModeling. `--mode tuned`:
+bf16, no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the timed part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def windows(path: Path, tokenizer: Any, window: int, *, framed: bool) -> Any:
-    """Tokenize a file and group it into windows, as run_clm.py and run_mlm.py do (`--block_size`, `--max_seq_length`)."""
+    """Tokenize a file and group it into windows, as run_clm.py (`--block_size`) and run_mlm.py do."""
     from datasets import load_dataset
 
     raw = load_dataset("text", data_files={"train": str(path)}, sample_by="document")["train"]

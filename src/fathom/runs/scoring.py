@@ -18,7 +18,7 @@ from fathom.data.sequences import Sequences
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
-from fathom.tasks.base import Batch, OpenTask
+from fathom.tasks.base import Batch, LossSum, OpenTask
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.training.forward import Runner
 
@@ -61,11 +61,27 @@ class LossMeter:
 
     total: float = 0.0
     normalizer: float = 0.0
+    side_total: float = 0.0
+    side_hits: float = 0.0
+    side_normalizer: float = 0.0
 
     @property
     def mean(self) -> float:
         """The loss as one large batch would have it."""
         return self.total / self.normalizer if self.normalizer else float("nan")
+
+    def add_side(self, side: LossSum, normalizer: float) -> None:
+        """Add the second objective's part of a batch."""
+        self.side_total += side.total.item()
+        self.side_hits += 0.0 if side.hits is None else side.hits.item()
+        self.side_normalizer += normalizer
+
+    def side_scores(self) -> dict[str, float]:
+        """Return the scores of the second objective; empty where there is none."""
+        if not self.side_normalizer:
+            return {}
+        counts = {"sentence_loss": self.side_total, "sentence_accuracy": self.side_hits}
+        return {name: count / self.side_normalizer for name, count in counts.items()}
 
 
 def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[str, Any]:
@@ -84,7 +100,7 @@ def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[st
             counted += sources.setdefault(example["source"], open_metrics(scorer.task))
         for accumulator in counted:
             accumulator.update(*pair)
-    scores: dict[str, Any] = {"loss": meter.mean, **_computed(accumulators)}
+    scores: dict[str, Any] = {"loss": meter.mean, **_computed(accumulators), **meter.side_scores()}
     if len(sources) > 1:
         scores["per_source"] = {source: _computed(found) for source, found in sources.items()}
     return scores
@@ -138,12 +154,14 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
         for chosen in _passes(order, store.lengths, scorer.batch_size):
             draw = Draw(scorer.seed, EVALUATION, chosen)
             placed = runner.place(task.make_batch([store[int(row)] for row in chosen], draw))
-            found, loss = _judge(runner, placed)
+            found, loss, side = _judge(runner, placed)
             for row, record in zip(chosen, found, strict=True):
                 records[int(row - window[0])] = record
             if labelled and meter is not None:
                 meter.total += loss()
                 meter.normalizer += task.normalizer(placed)
+            if side is not None and meter is not None:
+                meter.add_side(side, task.side_normalizer(placed))
     return records
 
 
@@ -156,8 +174,8 @@ def _passes(order: Indices, lengths: np.ndarray[Any, Any], batch_size: int) -> I
         start += size
 
 
-def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float]]:
-    """Return the records of a batch's sequences, and its summed loss when it is asked for."""
+def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float], LossSum | None]:
+    """Return the records of a batch's sequences, its summed loss when it is asked for, and the second objective's."""
     task = runner.task
     if runner.vocabulary is None:
         logits = runner.run(placed).logits
@@ -165,7 +183,7 @@ def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float
         def loss() -> float:
             return task.loss(logits, placed).total.item()
 
-        return task.raw_predictions(logits, placed), loss
+        return task.raw_predictions(logits, placed), loss, None
     assert isinstance(task, OpenLanguageTask)
     judged = runner.judge(placed)
-    return task.records(judged.losses_S, judged.hits_S, placed), judged.losses_S.double().sum().item
+    return task.records(judged.losses_S, judged.hits_S, placed), judged.losses_S.double().sum().item, judged.side

@@ -25,6 +25,8 @@ class LossSum:
     """A loss not yet divided: `total` is a scalar tensor to be divided by the whole batch's normalizer."""
 
     total: Tensor
+    hits: Tensor | None = None
+    """How many answers were right, a scalar, where the loss counts them."""
 
 
 class Task(Part, ABC):

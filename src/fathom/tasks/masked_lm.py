@@ -102,7 +102,8 @@ class OpenMaskedLm(OpenLanguageTask):
             return None
         named = "sop_logits" if "sop_logits" in output else "seq_relationship_logits"  # ALBERT has its own name
         logits: Tensor = output[named]
-        return LossSum(torch.nn.functional.cross_entropy(logits.float(), batch["label"], reduction="sum"))
+        loss = torch.nn.functional.cross_entropy(logits.float(), batch["label"], reduction="sum")
+        return LossSum(loss, (logits.argmax(-1) == batch["label"]).sum())
 
     def side_normalizer(self, batch: Batch) -> float:
         """Pairs of passages."""

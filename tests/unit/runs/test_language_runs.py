@@ -63,6 +63,12 @@ def test_every_objective_trains_is_proved_and_scored_again(name: str, tmp_path: 
     assert found["perplexity"] == pytest.approx(wanted["perplexity"], rel=1e-5)
     # bits per byte compare models of all tokenizers; that means something only where the whole text is predicted
     assert ("bits_per_byte" in wanted) == (name == "causal-lm")
+    judges_pairs = name in ("next-sentence", "sentence-order")
+    assert ("sentence_accuracy" in wanted) == judges_pairs
+    if judges_pairs:
+        assert 0 <= wanted["sentence_accuracy"] <= 1
+        assert found["sentence_accuracy"] == wanted["sentence_accuracy"]
+        assert found["sentence_loss"] == pytest.approx(wanted["sentence_loss"], rel=1e-5)
 
 
 def test_what_fills_gaps_labels_no_text(tmp_path: Path) -> None:

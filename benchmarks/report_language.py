@@ -53,7 +53,7 @@ def render_corpora() -> str:
 
 def _corpus_rows() -> Iterator[list[str]]:
     for kind in ("bpe", "wordpiece"):
-        summary = read_result(f"tokenize_corpus-{kind}").get("summary")
+        summary = read_result(f"tokenize-corpus-{kind}").get("summary")
         if summary:
             same = "identical ids" if summary["same_ids"] else "**different ids**"
             yield [
@@ -62,7 +62,7 @@ def _corpus_rows() -> Iterator[list[str]]:
                 f"{summary['bar']:g}",
                 summary["verdict"],
             ]
-    summary = read_result("pack_windows").get("summary")
+    summary = read_result("pack-windows").get("summary")
     if summary:
         windows = summary["windows_over_trl"]["median"]
         yield [
@@ -71,7 +71,7 @@ def _corpus_rows() -> Iterator[list[str]]:
             f"{summary['bar']:g}",
             summary["verdict"],
         ]
-    result = read_result("corpus_memory")
+    result = read_result("corpus-memory")
     if result:
         phases = result["summary"]["phases"]
         grown = ", ".join(f"{phase} {facts['growth']:.3f}" for phase, facts in phases.items() if "growth" in facts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fathom.catalog import contents as list_parts
     from fathom.recipe import Recipe, dump_recipe, load_recipe, ready_recipes, resolve
+    from fathom.runs.compare import compare
     from fathom.runs.data import check as check_data
     from fathom.runs.data import preview as preview_data
     from fathom.runs.environment import environment
@@ -34,6 +35,7 @@ PUBLIC: dict[str, str] = {
     "Predictor": "fathom.serving.predictor:Predictor",
     "Recipe": "fathom.recipe:Recipe",
     "check_data": "fathom.runs.data:check",
+    "compare": "fathom.runs.compare:compare",
     "compare_tokenizers": "fathom.runs.tokenizer:compare_tokenizers",
     "dump_recipe": "fathom.recipe:dump_recipe",
     "environment": "fathom.runs.environment:environment",
@@ -62,6 +64,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "check_data",
+    "compare",
     "compare_tokenizers",
     "dump_recipe",
     "environment",

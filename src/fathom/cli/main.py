@@ -8,6 +8,7 @@ import typer
 
 from fathom.cli.about import environment_command, list_command
 from fathom.cli.chat import chat_command
+from fathom.cli.compare import compare_command
 from fathom.cli.data import check_command, init_command, preview_command
 from fathom.cli.inspect import inspect_command
 from fathom.cli.merge import merge_command
@@ -30,6 +31,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("chat")(chat_command)
+app.command("compare")(compare_command)
 app.command("inspect")(inspect_command)
 app.command("merge")(merge_command)
 app.add_typer(data_app, name="data")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from fathom.config import Part
 
@@ -25,6 +25,9 @@ class Accumulator(ABC):
     lies at 0.5; regression `(value, value)`; entities `(set of (start, end, label), set of (start, end, label))`.
     """
 
+    sums_to: ClassVar[str | None] = None
+    """The score that `counts` of all examples sum to; None where no score is a function of such sums."""
+
     @abstractmethod
     def update(self, prediction: Any, reference: Any) -> None:
         """Count one example."""
@@ -32,3 +35,10 @@ class Accumulator(ABC):
     @abstractmethod
     def compute(self) -> dict[str, Any]:
         """Scores by key, plain floats; nested tables (per class, per type) under their own key."""
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...] | None:
+        """Return what one example adds to the sums behind `sums_to`, as `evaluation.significance` takes them.
+
+        (value, weight) where the score is a mean, (right, predicted, existing) where it is a micro F1.
+        """
+        return None

@@ -96,6 +96,14 @@ class CountAccumulator(Accumulator):
 class AccuracyAccumulator(CountAccumulator):
     """Accuracy from counts."""
 
+    sums_to = "accuracy"
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
+        """Return whether one example is right, and 1."""
+        if np.ndim(reference) == 0:
+            return (float(int(np.argmax(prediction)) == int(reference)), 1.0)
+        return (float(((np.asarray(prediction) >= CUT) == (np.asarray(reference) > 0)).all()), 1.0)
+
     def compute(self) -> dict[str, Any]:
         """`accuracy`."""
         return {"accuracy": _ratio(self.exact, self.examples)}
@@ -103,6 +111,15 @@ class AccuracyAccumulator(CountAccumulator):
 
 class AverageAccumulator(CountAccumulator):
     """Averaged F1, precision and recall from counts."""
+
+    sums_to = "f1_micro"
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
+        """Return right, given and existing labels of one example."""
+        if np.ndim(reference) == 0:
+            return (float(int(np.argmax(prediction)) == int(reference)), 1.0, 1.0)
+        given_C, there_C = np.asarray(prediction) >= CUT, np.asarray(reference) > 0
+        return (float((given_C & there_C).sum()), float(given_C.sum()), float(there_C.sum()))
 
     def compute(self) -> dict[str, Any]:
         """`f1_macro`, `f1_micro`, `f1_weighted` and the same of `precision` and `recall`.

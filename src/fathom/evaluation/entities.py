@@ -20,6 +20,8 @@ class EntityF1(Metric):
 class EntityAccumulator(Accumulator):
     """Counts per type of right, predicted and existing entities."""
 
+    sums_to = "f1"
+
     def __init__(self, labels: Sequence[str]) -> None:
         self.types = sorted({label[2:] if label[:2] in {"B-", "I-"} else label for label in labels if label != "O"})
         self.right: Counter[str] = Counter()
@@ -32,6 +34,11 @@ class EntityAccumulator(Accumulator):
         self.given.update(entity[2] for entity in predicted)
         self.there.update(entity[2] for entity in existing)
         self.right.update(entity[2] for entity in predicted & existing)
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
+        """Return right, predicted and existing entities of one text."""
+        predicted, existing = set(prediction), set(reference)
+        return (len(predicted & existing), len(predicted), len(existing))
 
     def compute(self) -> dict[str, Any]:
         """`precision`, `recall`, `f1` (micro), the same with `_macro`, and `per_type`.

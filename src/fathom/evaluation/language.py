@@ -31,6 +31,8 @@ class PerplexityAccumulator(Accumulator):
     that is not known.
     """
 
+    sums_to = "loss"
+
     def __init__(self) -> None:
         self.nats, self.tokens, self.correct, self.bytes = 0.0, 0, 0, 0
         self.bytes_known = True
@@ -43,6 +45,11 @@ class PerplexityAccumulator(Accumulator):
         self.correct += int(correct)
         self.bytes += int(reference)
         self.bytes_known &= int(reference) > 0 or int(tokens) == 0
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
+        """Return nats and tokens of one example."""
+        nats, tokens, _ = prediction
+        return (float(nats), float(tokens))
 
     def compute(self) -> dict[str, Any]:
         """`loss` (nats per token), `perplexity`, `bits_per_token`, `token_accuracy`, and `bits_per_byte` if known."""

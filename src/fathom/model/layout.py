@@ -11,6 +11,7 @@ result back. Only attention, a few percent of the arithmetic, ever sees that pad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,7 +72,7 @@ class Layout:
     rows_T: Tensor
     """For each packed slot its row in the padded batch seen as [B * L]; slack slots say 0 and are never put back."""
     filled: int
-    """Slots that hold a token; the rest is slack, at least one."""
+    """Slots that hold a token; the rest is slack, at least one where a bucket is padded."""
     device: torch.device
     _cache: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
@@ -134,9 +135,9 @@ def make_layout(attention_mask_BL: Tensor, segment_BL: Tensor | None = None) -> 
     ordered = lengths[order]
     rows = np.repeat(first[order], ordered) + positions(ordered)
     filled = len(rows)
-    rows = np.concatenate([rows, np.zeros(round_up(filled + 1) - filled, dtype=rows.dtype)])
-    device = attention_mask_BL.device
     buckets = cut_buckets(ordered)
+    rows = np.concatenate([rows, np.zeros(num_slots(filled, attended(buckets)) - filled, dtype=rows.dtype)])
+    device = attention_mask_BL.device
     return Layout(batch, padded_length, buckets, torch.from_numpy(rows).to(device), filled, device)
 
 
@@ -156,6 +157,19 @@ def positions(lengths: np.ndarray) -> np.ndarray:
     starts = np.cumsum(lengths) - lengths
     result: np.ndarray = np.arange(lengths.sum()) - np.repeat(starts, lengths)
     return result
+
+
+def attended(buckets: Sequence[Bucket]) -> int:
+    """Return how many positions attention gathers, the padding of its buckets included."""
+    return sum(bucket.sequences * bucket.length for bucket in buckets)
+
+
+def num_slots(tokens: int, positions: int) -> int:
+    """Return the packed slots of a number of tokens, of which attention makes a number of positions.
+
+    Padding reads the last slack slot; where full windows leave no padding there need be none.
+    """
+    return round_up(tokens if positions == tokens else tokens + 1)
 
 
 def round_up(slots: int) -> int:

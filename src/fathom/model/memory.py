@@ -18,7 +18,7 @@ import numpy as np
 from fathom.model import families
 from fathom.model.flops import Place
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
-from fathom.model.layout import cut_buckets, round_up
+from fathom.model.layout import attended, cut_buckets, num_slots
 
 MEBIBYTE = 1 << 20
 PROCESS_BYTES = 425 * MEBIBYTE
@@ -60,14 +60,13 @@ class MicroBatch:
     def of(cls, lengths: Sequence[int]) -> MicroBatch:
         """Sequences of these lengths, packed."""
         buckets = cut_buckets(np.array(sorted(lengths, reverse=True)))
-        attended = sum(bucket.sequences * bucket.length for bucket in buckets)
         pairs = sum(bucket.sequences * bucket.length**2 for bucket in buckets)
-        return cls(len(lengths), max(lengths), sum(lengths), attended, pairs)
+        return cls(len(lengths), max(lengths), sum(lengths), attended(buckets), pairs)
 
     @property
     def slots(self) -> int:
         """Packed slots: the tokens, rounded up to one of few."""
-        return round_up(self.tokens + 1)
+        return num_slots(self.tokens, self.attended)
 
     @property
     def positions(self) -> int:

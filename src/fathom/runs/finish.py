@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 
 from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
@@ -28,6 +29,8 @@ from fathom.training.forward import vocabulary_states
 from fathom.training.loop import Clock, LoopState, plain_scores
 
 METRICS = "metrics.json"
+COUNTS = "examples.safetensors"
+"""What each example of a split added to the sums behind the main score, by split: float64 [N, 2] or [N, 3]."""
 MODEL = "model"
 COMPARED_SEQUENCES = 8
 
@@ -61,11 +64,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         work.vocabulary.release()
     settings = recipe.training
     scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
-    scores: dict[str, Any] = {}
-    for name in ("validation", "test"):
-        split = data.split(name)
-        if split is not None:
-            scores[name] = score(scorer, split)
+    scores = _score_splits(scorer, data, outcome.folder)
     metrics = {
         "recipe_digest": recipe_digest(recipe),
         "task": recipe.task.kind,
@@ -94,6 +93,23 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     metrics = finite(metrics)
     files.write_json(folder / METRICS, metrics)  # last: a run with this file is finished
     return metrics
+
+
+def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str, Any]:
+    """Score every split, and keep what each example added to its main score, for comparisons."""
+    scores: dict[str, Any] = {}
+    kept: dict[str, torch.Tensor] = {}
+    for name in ("validation", "test"):
+        split = data.split(name)
+        if split is None:
+            continue
+        counts: list[tuple[float, ...]] = []
+        scores[name] = score(scorer, split, counts)
+        if counts:
+            kept[name] = torch.tensor(counts, dtype=torch.float64)
+    if kept:
+        files.write_atomic(folder / COUNTS, save(kept))
+    return scores
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,8 +84,15 @@ class LossMeter:
         return {name: count / self.side_normalizer for name, count in counts.items()}
 
 
-def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[str, Any]:
+def score(
+    scorer: Scorer, split: tuple[Sequences, Sequence[Example]], counts: list[tuple[float, ...]] | None = None
+) -> dict[str, Any]:
     """Score a model on a labelled split: encoded sequences, and the examples they came from.
+
+    Args:
+        scorer: The model.
+        split: The sequences, and their examples.
+        counts: Takes what each example adds to the sums behind the task's main score, where it has such.
 
     Returns:
         `loss` and every metric's scores; where the examples are from several sources, the same of each in `per_source`.
@@ -93,8 +100,11 @@ def score(scorer: Scorer, split: tuple[Sequences, Sequence[Example]]) -> dict[st
     accumulators = open_metrics(scorer.task)
     sources: dict[str, list[Accumulator]] = {}
     meter = LossMeter()
+    main = next((item for item in accumulators if item.sums_to == scorer.task.main_metric), None)
     for example, prediction in predict_split(scorer, split, meter):
         pair = scorer.task.score_pair(example, prediction)
+        if counts is not None and main is not None:
+            counts.append(main.counts(*pair) or ())
         counted = list(accumulators)
         if "source" in example:
             counted += sources.setdefault(example["source"], open_metrics(scorer.task))

@@ -1,0 +1,102 @@
+"""Strategies, models, any keys of a recipe, side by side on the user's own data: the `compare` verb."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from fathom import files
+from fathom.device import probe_machine
+from fathom.errors import FathomError
+from fathom.log import format_duration, get_console
+from fathom.recipe import RUNS_FOLDER, dump_recipe, load_recipe, resolve
+from fathom.runs.comparison import Comparison, Outcome, read_outcome, summarize
+from fathom.runs.comparison_report import html_report, markdown_report
+from fathom.runs.finished import finished_metrics
+from fathom.runs.trials import Trial, plan_trials, read_edits
+
+RESULT = "comparison.json"
+
+
+def compare(source: str, edits: Iterable[str], output: str | Path | None = None) -> Comparison:
+    """Train every combination of what varies, each in a process of its own, and set the results side by side.
+
+    An interrupted comparison goes on where it was: finished trials are not repeated, the one in the middle resumes. A
+    trial that fails is reported and the others go on.
+
+    Args:
+        source: A recipe: YAML file, ready recipe or `module:function`.
+        edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy.
+        output: Folder of the comparison; left out, `runs/compare-<name>`.
+
+    Returns:
+        Groups of trials from best to worst, and failures; also in `comparison.json`, `report.md` and `report.html`.
+
+    Raises:
+        ConfigError: The recipe or an edit is wrong, or nothing varies.
+    """
+    edits = list(edits)
+    fixed, _ = read_edits(edits)
+    folder = Path(output or f"{RUNS_FOLDER}/compare-{load_recipe(source, fixed).name}")
+    trials = plan_trials(source, edits, folder)
+    with files.only_one(folder, what="another comparison"):
+        outcomes = []
+        for number, trial in enumerate(trials, 1):
+            get_console().info(f"trial {number} of {len(trials)}: {_shown(trial)}")
+            outcome = _outcome(trial, folder)
+            outcomes.append(outcome)
+            get_console().info(_told(outcome))
+        found = summarize(trials, outcomes, [Path(str(trial.recipe.output)) for trial in trials])
+        files.write_json(folder / RESULT, found.to_json())
+        files.write_atomic(folder / "report.md", markdown_report(found, source))
+        files.write_atomic(folder / "report.html", html_report(found, source))
+    return found
+
+
+def _outcome(trial: Trial, folder: Path) -> Outcome:
+    """Train a trial, unless it is finished, and read what it gave."""
+    place = Path(str(trial.recipe.output))
+    try:
+        finished = finished_metrics(place, resolve(trial.recipe, probe_machine()), trial.recipe)
+    except FathomError as error:
+        return Outcome(trial.name, trial.settings, error=str(error))
+    if finished is None:
+        error_text = _train(trial, folder)
+        if error_text is not None:
+            return Outcome(trial.name, trial.settings, error=error_text)
+    return read_outcome(trial, place)
+
+
+def _train(trial: Trial, folder: Path) -> str | None:
+    """Run `fathom train` in a process of its own, so that its peak memory is its own; returns why it failed."""
+    written, log = (folder / "trials" / f"{trial.name}.{ending}" for ending in ("yaml", "log"))
+    files.write_atomic(written, dump_recipe(trial.recipe))
+    command = [sys.executable, "-m", "fathom", "train", str(written), "--json"]
+    with open(log, "wb") as stream:
+        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=stream, check=False)
+    if finished.returncode == 0:
+        return None
+    if finished.returncode in (130, -signal.SIGINT):
+        raise KeyboardInterrupt
+    try:
+        said = json.loads(finished.stdout)
+        place = f"{said['where']}: " if said.get("where") else ""
+        return f"{place}{said['error']}" + (f" ({said['mend']})" if said.get("mend") else "")
+    except (ValueError, KeyError, TypeError):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = lines[-1] if lines else f"ended with {finished.returncode}"
+        return f"{last} (the whole output: {log})"
+
+
+def _shown(trial: Trial) -> str:
+    return ", ".join(f"{key}={value}" for key, value in trial.settings.items())
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return f"  failed: {outcome.error}"
+    return f"  {outcome.score:.4f} after {format_duration(outcome.figures['train_seconds'])} of training"

@@ -130,6 +130,7 @@ def _name(settings: Mapping[str, str], taken: set[str]) -> str:
     """A folder's name that says what varies; numbered where it would not be the only one."""
     parts = [f"{key.rpartition('.')[2]}-{value}" for key, value in settings.items()]
     plain = re.sub(r"[^\w.-]+", "-", "_".join(parts)).strip("-")[:LONGEST_NAME] or "trial"
-    name = next(name for name in (plain, *(f"{plain}-{n}" for n in itertools.count(2))) if name not in taken)
+    numbered = (f"{plain}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([plain], numbered) if name not in taken)
     taken.add(name)
     return name

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -17,7 +17,10 @@ from fathom.tasks.base import Batch, LossSum
 from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
 from fathom.tasks.masking import choose, choose_spans, join_units, replace
 from fathom.tasks.whole_words import WordFinder
-from fathom.tokenization.encode import special_tokens
+from fathom.tokenization.encode import num_ids, special_tokens
+
+ROUNDING = 1e-9
+"""By how much shares written in decimals may exceed one when added in binary, as 0.7 + 0.2 + 0.1 do."""
 
 
 class MaskedLm(LanguageModel):
@@ -42,6 +45,15 @@ class MaskedLm(LanguageModel):
     sentence_objective: Literal["none", "next-sentence", "sentence-order"] = "none"
     """A second loss on pairs of passages: does the second follow the first, or are the two swapped?"""
 
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.mask_share + self.random_share > 1 + ROUNDING:
+            raise ValueError(
+                f"mask_share {self.mask_share} and random_share {self.random_share} are shares of the same tokens: "
+                "together they must not exceed 1"
+            )
+        return self
+
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenMaskedLm:
         """Return the live task of a saved model; see `Task.reopen`."""
         return OpenMaskedLm(type(self).model_validate(state["options"]), tokenizer, int(state["max_length"]))
@@ -65,10 +77,13 @@ class OpenMaskedLm(OpenLanguageTask):
                 mend="take the tokenizer of an encoder (fathom tokenizer train --style bert makes one), or causal-lm",
             )
         self._around = special_tokens(tokenizer)
-        special = np.zeros(len(tokenizer), dtype=bool)
+        # ids, not words, are counted: a vocabulary may have holes, and then ids beyond its number of words
+        special = np.zeros(num_ids(tokenizer), dtype=bool)
         special[tokenizer.all_special_ids] = True
         self._special_V = special
-        self._words_V = np.flatnonzero(~special)
+        real = np.zeros_like(special)
+        real[list(tokenizer.get_vocab().values())] = True
+        self._words_V = np.flatnonzero(real & ~special)
         self._finder = None if part.masking == "token" else WordFinder(tokenizer, chinese=True)
 
     @property

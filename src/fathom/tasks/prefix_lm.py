@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerBase
 
 from fathom.data.draw import Draw
@@ -32,6 +32,14 @@ class PrefixLm(LanguageModel):
     """Share of the text that is given at least."""
     longest_prefix: float = Field(0.9, gt=0, le=1)
     """Share of the text that is given at most; where it is cut is drawn anew each time."""
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> Self:
+        if self.shortest_prefix > self.longest_prefix:
+            raise ValueError(
+                f"shortest_prefix {self.shortest_prefix} is above longest_prefix {self.longest_prefix}: swap them"
+            )
+        return self
 
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenPrefixLm:
         """Return the live task of a saved model; see `Task.reopen`."""

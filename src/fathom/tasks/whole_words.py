@@ -9,6 +9,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from fathom.errors import MissingExtraError
+from fathom.tokenization.encode import num_ids
 
 Array = np.ndarray[Any, Any]
 
@@ -26,7 +27,7 @@ class WordFinder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, chinese: bool) -> None:
-        pieces: list[str] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        pieces: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(num_ids(tokenizer))))
         special = set(tokenizer.all_special_ids)
         marked = any(piece is not None and piece.startswith(("Ġ", "▁")) for piece in pieces)
         self._begins_V = np.array(

@@ -62,6 +62,11 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
     raise ConfigError("the tokenizer turns 'a', '1' and '.' into nothing", mend="check its vocabulary")
 
 
+def num_ids(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the rows a table by token id needs; more than the words where a vocabulary has holes."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
 def clean_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
     """Return the backend as transformers leaves it for a call without truncation and padding."""
     backend = tokenizer.backend_tokenizer

@@ -69,7 +69,7 @@ def test_a_wrong_value_is_told_before_anything_is_trained(tmp_path: Path) -> Non
 def test_compare_trains_reports_failures_and_does_not_repeat(tmp_path: Path) -> None:
     base = make_model(tmp_path / "base")
     make_recipe(base, tmp_path)
-    command = ["compare", str(tmp_path / "job.yaml"), "tuning=[head,'{kind: layers, layers: [99]}']", *SMALL]
+    command = ["compare", str(tmp_path / "job.yaml"), "tuning=[head, {kind: layers, layers: [99]}]", *SMALL]
     command += ["--output", str(tmp_path / "out")]
     found = CliRunner().invoke(app, command)
     assert found.exit_code == 0, found.output

@@ -27,13 +27,12 @@ class WordFinder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, chinese: bool) -> None:
-        pieces: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(num_ids(tokenizer))))
+        found: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(num_ids(tokenizer))))
+        pieces = [piece or "" for piece in found]  # an id may have no piece: a vocabulary may have holes
         special = set(tokenizer.all_special_ids)
-        marked = any(piece is not None and piece.startswith(("Ġ", "▁")) for piece in pieces)
-        self._begins_V = np.array(
-            [index in special or piece is None or _begins(piece, marked) for index, piece in enumerate(pieces)]
-        )
-        self._han_V = np.array([piece is not None and len(piece) == 1 and _is_han(piece) for piece in pieces])
+        marked = any(piece.startswith(("Ġ", "▁")) for piece in pieces)
+        self._begins_V = np.array([index in special or _begins(piece, marked) for index, piece in enumerate(pieces)])
+        self._han_V = np.array([len(piece) == 1 and _is_han(piece) for piece in pieces])
         self._pieces = pieces
         self._cut = _segmenter() if chinese and bool(self._han_V.any()) else None
 

@@ -45,6 +45,7 @@ MODELS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", "LlamaForCausalLM", LLAMA),
     "llama-tied": ("LlamaConfig", "LlamaForCausalLM", {**LLAMA, "tie_word_embeddings": True}),
     "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", {**LLAMA, "head_dim": 8}),
+    "gemma2": ("Gemma2Config", "Gemma2ForCausalLM", {**LLAMA, "head_dim": 8, "final_logit_softcapping": 3.0}),
     "t5": ("T5Config", "T5ForConditionalGeneration", T5),
     "bart": ("BartConfig", "BartForConditionalGeneration", BART),
     "bert-pretraining": ("BertConfig", "BertForPreTraining", {**BERT, "max_position_embeddings": 64}),

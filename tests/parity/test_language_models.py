@@ -20,7 +20,7 @@ from languages_for_tests import MODELS, SIZE, SPECIAL, make_model, make_store, m
 
 OBJECTIVE = {
     **dict.fromkeys(("bert", "roberta", "distilbert", "modernbert"), "masked-lm"),
-    **dict.fromkeys(("gpt2", "llama", "llama-tied", "qwen3"), "causal-lm"),
+    **dict.fromkeys(("gpt2", "llama", "llama-tied", "qwen3", "gemma2"), "causal-lm"),
     "t5": "span-denoising",
     "bart": "text-infilling",
 }

@@ -50,6 +50,7 @@ class Head(Protocol):
 
     parameters: FlatParameters | None
     buffers: Buffers
+    cap: float | None
 
     @property
     def slot(self) -> Slot | None:
@@ -87,7 +88,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 logits_RV += bias_V.to(logits_RV.dtype)
             labels = labels_S[part]
             logits_RV[len(labels) :] = 0
-            total += softmax_gradient(logits_RV[: len(labels)], labels, smoothing, bias_grad_V)
+            total += softmax_gradient(logits_RV[: len(labels)], labels, smoothing, bias_grad_V, head.cap)
             grad_hidden_SD[part] = (logits_RV @ weight)[: len(labels)].mul_(scale)
             _accumulate(head, logits_RV, hidden_RD, scale)
         ctx.save_for_backward(grad_hidden_SD)
@@ -107,7 +108,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return grad_hidden_SD, None, ctx.bias_grad, None, None, None
 
 
-def softmax_gradient(logits_SV: Tensor, labels_S: Tensor, smoothing: float, bias_grad_V: Tensor | None) -> Tensor:
+def softmax_gradient(
+    logits_SV: Tensor, labels_S: Tensor, smoothing: float, bias_grad_V: Tensor | None, cap: float | None = None
+) -> Tensor:
     """Replace logits by the gradient of their summed cross-entropy, and return that sum.
 
     Args:
@@ -115,11 +118,17 @@ def softmax_gradient(logits_SV: Tensor, labels_S: Tensor, smoothing: float, bias
         labels_S: Of each position.
         smoothing: Share of the probability spread evenly over the vocabulary.
         bias_grad_V: Takes the sum of the gradients, if given.
+        cap: The softmax is taken of `cap * tanh(logits / cap)`, if given (Gemma 2).
     """
     vocabulary = logits_SV.shape[1]
     total = torch.zeros((), dtype=torch.float64, device=logits_SV.device)
     for part in chunks(len(labels_S), SOFTMAX_BYTES // (4 * vocabulary), step=1):
-        log_p_rV = torch.log_softmax(logits_SV[part].float(), -1)
+        logits_rV = logits_SV[part].float()
+        if cap is not None:
+            logits_rV = torch.tanh(logits_rV / cap)
+            slope_rV = 1 - logits_rV.square()
+            logits_rV *= cap
+        log_p_rV = torch.log_softmax(logits_rV, -1)
         labels_r1 = labels_S[part, None]
         loss = -log_p_rV.gather(1, labels_r1).sum()
         if smoothing:
@@ -129,6 +138,8 @@ def softmax_gradient(logits_SV: Tensor, labels_S: Tensor, smoothing: float, bias
         if smoothing:
             grad_rV -= smoothing / vocabulary
         grad_rV.scatter_add_(1, labels_r1, grad_rV.new_full(labels_r1.shape, smoothing - 1.0))
+        if cap is not None:
+            grad_rV *= slope_rV
         if bias_grad_V is not None:
             bias_grad_V += grad_rV.sum(0)
         logits_SV[part] = grad_rV

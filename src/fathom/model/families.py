@@ -123,6 +123,16 @@ def activation_name(config: Any) -> str:
     return str(next((name for name in found if name is not None), "gelu"))
 
 
+def logit_cap(config: Any) -> tuple[Any, str, float] | None:
+    """Return what caps the logits after the vocabulary head: the config that says so, its key, and the cap; or None."""
+    text = _text(config)
+    for key in ("final_logit_softcapping", "logits_soft_cap"):
+        cap = getattr(text, key, None)
+        if cap is not None:
+            return text, key, float(cap)
+    return None
+
+
 def has_rms_norm(config: Any) -> bool:
     """Whether the norms are root mean square, written out in float32."""
     return getattr(_text(config), "rms_norm_eps", None) is not None

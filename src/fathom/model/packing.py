@@ -255,15 +255,17 @@ def packed_attention(
         dropout=float(options.get("dropout") or 0.0),
     )
     layout = owner.layout
-    if layout is None:  # no batch was laid out: one sequence in each row, none of them padded
-        layout = make_layout(torch.ones(query.shape[0], query.shape[2], dtype=torch.long, device=query.device))
     heads = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)]
+    if layout is None:  # no batch was laid out: one sequence in each row, none of them padded, and no slack yet
+        layout = make_layout(torch.ones(query.shape[0], query.shape[2], dtype=torch.long, device=query.device))
+        heads = [tensor.index_select(0, layout.rows_T) for tensor in heads]
     plain = wanted.softcap is not None or (wanted.dropout > 0 and owner.dropout is None)
     if plain:
         output = attend(heads[0], heads[1], heads[2], layout, wanted)
     else:
         output = FusedAttention.apply(*heads, layout, wanted, owner.dropout)  # type: ignore[no-untyped-call]
-    return output.view(query.shape[0], query.shape[2], *output.shape[1:]), None
+    tokens = query.shape[0] * query.shape[2]  # all slots of a batch that was laid out
+    return output[:tokens].view(query.shape[0], query.shape[2], *output.shape[1:]), None
 
 
 def _trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:

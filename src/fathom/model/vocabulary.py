@@ -18,12 +18,17 @@ from transformers import PreTrainedModel
 
 from fathom.errors import ModelError
 from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, chunks
+from fathom.model.families import logit_cap
 from fathom.model.packing import inner_model
 from fathom.model.parameters import FlatParameters, Slot
 
 IGNORED_LABEL = -100
 JUDGED_BYTES = 32 << 20
 """Memory that the float32 logits of one chunk of judged positions take, at most."""
+TRIAL_GAINS = (1.0, 1000.0)
+"""Hidden states of a trial are multiplied by these in turn: a cap does nothing to the small logits of a new model."""
+TRIAL_TOLERANCE = 1e-3
+"""Of a position's largest logit; room for the rounding of TF32 products."""
 
 
 class VocabularyHead:
@@ -35,7 +40,8 @@ class VocabularyHead:
         dtype: Type of the products; the softmax is float32.
 
     Raises:
-        ModelError: The model has no output embeddings, or not a linear map.
+        ModelError: The model has no output embeddings, or not a linear map; or it changes its logits afterwards in a
+            way that is not known here (it is tried on a small batch, not believed).
     """
 
     def __init__(
@@ -49,14 +55,25 @@ class VocabularyHead:
         self.parameters = parameters
         self.dtype = dtype
         self._bias = _ConstantBias.of(inner)
+        self._capping = _Capping(inner)
+        self.cap = self._capping.cap
+        """The logits are `cap * tanh(logits / cap)`; None for a model that leaves them as they are."""
         self.buffers = Buffers()
+        self._cast: Tensor | None = None
         self._rows_S: Tensor | None = None
         self._handle = body_of(inner).register_forward_hook(self._leave_body)
         found.forward = self._forward  # type: ignore[method-assign, assignment]
+        reason = disagreement(self, inner)
+        if reason is not None:
+            self.remove()
+            raise ModelError(
+                f"{type(inner).__name__} does more to its logits than a linear map: {reason}",
+                mend="choose a model of another family for this task",
+            )
 
     def release(self) -> None:
         """Training is done: read the model's own weights, in float32, and give the buffers back."""
-        self.parameters, self.dtype = None, torch.float32
+        self.parameters, self.dtype, self._cast = None, torch.float32, None
         self.buffers.release()
 
     def remove(self) -> None:
@@ -79,7 +96,7 @@ class VocabularyHead:
         flat = labels_BL.reshape(-1)
         self._rows_S = (flat != IGNORED_LABEL).nonzero()[:, 0]
         try:
-            with self._bias.left_out():
+            with self._bias.left_out(), self._capping.left_out():
                 yield flat[self._rows_S]
         finally:
             self._rows_S = None
@@ -103,28 +120,35 @@ class VocabularyHead:
     @torch.no_grad()
     def judge(self, hidden_1SD: Tensor, labels_S: Tensor) -> tuple[Tensor, Tensor]:
         """Return the negative log-likelihood of each label (float32 `[S]`) and whether it ranks first (bool `[S]`)."""
-        hidden_SD = hidden_1SD.flatten(0, 1)
+        hidden_SD, weight_VD = hidden_1SD.flatten(0, 1), self.weight()
         losses, hits = [hidden_SD.new_zeros(0, dtype=torch.float32)], [labels_S.new_zeros(0, dtype=torch.bool)]
         for part in chunks(len(labels_S), JUDGED_BYTES // (4 * self.module.out_features)):
-            logits_SV = self.logits(hidden_SD[part]).float()
+            logits_SV = self._product(hidden_SD[part], weight_VD).float()
             losses.append(nn.functional.cross_entropy(logits_SV, labels_S[part], reduction="none"))
             hits.append(logits_SV.argmax(-1) == labels_S[part])
         return torch.cat(losses), torch.cat(hits)
 
     def logits(self, hidden_SD: Tensor) -> Tensor:
-        """Return hidden states times the word table, `[S, V]` in the type of the products."""
-        weight_VD, bias_V = self.weight(), self.module.bias
-        product = hidden_SD.to(weight_VD.dtype) @ weight_VD.t()
-        return product if bias_V is None else product.add_(bias_V.to(product.dtype))
+        """Return the model's logits from the head's hidden states, `[S, V]` in the type of the products."""
+        return self._product(hidden_SD, self.weight())
 
     def weight(self) -> Tensor:
         """Return the word table in the type of the products, `[V, D]`."""
         slot = self.slot
         if self.parameters is not None and slot is not None:
             shadow = self.parameters.shadow(slot)
-            if shadow.dtype == self.dtype:
-                return shadow
-        return self.module.weight.detach().to(self.dtype)
+            return shadow if shadow.dtype == self.dtype else self.module.weight.detach().to(self.dtype)
+        if self.parameters is None or self.module.weight.dtype == self.dtype:
+            return self.module.weight.detach().to(self.dtype)
+        if self._cast is None or self._cast.dtype != self.dtype:  # frozen: cast once, not in every pass
+            self._cast = self.module.weight.detach().to(self.dtype)
+        return self._cast
+
+    def _product(self, hidden_SD: Tensor, weight_VD: Tensor) -> Tensor:
+        product, bias_V = hidden_SD.to(weight_VD.dtype) @ weight_VD.t(), self.module.bias
+        if bias_V is not None:
+            product.add_(bias_V.to(product.dtype))
+        return product if self.cap is None else product.div_(self.cap).tanh_().mul_(self.cap)
 
     def _forward(self, hidden: Tensor) -> Tensor:
         if self._rows_S is not None:
@@ -169,6 +193,31 @@ class _ConstantBias:
             self.model.register_buffer(self.name, whole)
 
 
+class _Capping:
+    """The cap that Gemma 2's family puts on its logits: within `select` the model hands out no logits to be capped."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.found = logit_cap(model.config)
+
+    @property
+    def cap(self) -> float | None:
+        """The cap; None where there is none."""
+        return None if self.found is None else self.found[2]
+
+    @contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Let the model read that there is none within the block."""
+        if self.found is None:
+            yield
+            return
+        config, key, cap = self.found
+        setattr(config, key, None)
+        try:
+            yield
+        finally:
+            setattr(config, key, cap)
+
+
 def body_of(model: PreTrainedModel) -> nn.Module:
     """Return the module whose first output the vocabulary head reads: the body, or the decoder where there is none."""
     body: nn.Module = model.base_model
@@ -177,3 +226,52 @@ def body_of(model: PreTrainedModel) -> nn.Module:
     decoder: Any = model
     found: nn.Module = decoder.get_decoder()
     return found
+
+
+@torch.no_grad()
+def disagreement(head: VocabularyHead, model: PreTrainedModel) -> str | None:
+    """Return how a model's own logits and those of its head differ on a small batch; None where they are the same.
+
+    Args:
+        head: As it will be used.
+        model: The transformers model it is in, without wrappers.
+    """
+    ids_BL = (torch.arange(10, device=model.device).view(2, 5) * 7919 + 11) % head.module.out_features
+    batch = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
+    if model.config.is_encoder_decoder:
+        batch["decoder_input_ids"] = ids_BL.flip(0)
+    rows_N = torch.arange(10, device=model.device)
+    labels_BL = torch.where(rows_N % 3 == 1, IGNORED_LABEL, 0).view_as(ids_BL)
+    gains_N1 = torch.tensor(TRIAL_GAINS, device=model.device).repeat(5)[:, None]
+
+    def amplify(_: nn.Module, args: tuple[Tensor, ...]) -> Tensor:
+        rows_S = rows_N if head._rows_S is None else head._rows_S
+        return (args[0].flatten(0, -2) * gains_N1[rows_S]).view_as(args[0])
+
+    training, dtype = model.training, head.dtype
+    handle = head.module.register_forward_pre_hook(amplify)
+    model.eval()
+    head.dtype = torch.float32  # the question is what is computed, not how exactly
+    try:
+        whole_SV = _logits(model(**batch)).flatten(0, -2)[labels_BL.flatten() != IGNORED_LABEL]
+        with head.select(labels_BL):
+            states_SD = _logits(model(**batch)).flatten(0, -2)
+            found_SV = head.logits(states_SD)
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        # a family we have never seen may use its logits in a way that hidden states do not bear
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    finally:
+        handle.remove()
+        model.train(training)
+        head.dtype = dtype
+    if found_SV.shape != whole_SV.shape:
+        return f"{list(whole_SV.shape)} logits where the head has {list(found_SV.shape)}"
+    scale_S = whole_SV.abs().amax(-1).clamp(min=1.0)
+    difference = ((found_SV - whole_SV).abs().amax(-1) / scale_S).max().item()
+    tolerance = max(TRIAL_TOLERANCE, 8 * torch.finfo(head.module.weight.dtype).eps)
+    return None if difference <= tolerance else f"they differ by {difference:.1e} on a trial batch"
+
+
+def _logits(output: Any) -> Tensor:
+    found: Tensor = output.logits if "logits" in output else output.prediction_logits
+    return found.float()

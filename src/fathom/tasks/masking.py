@@ -53,7 +53,7 @@ def choose_spans(draw: Draw, unit_BL: Array, allowed_BL: Array, probability: flo
         # A share of a token cannot be chosen: chance decides about it, so that the mean is the probability.
         budget = int(budget) + (generator.random() < budget - int(budget))
         taken = np.zeros(len(units), dtype=bool)
-        sizes = np.array([int((unit_L == unit).sum()) for unit in units]) if len(units) < len(unit_L) else None
+        sizes = np.bincount(unit_L)[units] if len(units) < len(unit_L) else None
         count = 0
         for _ in range(4 * len(units)):
             if count >= budget:

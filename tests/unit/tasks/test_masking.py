@@ -7,13 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fathom.config import validate
 from fathom.data.draw import EVALUATION, Draw
 from fathom.errors import ModelError
 from fathom.tasks.masking import MEAN_SPAN, choose, choose_spans, join_units, replace
-from fathom.tasks.whole_words import WordFinder
+from fathom.tasks.whole_words import WordFinder, _byte_of
+from fathom.tokenization.corpus import Corpus
+from fathom.tokenization.train import NewTokenizer, train
 from languages_for_tests import SPECIAL, WORDS, make_store, make_tokenizer, open_task
 
 IDS = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
+SENTENCES = [
+    "北京大学的张三昨天去了上海，他很高兴。",
+    "我们在北京的大学学习中文，张三在上海工作。",
+    "昨天上海的天气很好 他们去了大学 and hello 世界",
+    "他们高兴地去了北京，天气很好。",
+]
 
 
 def big_draw(rows: int = 200, step: int = 0) -> Draw:
@@ -94,6 +103,56 @@ def test_chinese_words_come_from_the_segmenter() -> None:
     finder = WordFinder(make_tokenizer(), chinese=True)
     ids = np.array([[IDS[word] for word in ("[CLS]", "北", "京", "大", "学", "w4", "[SEP]")]])
     assert finder.begins(ids).tolist() == [[True, True, False, False, False, True, True]]
+
+
+def chinese_tokenizer(kind: str) -> Any:
+    sizes = {"wordpiece": 55, "byte-bpe": 300, "unigram": 54}  # few merges: most characters are tokens of their own
+    settings = {"algorithm": {"kind": kind, "vocab_size": sizes[kind]}, "style": "bert"}
+    return train(validate(NewTokenizer, settings), Corpus(lambda: SENTENCES * 3)).tokenizer
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "byte-bpe", "unigram"])
+def test_units_are_the_words_of_the_segmenter_under_every_kind_of_pieces(kind: str) -> None:
+    rjieba = pytest.importorskip("rjieba")
+    tokenizer = chinese_tokenizer(kind)
+    finder = WordFinder(tokenizer, chinese=True)
+    joined = 0
+    for sentence in SENTENCES:
+        encoded = tokenizer(sentence, return_offsets_mapping=True, add_special_tokens=False)
+        starts = [first + (sentence[first] == " ") for first, _ in encoded["offset_mapping"]]
+        begins = finder.begins(np.array([encoded["input_ids"]]))[0]
+        ends = np.cumsum([len(word) for word in rjieba.cut(sentence)])
+        word = np.searchsorted(ends, starts, side="right")
+        chinese = np.array(["\u4e00" <= sentence[start] <= "\u9fff" for start in starts])
+        expected = np.diff(word, prepend=-1) != 0
+        assert begins[chinese].tolist() == expected[chinese].tolist(), sentence
+        punctuation = np.array([sentence[start] in "，。" for start in starts])
+        assert begins[punctuation & expected].all()
+        joined += int((~begins[chinese]).sum())
+    assert joined > len(SENTENCES)
+
+
+def test_a_row_may_begin_and_end_inside_a_character() -> None:
+    pytest.importorskip("rjieba")
+    tokenizer = chinese_tokenizer("byte-bpe")
+    finder = WordFinder(tokenizer, chinese=True)
+    letter = {byte: stands_for for stands_for, byte in _byte_of().items()}
+    data = "北京大学".encode()[1:-1]
+    ids = np.array([tokenizer.convert_tokens_to_ids([letter[byte] for byte in data])])
+    found = [place for place, begins in enumerate(finder.begins(ids)[0]) if begins]
+    assert found == [0, 2, 8]  # what is left of 北, then 京大, one word to the segmenter, what is left of 学
+
+
+def test_spans_count_the_tokens_of_a_unit_once() -> None:
+    unit = join_units(np.random.default_rng(3).random((4, 300)) < 0.4)
+    allowed = np.ones_like(unit, dtype=bool)
+    allowed[:, :5] = False
+    chosen = choose_spans(big_draw(4), unit, allowed, 0.15)
+    for unit_L, chosen_L, allowed_L in zip(unit, chosen, allowed, strict=True):
+        assert chosen_L.any()
+        for one in np.unique(unit_L[allowed_L]):
+            inside = (unit_L == one) & allowed_L
+            assert chosen_L[inside].all() or not chosen_L[inside].any()
 
 
 def test_spans_cover_the_share_and_are_long() -> None:

@@ -17,12 +17,6 @@ from fathom.tasks.base import Batch
 from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
 from fathom.tokenization.chat import ChatTemplate, Encoded
 
-TEMPLATES = {
-    "own": "the tokenizer's own",
-    "chatml": "ChatML, each turn between <|im_start|> and <|im_end|>",
-    "plain": "plain text, a line for each turn (the tokenizer has no template)",
-}
-
 
 class Chat(LanguageModel):
     """Conversations: the assistant's turns are learned, the others are what it answers to.

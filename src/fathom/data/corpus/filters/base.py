@@ -36,7 +36,6 @@ class FilterChain:
     Attributes:
         num_read: Documents that came in.
         removed: Documents each filter removed; one document counts for the first that removes it.
-        examples: The place and the beginning of the first ones each removed.
     """
 
     def __init__(self, filters: Sequence[CorpusFilter]) -> None:
@@ -45,7 +44,6 @@ class FilterChain:
         self._verdicts = [(label, part.open()) for label, part in zip(labels, filters, strict=True)]
         self.num_read = 0
         self.removed = dict.fromkeys(labels, 0)
-        self.examples: dict[str, list[str]] = {label: [] for label in labels}
 
     def keep(self, documents: Iterable[Document]) -> Iterator[Document]:
         """Yield the documents that stay."""
@@ -62,7 +60,5 @@ class FilterChain:
         for label, stays in self._verdicts:
             if not stays(document):
                 self.removed[label] += 1
-                if len(self.examples[label]) < 5:
-                    self.examples[label].append(f"{document.where}: {' '.join(document.text[:80].split())}")
                 return False
         return True

@@ -130,6 +130,23 @@ def test_adalora_spends_its_budget() -> None:
     assert len({int((tensor != 0).sum()) for tensor in values}) > 1, "ranks differ between projections"
 
 
+def test_adalora_keeps_its_averages_where_the_model_is() -> None:
+    tuning: Any = make_tuning("adalora", rank=2, initial_rank=4)
+    model = make_model("bert")
+    adapted = tuning.apply(model, find_anatomy(model))
+    saved = {
+        f"{table}/{name}": torch.ones_like(parameter, device="cpu")
+        for table in ("exp_avg_ipt", "exp_avg_unc")
+        for name, parameter in adapted.base_model.model.named_parameters()
+        if "lora_" in name
+    }
+    tuning.load_state_tensors(adapted.to("meta"), saved)  # stands for a device that is not the processor
+    allocator = adapted.base_model.rankallocator
+    for table in (allocator.ipt, allocator.exp_avg_ipt, allocator.exp_avg_unc):
+        assert len(table) == len(saved) // 2
+        assert {value.device.type for value in table.values()} == {"meta"}
+
+
 def test_adalora_goes_on_exactly_from_its_tensors() -> None:
     batch = make_batch("bert")
     tuning: Any = make_tuning("adalora", rank=2, initial_rank=4)

@@ -128,14 +128,17 @@ class AdaLora(Targeted):
     def load_state_tensors(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         """Put the allocator back where it was."""
         tuner, config = _tuner(model)
+        device_of = {name: parameter.device for name, parameter in tuner.model.named_parameters()}
         pattern = {}
         for name, value in tensors.items():
             table, _, parameter = name.partition("/")
             if table == "rank_pattern":
                 pattern[parameter] = value.tolist()
             else:
-                vars(tuner.rankallocator)[table][parameter] = value.clone()
-                vars(tuner.rankallocator)["ipt"].setdefault(parameter, torch.zeros_like(value))
+                # a checkpoint is read on the processor; the allocator adds gradients to its averages where the model is
+                kept = value.to(device_of[parameter], copy=True)
+                vars(tuner.rankallocator)[table][parameter] = kept
+                vars(tuner.rankallocator)["ipt"].setdefault(parameter, torch.zeros_like(kept))
         config.rank_pattern = pattern or None
 
 

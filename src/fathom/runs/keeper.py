@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from fathom.model.section import Pretrained
 from fathom.recipe import Recipe, deciding
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
+from fathom.tokenization.encode import clean_backend
 from fathom.tracking.base import TrackerGroup
 from fathom.training.checkpoint import (
     FOLDER,
@@ -163,7 +165,14 @@ class RunKeeper:
 def facts_of(recipe: Recipe, data: PreparedData) -> dict[str, Any]:
     """Return what the bits of a run's result depend on."""
     base = {"base_model": base_digest(recipe.model.name)} if isinstance(recipe.model, Pretrained) else {}
-    return {"recipe": deciding(recipe), "data_digests": dict(data.splits.digests), **base, **machine_facts()}
+    return {
+        "recipe": deciding(recipe),
+        "data_digests": dict(data.splits.digests),
+        # as encoding leaves it: what a file says of truncation and padding is not used
+        "tokenizer": hashlib.sha256(clean_backend(data.tokenizer).to_str().encode()).hexdigest(),
+        **base,
+        **machine_facts(),
+    }
 
 
 def open_keeper(

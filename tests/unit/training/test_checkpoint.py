@@ -234,6 +234,8 @@ def test_the_mend_says_how_to_go_on() -> None:
     saved, current = saved_values(), saved_values()
     assert checkpoint.check_resumable(saved, {**current, "base_model": "b1"}) == []  # an older checkpoint names no base
     assert "weights" in mend_of({**saved, "base_model": "b1"}, {**current, "base_model": "b2"})
+    assert checkpoint.check_resumable(saved, {**current, "tokenizer": "t1"}) == []  # nor a tokenizer
+    assert "tokenizer" in mend_of({**saved, "tokenizer": "t1"}, {**current, "tokenizer": "t2"})
     saved["recipe"]["training"]["precision"], current["recipe"]["training"]["precision"] = "bf16", "fp32"
     assert "write training.precision=bf16 to go on" in mend_of(saved, current)
     assert mend_of(saved_values(), {**saved_values(), "seed": 8}).startswith("restore the recipe")

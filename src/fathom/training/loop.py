@@ -154,7 +154,7 @@ class Loop:
     def run(self, state: LoopState) -> LoopState:
         """Train until the plan ends or a stop is due; `state` is updated in place and returned."""
         self.work.model.train()
-        if state.most_tokens is not None:
+        if state.step > 0:  # None too: where the run began with whole batches, they stay whole
             self.work.most_tokens = state.most_tokens
         self.clock.began = time.perf_counter()
         while state.step < self.plan.total_steps and not state.stopped_early:

@@ -102,12 +102,17 @@ class Bench:
     def _again(self, _: Any, rows: Any, step: int) -> StepResult:
         return StepResult(self.retried.get(step, 1.0), self.norm, 10)
 
-    def run(self, state: LoopState | None = None, size: int = 12) -> LoopState:
+    def run(self, state: LoopState | None = None, size: int = 12, most_tokens: int | None = None) -> LoopState:
         settings = self.settings
         nothing = SimpleNamespace(synchronize=lambda: None)
         model = SimpleNamespace(train=lambda: None, eval=lambda: None)
         work: Any = SimpleNamespace(
-            model=model, parameters=nothing, most_tokens=None, store=range(size), sampler=None, num_sequences=size
+            model=model,
+            parameters=nothing,
+            most_tokens=most_tokens,
+            store=range(size),
+            sampler=None,
+            num_sequences=size,
         )
         hooks = Hooks(
             log=self._log,
@@ -187,6 +192,14 @@ def test_logged_loss_is_the_mean_since_the_last_line(bench: Callable[..., Bench]
     made.losses = {step: float(step) for step in range(7)}
     made.run()
     assert [(step, values["loss"]) for step, values in made.lines] == [(3, 1.0), (6, 4.0), (7, 6.0)]
+
+
+@pytest.mark.parametrize(("began", "now", "step", "used"), [(None, 40, 2, None), (60, 40, 2, 60), (None, 40, 0, 40)])
+def test_batches_are_cut_as_where_the_run_began(
+    bench: Callable[..., Bench], began: int | None, now: int, step: int, used: int | None
+) -> None:
+    state = bench(max_steps=3).run(LoopState(step=step, most_tokens=began), most_tokens=now)
+    assert state.most_tokens == used
 
 
 def test_going_on_is_the_same_as_never_stopping(bench: Callable[..., Bench]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ class TokenStore:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> Array:
-        """Tokens of each sequence, int64."""
+        """Tokens of each sequence, int64; made once, for every step reads it."""
         return np.diff(self.offsets)
 
     @property

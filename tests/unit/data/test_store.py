@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fathom import files
+from fathom.data.corpus.mixture import JoinedWindows
 from fathom.data.store import DESCRIPTION, from_features, open_or_build, open_store, write_store
 from fathom.errors import ArtifactError
 
@@ -68,6 +69,15 @@ def test_sizes() -> None:
     assert store.lengths.tolist() == [3, 1, 7, 4]
     assert store.num_tokens == 15
     assert store.used_ids().tolist() == sorted({int(i) for item in features() for i in item["input_ids"]})
+
+
+def test_lengths_are_made_once() -> None:
+    store = from_features([{"input_ids": np.arange(size, dtype=np.int32)} for size in (3, 1, 2)])
+    joined = JoinedWindows((store, store))
+    assert store.lengths.tolist() == [3, 1, 2]
+    assert joined.lengths.tolist() == [3, 1, 2, 3, 1, 2]
+    assert store.lengths is store.lengths
+    assert joined.lengths is joined.lengths
 
 
 def test_every_part_of_the_key_counts(cache: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ class JoinedWindows:
         """Windows of each corpus."""
         return tuple(len(part) for part in self.parts)
 
-    @property
+    @cached_property
     def lengths(self) -> Array:
-        """Tokens of each window, int64."""
+        """Tokens of each window, int64; made once, for every step reads it."""
         return np.concatenate([part.lengths for part in self.parts])
 
     @property

@@ -95,8 +95,16 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def peak_memory_bytes() -> int:
-    """Return the most resident memory this process has had since it began or since `reset_peak_memory`."""
+def peak_memory_bytes(device: Literal["cpu", "cuda"] = "cpu") -> int:
+    """Return the most memory this process has had: resident since it began or since `reset_peak_memory`; or on a GPU.
+
+    Args:
+        device: Whose memory. On a GPU it is what torch's allocator gave out, so the driver's own share is not in it.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     status = _status_field("VmHWM")
     if status is not None:
         return status

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fathom.data.batch import cut
 from fathom.device import Machine, probe_machine
+from fathom.device import peak_memory_bytes as host_peak
 from fathom.model.ledger import Ledger, build_ledger
 from fathom.model.memory import MicroBatch
 from fathom.model.steptime import step_work
@@ -33,11 +34,14 @@ class Forecast:
     time: TimeForecast
     kind: Kind
     num_steps: int
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Whose memory the run lives in."""
 
     @property
     def peak_memory_bytes(self) -> int:
-        """Forecast peak of the process."""
-        return self.ledger.memory.total
+        """Forecast peak of the process; on a GPU, of what torch gives out there: the interpreter lives elsewhere."""
+        memory = self.ledger.memory
+        return memory.total if self.device == "cpu" else memory.total - memory.process
 
     def to_text(self) -> str:
         """Return the ledger and the time as lines for people."""
@@ -56,13 +60,21 @@ class Forecast:
         }
 
     def judge(self, peak_memory_bytes: int, trainable: int, clock: Clock | None = None) -> dict[str, Any]:
-        """Return the errors of the forecast; shares of the measured value."""
+        """Return the errors of the forecast; shares of the measured value.
+
+        Args:
+            peak_memory_bytes: Measured on the device of the run.
+            trainable: Parameters that were trained.
+            clock: With the steps made, if there were any.
+        """
         found: dict[str, Any] = {
             "peak_memory_bytes": peak_memory_bytes,
             "trainable": trainable,
             "memory_error": self.peak_memory_bytes / peak_memory_bytes - 1.0,
             "trainable_error": self.ledger.trainable - trainable,
         }
+        if self.device == "cuda":
+            found["host_peak_memory_bytes"] = host_peak()
         if clock is not None and clock.steps:
             found["step_seconds"] = clock.train_seconds / clock.steps
             found["step_seconds_error"] = self.time.step_seconds / found["step_seconds"] - 1.0
@@ -87,7 +99,7 @@ def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel, machin
     kind = Kind(machine_key(machine), setting.precision, work.packed.packed, family)
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
-    return Forecast(ledger, time, kind, Plan.of(settings, work.num_sequences).total_steps)
+    return Forecast(ledger, time, kind, Plan.of(settings, work.num_sequences).total_steps, machine.device)
 
 
 def _steps(work: Workload, order: Order) -> Iterator[list[MicroBatch]]:

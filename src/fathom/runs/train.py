@@ -91,7 +91,7 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Pa
         metric = settings.metric_for_best_model or data.task.main_metric
         loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)
-    peak_bytes = peak_memory_bytes()
+    peak_bytes = peak_memory_bytes(expected.device)
     trackers.close()
     if settings.load_best_model_at_end and state.best_step is not None:
         keeper.load_best(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import nn
 
 from fathom.data.sampler import Sampler
 from fathom.data.store import from_features
-from fathom.device import probe_machine
+from fathom.device import peak_memory_bytes, probe_machine
 from fathom.errors import ConfigError, DataError
 from fathom.recipe import Recipe, resolve
 from fathom.runs.forecast import forecast
+from fathom.runs.keeper import facts_of
 from fathom.runs.micro_batch import largest_micro_batch
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_data, prepare_model
@@ -94,6 +96,31 @@ def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path:
         assert expected.judge(1, trainable, clock)["step_seconds_error"] == pytest.approx(1.0)
         expected.remember(clock)
         assert forecast(recipe, data, made).time.step_seconds == pytest.approx(expected.time.step_seconds / 2)
+
+
+def test_on_a_gpu_its_memory_is_judged_by_what_lies_there(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, data = prepared(model, tmp_path, "single")
+    here = forecast(recipe, data, prepare_model(recipe, data, probe_machine()))
+    there = dataclasses.replace(here, device="cuda")
+    assert here.peak_memory_bytes - there.peak_memory_bytes == here.ledger.memory.process
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1 << 20)
+    found = there.judge(peak_memory_bytes("cuda"), 1)
+    assert found["peak_memory_bytes"] == 1 << 20
+    assert found["memory_error"] == there.peak_memory_bytes / (1 << 20) - 1
+    assert found["host_peak_memory_bytes"] > 1 << 20
+    assert "host_peak_memory_bytes" not in here.judge(peak_memory_bytes(), 1)
+
+
+def test_another_tokenizer_is_another_run(model: Path, tmp_path: Path) -> None:
+    recipe, data = prepared(model, tmp_path, "single")
+    before = facts_of(recipe, data)
+    backend = data.tokenizer.backend_tokenizer
+    backend.enable_truncation(7)  # a setting of one call, or of the file, that encoding does not use
+    assert facts_of(recipe, data) == before
+    data.tokenizer.add_tokens(["another"])
+    assert facts_of(recipe, data)["tokenizer"] != before["tokenizer"]
 
 
 def test_the_largest_micro_batch_is_within_the_limit(model: Path, tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
 }
 """Keys by section that change where a result is written or how often it is told, never the result."""
 
+CORPUS_ONLY = ("mixture", "filters", "document_separator", "pack_documents")
+"""Keys of the data section that a task which reads examples cannot honour."""
 
 MODEL = choice("model", default="pretrained", bare="name")
 TUNING = choice("tuning", default="full")
@@ -81,6 +83,19 @@ class Recipe(Part):
     """Where numbers go besides `metrics.jsonl`, which is always written."""
     output: str | None = None
     """The run's folder; left out, `runs/<name>`."""
+
+    @model_validator(mode="after")
+    def _a_corpus_for_settings_of_corpora(self) -> Self:
+        if self.task.form == "corpus":
+            return self
+        data, plain = dict(self.data), dict(DataSection(train=self.data.train))
+        given = [f"data.{name}" for name in CORPUS_ONLY if data[name] != plain[name]]
+        if given:
+            raise ValueError(
+                f"only running text is read with {', '.join(given)}, and {self.task.kind} reads examples: leave out "
+                f"{'it' if len(given) == 1 else 'them'}, or take a task that reads a corpus, such as causal-lm"
+            )
+        return self
 
     @model_validator(mode="after")
     def _new_weights_are_saved_whole(self) -> Self:

@@ -89,6 +89,23 @@ def test_names_of_optimizer_and_schedule_are_checked_with_the_rest(path):
         load_recipe(path, ["training={optim: adamww}"])
 
 
+@pytest.mark.parametrize(
+    ("edit", "key"),
+    [
+        ("data.mixture={b.txt: 2}", "mixture"),
+        ("data.filters=[exact-duplicates]", "filters"),
+        ("data.document_separator=line", "document_separator"),
+        ("data.pack_documents=false", "pack_documents"),
+    ],
+)
+def test_settings_of_corpora_are_refused_for_examples(path, edit, key):
+    with pytest.raises(ConfigError, match=rf"data\.{key}, and text-classification reads examples: leave out it"):
+        load_recipe(path, [edit])
+    load_recipe(path, [edit, "task=causal-lm"])
+    with pytest.raises(ConfigError, match=r"data\.mixture, data\.pack_documents, .* leave out them"):
+        load_recipe(path, ["data.mixture={b.txt: 2}", "data.pack_documents=false"])
+
+
 def test_missing_sections_are_named(tmp_path):
     path = tmp_path / "empty.yaml"
     path.write_text("tuning: full\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from fathom.data.corpus.windows import Spans, all_spans, split_spans
 from fathom.data.load import Splits
 from fathom.data.section import DataSection
 from fathom.data.sequences import Sequences
-from fathom.errors import DataError
+from fathom.errors import ConfigError, DataError
 from fathom.log import format_bytes
 from fathom.recipe import Recipe
 from fathom.runs.prepared import PreparedData, check_head, longest
@@ -37,24 +37,26 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
 
     Raises:
         DataError: A source is missing, wrong, empty, or too small to be split.
-        ConfigError: The window is longer than the model has positions.
+        ConfigError: The window is longer than the model has positions, or the task knows no `pack_documents: false`.
     """
     task = _open_task(recipe, tokenizer)
     section = recipe.data
+    _check_packing(section, task)
     weights = {section.train: 1.0, **section.mixture}
     corpora = {source: encode_corpus(section, task, source) for source in weights}
-    digests = {"train": hashlib.sha256("".join(key for _, key in corpora.values()).encode()).hexdigest()}
-    laid = _lay_windows(recipe, task, {source: store for source, (store, _) in corpora.items()})
+    digests = {"train": hashlib.sha256("".join(store.key for store in corpora.values()).encode()).hexdigest()}
+    laid = _lay_windows(recipe, task, corpora)
     for name, path in (("validation", section.validation), ("test", section.test)):
         if path is not None:
-            store, digests[name] = encode_corpus(section, task, path)
-            laid[name] = {path: _windows(section, task, store, all_spans(store))}
+            store = encode_corpus(section, task, path)
+            digests[name] = store.key
+            laid[name] = {path: _windows(section, task, path, store, all_spans(store))}
     sampler = None
     if len(weights) > 1:
         sizes = tuple(len(windows) for windows in laid["train"].values())
         sampler = MixtureSampler(sizes, tuple(weights.values()), recipe.training.batch_size, recipe.training.seed)
     stores = {name: _join(list(parts.values())) for name, parts in laid.items()}
-    notes = [note for source, (store, _) in corpora.items() for note in describe(source, store)]
+    notes = [note for source, store in corpora.items() for note in describe(source, store)]
     notes += [f"{name}: {len(found):,} windows, {found.num_tokens:,} tokens" for name, found in stores.items()]
     examples: dict[str, Any] = {
         name: WindowExamples(stores[name], task, {source: len(found) for source, found in parts.items()})
@@ -83,9 +85,9 @@ def _lay_windows(
     for source, store in corpora.items():
         spans = all_spans(store)
         if section.validation is None and section.validation_fraction > 0:
-            spans, held = split_spans(spans, section.validation_fraction, section.split_seed)
-            laid.setdefault("validation", {})[source] = _windows(section, task, store, held)
-        laid["train"][source] = _windows(section, task, store, spans, seed)
+            spans, held = split_spans(spans, section.validation_fraction, section.split_seed, source)
+            laid.setdefault("validation", {})[source] = _windows(section, task, source, store, held)
+        laid["train"][source] = _windows(section, task, source, store, spans, seed=seed)
     return laid
 
 
@@ -94,14 +96,16 @@ def corpus_split(section: DataSection, task: OpenLanguageTask) -> tuple[tuple[Se
 
     Raises:
         DataError: The source is missing, wrong or empty.
+        ConfigError: The task knows no `pack_documents: false`.
     """
-    store, _ = encode_corpus(section, task, section.train)
-    windows = _windows(section, task, store, all_spans(store))
+    _check_packing(section, task)
+    store = encode_corpus(section, task, section.train)
+    windows = _windows(section, task, section.train, store, all_spans(store))
     return (windows, WindowExamples(windows, task, {section.train: len(windows)})), describe(section.train, store)
 
 
-def encode_corpus(section: DataSection, task: OpenLanguageTask, source: str) -> tuple[CorpusStore, str]:
-    """Return the token store of one source, and its key."""
+def encode_corpus(section: DataSection, task: OpenLanguageTask, source: str) -> CorpusStore:
+    """Return the token store of one source."""
     backend: Any = task.tokenizer
     written = backend.backend_tokenizer.to_str()
     vocabulary = max(task.tokenizer.get_vocab().values()) + 1
@@ -113,7 +117,7 @@ def encode_corpus(section: DataSection, task: OpenLanguageTask, source: str) -> 
         end_of_document=task.end_of_document,
         filters=section.filters,
     )
-    return open_or_build_corpus(request, FastEncoder(written)), request.key()
+    return open_or_build_corpus(request, FastEncoder(written))
 
 
 def describe(source: str, store: CorpusStore) -> list[str]:
@@ -129,14 +133,36 @@ def describe(source: str, store: CorpusStore) -> list[str]:
     return notes
 
 
+def _check_packing(section: DataSection, task: OpenLanguageTask) -> None:
+    """Refuse `pack_documents: false`, before anything is encoded, where windows hold one document each anyway."""
+    if section.pack_documents or (task.joins_documents and not _reads_pairs(task)):
+        return
+    how = "pairs of passages" if _reads_pairs(task) else "each document by itself"
+    raise ConfigError(
+        f"{task.kind} reads {how}: there is no stream of documents to cut",
+        where="data.pack_documents",
+        mend="leave it out",
+    )
+
+
+def _reads_pairs(task: OpenLanguageTask) -> bool:
+    return isinstance(task, OpenMaskedLm) and task.part.sentence_objective != "none"
+
+
 def _windows(
-    section: DataSection, task: OpenLanguageTask, store: CorpusStore, spans: Spans, seed: int = EVALUATION_SEED
+    section: DataSection,
+    task: OpenLanguageTask,
+    source: str,
+    store: CorpusStore,
+    spans: Spans,
+    *,
+    seed: int = EVALUATION_SEED,
 ) -> FramedWindows:
     """Lay windows over a split as its task reads them; `seed` chooses pairs of passages, where it reads pairs."""
     before, after = (np.asarray(side, dtype=np.int32) for side in task.frame)
     room = task.max_length - len(before) - len(after)
     found: FramedWindows
-    if isinstance(task, OpenMaskedLm) and task.part.sentence_objective != "none":
+    if isinstance(task, OpenMaskedLm) and _reads_pairs(task):
         vocabulary = task.tokenizer.get_vocab()
         ends = np.array([vocabulary[end] for end in SENTENCE_ENDS if end in vocabulary], dtype=np.int64)
         swapped = task.part.sentence_objective == "sentence-order"
@@ -147,7 +173,7 @@ def _windows(
     else:
         found = SinglePieces(store, apart(spans, room), before, after)
     if not len(found):
-        raise DataError("the text is too short for one window", where=section.train, mend="give more text")
+        raise DataError("the text is too short for one window", where=source, mend="give more text")
     return found
 
 

@@ -138,17 +138,18 @@ class PairWindows(SinglePieces):
 
 @dataclass(frozen=True)
 class WindowExamples(Sequence[Example]):
-    """The windows of a split as examples: where each is from, and how many bytes of text it holds.
+    """The windows of a split as examples: where each is from and, for models that say text, the bytes they predict.
 
     Attributes:
         windows: Of every source, one source after another.
-        task: Whose tokenizer reads them back.
+        task: Counts the bytes, once for each window however often a run is scored.
         sources: Windows of each source, by name.
     """
 
     windows: Sequences
     task: OpenLanguageTask
     sources: Mapping[str, int]
+    _bytes: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -162,10 +163,13 @@ class WindowExamples(Sequence[Example]):
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
-        text = self.task.tokenizer.decode(self.windows[index]["input_ids"], skip_special_tokens=True)
         source, inside = self._place(index)
-        where = f"{source}, window {inside}"
-        return {"where": where, "source": source, "text": text, "bytes": len(str(text).encode())}
+        example: Example = {"where": f"{source}, window {inside}", "source": source}
+        if self.task.causal:
+            if index not in self._bytes:
+                self._bytes[index] = self.task.predicted_bytes(self.windows[index])
+            example["bytes"] = self._bytes[index]
+        return example
 
     def _place(self, index: int) -> tuple[str, int]:
         for source, size in self.sources.items():
@@ -182,7 +186,7 @@ def apart(spans: Spans, room: int) -> WindowPlan:
         ConfigError: `room` leaves no text.
     """
     if room < 2:
-        raise ConfigError("max_length leaves no room for text", where="data.max_length", mend="give a larger one")
+        raise no_room()
     counts = -(-spans.length // room)
     span = np.repeat(np.arange(len(counts)), counts)
     inside = (np.arange(len(span)) - np.repeat(np.cumsum(counts) - counts, counts)) * room
@@ -190,6 +194,11 @@ def apart(spans: Spans, room: int) -> WindowPlan:
     kept = lengths > 1
     span, inside, lengths = span[kept], inside[kept], lengths[kept]
     return WindowPlan(spans.document[span], spans.start[span] + inside, lengths, np.arange(len(span) + 1))
+
+
+def no_room() -> ConfigError:
+    """Return what to say of windows that hold less than two tokens of text."""
+    return ConfigError("max_length leaves no room for text", where="data.max_length", mend="give a larger one")
 
 
 def together(spans: Spans, length: int, overhead: int, *, pack: bool) -> WindowPlan:
@@ -200,9 +209,14 @@ def together(spans: Spans, length: int, overhead: int, *, pack: bool) -> WindowP
         length: Of a window.
         overhead: Special tokens around each piece.
         pack: Pack documents by best fit; else cut the stream of all documents one after another.
+
+    Raises:
+        ConfigError: `length` leaves no room for text.
     """
-    if not pack and not overhead:
-        return cut_windows(spans, length)
+    if length - overhead < 2:
+        raise no_room()
+    if not pack:
+        return cut_windows(spans, length, overhead)
     from fathom.data.corpus.bestfit import pack_best_fit
 
     pieces = apart(spans, length - overhead)

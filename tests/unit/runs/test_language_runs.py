@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fathom.config import validate
-from fathom.errors import ModelError
+from fathom.data.corpus import build
+from fathom.errors import ConfigError, DataError, ModelError
+from fathom.model.reload import verify_reload
 from fathom.recipe import Recipe
 from fathom.runs.evaluate import evaluate
 from fathom.runs.predict import predict
+from fathom.runs.prepare import prepare_data
+from fathom.runs.prepared import PreparedData
 from fathom.runs.train import RunResult, train
 from languages_for_tests import WORDS, make_tokenizer
 
@@ -71,6 +76,25 @@ def test_every_objective_trains_is_proved_and_scored_again(name: str, tmp_path: 
         assert found["sentence_loss"] == pytest.approx(wanted["sentence_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["causal-lm", "text-infilling"])
+def test_the_proof_compares_the_beginnings_of_few_windows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole logits of whole windows would take gigabytes with a real vocabulary, when all but the proof is done."""
+    seen: list[tuple[int, ...]] = []
+
+    def compare(folder: Path, auto_class: str, inputs: dict[str, torch.Tensor], logits: torch.Tensor) -> float:
+        seen.extend([*(tuple(value.shape) for value in inputs.values()), tuple(logits.shape[:2])])
+        return verify_reload(folder, auto_class, inputs, logits)
+
+    monkeypatch.setattr("fathom.runs.finish.verify_reload", compare)
+    architecture, task = OBJECTIVES[name]
+    data = {"max_length": 100, "document_separator": "file"}
+    metrics = run(tmp_path, architecture, task, data=data, evaluate_before=False).metrics
+    assert set(seen) == {(2, 64)}
+    assert metrics["reload_difference"] < 1e-4
+
+
 def test_what_fills_gaps_labels_no_text(tmp_path: Path) -> None:
     result = run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False)
     with pytest.raises(ModelError, match="labels no text"):
@@ -97,3 +121,60 @@ def test_each_source_of_a_mixture_is_scored_before_and_after(tmp_path: Path) -> 
         losses = [part["loss"] for part in scores["per_source"].values()]
         assert min(losses) < scores["loss"] < max(losses)
     assert f"| {general} | " in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+
+
+def _data(folder: Path, architecture: str, task: dict[str, Any], **data: Any) -> PreparedData:
+    make_tokenizer().save_pretrained(folder / "tokenizer")
+    (folder / "train.txt").write_text(TEXT, encoding="utf-8")
+    (folder / "short.txt").write_text("w1", encoding="utf-8")
+    raw = {
+        "model": {"kind": "new", "architecture": architecture, "depth": 2, "tokenizer": str(folder / "tokenizer")},
+        "data": {"train": str(folder / "train.txt"), "max_length": 60, "document_separator": "line", **data},
+        "task": task,
+    }
+    return prepare_data(validate(Recipe, raw))
+
+
+def test_an_encoder_may_read_the_stream_as_it_stands(tmp_path: Path) -> None:
+    windows = _data(tmp_path, "bert", {"kind": "masked-lm"}, pack_documents=False, validation_fraction=0).stores[
+        "train"
+    ]
+    assert max(windows.lengths) <= 60
+    first = windows[0]["input_ids"].tolist()
+    tokenizer = make_tokenizer()
+    pieces = tokenizer.decode(first).split(tokenizer.sep_token)
+    lines = [" ".join(piece.replace(tokenizer.cls_token, "").split()) for piece in pieces[:-1]]
+    assert len(lines) == 3  # two whole lines, and the beginning of the third
+    assert lines[:2] == TEXT.splitlines()[:2]
+    assert TEXT.splitlines()[2].startswith(lines[2])
+
+
+@pytest.mark.parametrize("name", ["next-sentence", "sentence-order", "span-denoising", "text-infilling"])
+def test_where_there_is_no_stream_it_is_not_cut(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no stream of documents") as caught:
+        _data(tmp_path, *OBJECTIVES[name], pack_documents=False)
+    assert caught.value.where == "data.pack_documents"
+
+
+def test_what_is_too_short_is_named(tmp_path: Path) -> None:
+    short = str(tmp_path / "short.txt")
+    with pytest.raises(DataError, match="too short for one window") as caught:
+        _data(tmp_path, "bert", {"kind": "masked-lm"}, test=short)
+    assert caught.value.where == short
+    with pytest.raises(DataError, match="too few") as caught:
+        _data(tmp_path, "bert", {"kind": "masked-lm"}, mixture={short: 1})
+    assert caught.value.where == short
+
+
+def test_each_source_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed = []
+    own = build.source_key
+
+    def count(source: str, section: Any) -> dict[str, Any]:
+        hashed.append(source)
+        return own(source, section)
+
+    monkeypatch.setattr(build, "source_key", count)
+    train, more = str(tmp_path / "train.txt"), "helpdesk:intents#20"
+    _data(tmp_path, "bert", {"kind": "masked-lm"}, mixture={more: 1}, test=train)
+    assert hashed == [train, more, train]

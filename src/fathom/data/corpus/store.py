@@ -81,6 +81,7 @@ class CorpusStore:
         document_offsets: First token of each document, and the end of the last: int64 `[documents + 1]`, memory-mapped.
         counts: How often each id occurs, int64 [V].
         facts: `store.json`: documents, characters, bytes, what filters removed.
+        key: Digest of everything the store depends on (see `CorpusRequest.key`), which names its folder.
         pages: The mapped files; None where the ids are in memory.
     """
 
@@ -89,6 +90,7 @@ class CorpusStore:
     document_offsets: Array
     counts: Array
     facts: dict[str, Any]
+    key: str = ""
     pages: Pages | None = None
 
     @property
@@ -146,7 +148,7 @@ def open_corpus(folder: Path) -> CorpusStore:
     offsets = np.zeros(len(records) + 1, dtype=np.int64)
     np.cumsum([record["tokens"] for record in records], out=offsets[1:])
     counts = np.fromfile(folder / COUNTS, dtype=np.int64)
-    return CorpusStore(shards, offsets, pages.map(folder / DOCUMENTS, "int64"), counts, facts, pages)
+    return CorpusStore(shards, offsets, pages.map(folder / DOCUMENTS, "int64"), counts, facts, folder.name, pages)
 
 
 def publish_corpus(folder: Path, parts: Path, facts: dict[str, Any]) -> None:

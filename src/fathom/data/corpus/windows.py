@@ -126,13 +126,14 @@ def all_spans(store: CorpusStore) -> Spans:
     return Spans(document, np.zeros(len(document), np.int64), lengths[document])
 
 
-def split_spans(spans: Spans, fraction: float, seed: int) -> tuple[Spans, Spans]:
+def split_spans(spans: Spans, fraction: float, seed: int, where: str | None = None) -> tuple[Spans, Spans]:
     """Split into train and validation: whole documents chosen by chance, or the end where documents are too long.
 
     Args:
         spans: All of them.
         fraction: Share of the tokens for validation; 0 leaves it empty.
         seed: Of the choice.
+        where: Their source, for the message.
 
     Raises:
         DataError: There is too little text to split.
@@ -143,6 +144,7 @@ def split_spans(spans: Spans, fraction: float, seed: int) -> tuple[Spans, Spans]
     if target < 1:
         raise DataError(
             f"{spans.num_tokens} tokens are too few to take {fraction:.3g} of them for validation",
+            where=where,
             mend="give data.validation a file, or data.validation_fraction=0 for none",
         )
     order = permutation(len(spans.length), seed, 0)
@@ -168,8 +170,16 @@ def _split_end(spans: Spans, place: int) -> tuple[Spans, Spans]:
     return first.take(first.length > 0), second.take(second.length > 0)
 
 
-def cut_windows(spans: Spans, length: int) -> WindowPlan:
-    """Cut the stream of all spans every `length` tokens; the last window may be shorter."""
+def cut_windows(spans: Spans, length: int, overhead: int = 0) -> WindowPlan:
+    """Cut the stream of all spans every `length` tokens; the last window may be shorter.
+
+    Args:
+        spans: All of them.
+        length: Of a window.
+        overhead: Tokens that each piece takes more than its own; a window ends early where no token fits besides.
+    """
+    if overhead:
+        return _cut_framed(spans, length, overhead)
     offsets = np.zeros(len(spans.length) + 1, dtype=np.int64)
     np.cumsum(spans.length, out=offsets[1:])
     windows = np.arange(0, offsets[-1], length)
@@ -181,6 +191,31 @@ def cut_windows(spans: Spans, length: int) -> WindowPlan:
         piece_length=np.diff(starts, append=offsets[-1]),
         window_offsets=np.append(np.searchsorted(starts, windows), len(starts)),
     )
+
+
+def _cut_framed(spans: Spans, length: int, overhead: int) -> WindowPlan:
+    """Cut one piece after another: where a window ends depends on the pieces of all before."""
+    span: list[int] = []
+    pieces: list[int] = []
+    offsets = [0]
+    room = length
+    for index, size in enumerate(spans.length.tolist()):
+        left = size
+        while left:
+            if room <= overhead:
+                offsets.append(len(pieces))
+                room = length
+            piece = min(left, room - overhead)
+            span.append(index)
+            pieces.append(piece)
+            left -= piece
+            room -= piece + overhead
+    if pieces:
+        offsets.append(len(pieces))
+    lengths = np.array(pieces, dtype=np.int64)
+    chosen = np.array(span, dtype=np.int64)
+    inside = np.cumsum(lengths) - lengths - (np.cumsum(spans.length) - spans.length)[chosen]
+    return WindowPlan(spans.document[chosen], spans.start[chosen] + inside, lengths, np.array(offsets, dtype=np.int64))
 
 
 def pack_windows(spans: Spans, length: int) -> WindowPlan:

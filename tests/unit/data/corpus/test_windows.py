@@ -51,6 +51,21 @@ def test_every_token_once_and_no_window_above_its_length(plan, lengths, size):
     assert windows.num_tokens == sum(lengths)
 
 
+@settings(max_examples=80, deadline=None)
+@given(lengths=LENGTHS, room=st.integers(1, 40), overhead=st.integers(1, 3))
+def test_cut_windows_leave_room_for_what_stands_around_pieces(lengths, room, overhead):
+    store = store_of(lengths)
+    plan = cut_windows(all_spans(store), room + overhead, overhead)
+    windows = CorpusWindows(store, plan)
+    assert np.concatenate([windows[index]["input_ids"] for index in range(len(windows))]).tolist() == list(
+        range(sum(lengths))
+    )
+    taken = plan.lengths + np.diff(plan.window_offsets) * overhead
+    assert (taken <= room + overhead).all() and (plan.piece_length > 0).all()
+    # No window but the last ends before it is full: one more piece would hold no token.
+    assert (taken[:-1] >= room).all()
+
+
 def test_contiguous_windows_keep_the_order():
     store = store_of([5, 0, 3, 10, 1])
     windows = CorpusWindows(store, cut_windows(all_spans(store), 4))

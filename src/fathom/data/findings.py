@@ -37,7 +37,8 @@ class CheckReport:
     """All findings of one check.
 
     Attributes:
-        splits: Per split: `num_examples`, `labels` (counts), lengths.
+        splits: Per split: `num_examples`, `labels` (counts), lengths; of a corpus, per source: `num_examples` (its
+            documents), sizes, `duplicates`, `scripts` (shares).
         findings: Errors first.
         notes: What the readers detected.
     """
@@ -88,9 +89,20 @@ def order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _split_line(name: str, facts: dict[str, Any]) -> str:
+    if "scripts" in facts:
+        return _corpus_line(name, facts)
     line = f"{name}: {facts['num_examples']:,} examples"
     if facts.get("labels"):
         most = list(facts["labels"].items())
         shown = ", ".join(f"{label} {count:,}" for label, count in most[:8])
         line += f", {len(most)} labels ({shown}{', ...' if len(most) > 8 else ''})"
     return line + f", {facts['median_characters']:,} characters (median)" if "median_characters" in facts else line
+
+
+def _corpus_line(name: str, facts: dict[str, Any]) -> str:
+    scripts = ", ".join(f"{script.title()} {share:.1%}" for script, share in facts["scripts"].items())
+    return (
+        f"{name}: {facts['num_examples']:,} documents, {facts['characters']:,} characters "
+        f"(median {facts['median_characters']:,}, longest {facts['longest_characters']:,}), {facts['bytes']:,} bytes; "
+        f"letters: {scripts or 'none'}"
+    )

@@ -20,33 +20,42 @@ the target as `text_pair`. `messages` holds a list of turns, `role` and `content
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
 
-READING = (
+CORPUS_READING = (
+    "format",
     "columns",
     "header",
     "delimiter",
     "quoting",
+    "encoding",
+    "on_error",
+    "document_separator",
+)
+"""The keys that decide which documents a corpus has; stores of its tokens depend on them."""
+
+READING = (
+    *CORPUS_READING,
     "label_separator",
     "tag_scheme",
     "word_join",
-    "on_error",
     "max_empty_share",
-    "document_separator",
     "pack_documents",
 )
-"""The keys that say how a file is read, whichever split it is."""
+"""The keys that say how a file is read, whichever split it is; a saved model keeps them for files it is scored on."""
 
 
 class DataSection(Part):
     """Where the examples are and how they are read."""
 
     train: str
-    """File, hub name or `helpdesk:intents`; `#500` after it takes a seeded sample of 500 rows."""
+    """File, hub name or `helpdesk:intents`; `#500` after it takes a seeded sample of 500 rows, of a corpus (which may
+    also be a folder or a pattern) its first 500 documents."""
     validation: str | None = Field(None, validation_alias=AliasChoices("validation", "dev", "eval"))
     """The split that chooses the best model; left out, a stratified share of the training split."""
     test: str | None = None
     """The split that is scored once, at the end."""
     format: str | None = None
-    """Catalog name of the reader; left out, told from the file's name and content."""
+    """Catalog name of the reader; left out, told from the file's name and content. A corpus takes csv, tsv, json, jsonl
+    or parquet; its other files are running text."""
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for chat
     `messages`, `prompt`, `input`, `response`, `system`; values are column names or positions from 0. Columns left out
@@ -68,7 +77,8 @@ class DataSection(Part):
     filters: tuple[Annotated[SerializeAsAny[CorpusFilter], choice("corpus_filter")], ...] = ()
     """Which documents of a corpus are left out, in this order, e.g. `[exact-duplicates, {kind: min-length}]`."""
     pack_documents: bool = True
-    """Pack short documents of a corpus into windows by best fit; off, windows are cut from the stream of documents."""
+    """Pack short documents of a corpus into windows by best fit; off, windows are cut from the stream of documents.
+    A task whose windows hold one document each refuses that."""
     encoding: str | None = None
     """Encoding of the files; left out, it is detected and stated."""
     tag_scheme: Literal["auto", "iob1", "iob2", "bioes", "io"] = "auto"
@@ -78,7 +88,7 @@ class DataSection(Part):
     validation_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the training split taken for validation where no validation file is given; 0 takes none."""
     split_seed: int = Field(7, ge=0)
-    """Seed of that split and of `#n` samples."""
+    """Seed of that split and of `#n` samples of rows."""
     max_length: int | None = Field(None, gt=0)
     """Tokens of the longest sequence; left out, what the model takes."""
     on_error: Literal["refuse", "skip"] = "refuse"

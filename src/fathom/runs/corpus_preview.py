@@ -1,4 +1,4 @@
-"""Looking at a corpus before a run: what its sources hold, and one window as the model will see it."""
+"""Looking at a corpus before a run: one window as the model will see it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fathom.data.preview import Preview, PreviewToken
-from fathom.data.section import DataSection
 from fathom.errors import DataError
 
 if TYPE_CHECKING:
     from fathom.recipe import Recipe
-
-
-def count_documents(source: str, section: DataSection) -> str:
-    """Say how many documents and characters a source holds; it is read to its end.
-
-    Raises:
-        DataError: It is missing, damaged or empty; names file and line.
-    """
-    from fathom.data.corpus.documents import read_documents
-
-    documents = characters = 0
-    for document in read_documents(source, section):
-        documents += not document.continues
-        characters += len(document.text)
-    return f"{documents:,} documents, {characters:,} characters"
 
 
 def preview_window(recipe: Recipe, index: int) -> Preview:
@@ -57,4 +41,6 @@ def preview_window(recipe: Recipe, index: int) -> Preview:
     else:
         said = [label for label in labels if label != IGNORED_LABEL]
         shown = [tuple(map(PreviewToken, names(part), part)) for part in (ids, said)]
-    return Preview(index, len(windows), data.splits.train[index], tuple(shown), data.splits.notes)
+    text = data.tokenizer.decode(windows[index]["input_ids"], skip_special_tokens=True)
+    example = {**data.splits.train[index], "text": text}
+    return Preview(index, len(windows), example, tuple(shown), data.splits.notes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fathom import catalog
 from fathom.config import apply_edits, validate
 from fathom.data.check import CheckOptions, check_splits
+from fathom.data.corpus.report import check_corpus
 from fathom.data.example import Example
 from fathom.data.findings import CheckReport, Finding, order
 from fathom.data.load import detect_format, load_splits, read_path, require_labels
@@ -18,7 +19,7 @@ from fathom.data.readers.base import Form
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
-from fathom.runs.corpus_preview import count_documents, preview_window
+from fathom.runs.corpus_preview import preview_window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,7 +55,7 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
     """Check the data of a recipe, or one data file.
 
     Every file is read and every problem is reported, not only the first file's. With a recipe the length of texts is
-    measured by its model's tokenizer.
+    measured by its model's tokenizer. A corpus is read document by document, with the sources of its mixture.
 
     Args:
         source: A recipe (as `fathom train` takes it) or a data file (as `data.train` takes it).
@@ -68,6 +69,8 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
     """
     found = _read_source(source, list(edits))
     section = found.section
+    if found.form == "corpus":
+        return check_corpus(section)
     findings: list[Finding] = []
     notes: list[str] = []
     parts: dict[str, Sequence[Example]] = {}
@@ -75,9 +78,6 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
         if path is None:
             continue
         try:
-            if found.form == "corpus":
-                notes.append(f"{split}: {count_documents(path, section)}")
-                continue
             reading = read_path(path, found.form, section)
             parts[split] = reading.examples
             notes += [f"{split}: {note}" for note in reading.notes]
@@ -217,7 +217,7 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         return counted
 
     limit = _max_length(section, tokenizer)
-    return replace(options, max_length=limit, lengths=lengths, windows=found.form in {"spans", "corpus"}), []
+    return replace(options, max_length=limit, lengths=lengths, windows=found.form == "spans"), []
 
 
 def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:

@@ -29,8 +29,11 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_counts_documents_and_finds_what_is_missing(recipe: Path) -> None:
     report = check(str(recipe))
     assert report.exit_code == 0
-    assert any("8 documents" in note for note in report.notes)
-    assert check(str(recipe), ["data.test=nowhere.txt"]).exit_code == 2
+    assert "train: 8 documents" in report.to_text()
+    assert ("duplicates", 7) in [(finding.kind, finding.count) for finding in report.findings]
+    mixed = check(str(recipe), ["data.mixture={'helpdesk:intents#9': 0.5}", "data.test=nowhere.txt"])
+    assert list(mixed.splits) == ["train", "mixture helpdesk:intents#9"]
+    assert mixed.exit_code == 2
 
 
 def test_preview_shows_a_window_with_what_is_to_be_guessed(recipe: Path) -> None:

@@ -8,22 +8,11 @@ from typing import Any
 
 from fathom import files
 from fathom.data.corpus.documents import read_documents, source_files, split_sample, suffix
-from fathom.data.section import DataSection
+from fathom.data.section import CORPUS_READING, DataSection
 from fathom.errors import ArtifactError, DataError, FathomError
 
 LARGE_BYTES = 1 << 26
 """Files above this size are hashed once: their digest is kept until the file changes."""
-
-READING = (
-    "columns",
-    "header",
-    "delimiter",
-    "quoting",
-    "encoding",
-    "on_error",
-    "document_separator",
-)
-"""The keys of the data section that change what is read of a file."""
 
 
 def source_key(source: str, section: DataSection) -> dict[str, Any]:
@@ -41,7 +30,7 @@ def source_key(source: str, section: DataSection) -> dict[str, Any]:
     return {
         "files": [[file_digest(file), suffix(file), file.suffix.lower() == ".gz"] for file in source_files(path)],
         "first": size,
-        "reading": section.model_dump(mode="json", include=set(READING)),
+        "reading": section.model_dump(mode="json", include=set(CORPUS_READING)),
     }
 
 

@@ -6,9 +6,10 @@ import difflib
 import glob
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from fathom.config import suggest
 from fathom.data.conversation import text_of
 from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_documents, cut_text
 from fathom.data.corpus.records import read_delimited, read_json, read_json_lines, read_parquet
@@ -19,17 +20,26 @@ from fathom.errors import DataError
 __all__ = ["PIECE_CHARACTERS", "Document", "read_documents", "source_files", "split_sample"]
 
 TEXT_SUFFIXES = (".txt", ".text", ".md")
-READERS = {
-    ".jsonl": read_json_lines,
-    ".ndjson": read_json_lines,
-    ".json": read_json,
-    ".csv": read_delimited,
-    ".tsv": read_delimited,
-    ".tab": read_delimited,
-    ".parquet": read_parquet,
-    ".pq": read_parquet,
+RecordReader = Callable[[Path, DataSection], Iterator[Document]]
+FORMATS: dict[str, RecordReader] = {
+    "jsonl": read_json_lines,
+    "json": read_json,
+    "csv": read_delimited,
+    "tsv": read_delimited,
+    "parquet": read_parquet,
 }
-"""How files with records are read; everything else is running text."""
+"""How files with records are read, by `data.format`."""
+READERS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+"""Their format where none is stated, by suffix; everything else is running text."""
 
 _SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
 
@@ -38,20 +48,22 @@ def read_documents(source: str, section: DataSection | None = None) -> Iterator[
     """Read the documents of a source, streaming.
 
     A text file is one document (`section.document_separator` cuts it into more); a record of a JSON, JSON Lines, CSV,
-    TSV or Parquet file is one, its text in the column `text` (`section.columns`). Documents longer than
-    `PIECE_CHARACTERS` come in pieces.
+    TSV or Parquet file is one, its text in the column `text` (`section.columns`). `section.format` says which of these
+    the files are, else their names do. Documents longer than `PIECE_CHARACTERS` come in pieces.
 
     Args:
         source: A file, its .gz, a folder, a glob, or `helpdesk:...`; `#n` takes the first n documents.
         section: How to read it; its own paths are not used.
 
     Raises:
-        DataError: A file is missing, binary, damaged or not in its encoding, a record has no text, or there is no
-            document at all.
+        DataError: A file is missing, binary, damaged or not in its encoding, a record has no text, there is no
+            document at all, or no corpus has the format.
     """
     path, size = split_sample(source)
     section = section or DataSection(train=source)
     if path.startswith("helpdesk:"):
+        if section.format != "helpdesk":
+            _check_format(section.format)
         return _helpdesk(source, section)
     files = source_files(path)
     documents = itertools.chain.from_iterable(_read_file(file, section) for file in files)
@@ -124,10 +136,30 @@ def suffix(file: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def file_format(file: Path, section: DataSection) -> str | None:
+    """Return the key of `FORMATS` a file is read by: what the section says, else what its name does; None for text.
+
+    Raises:
+        DataError: The section names a format that no file of a corpus has.
+    """
+    _check_format(section.format)
+    return section.format or READERS.get(suffix(file))
+
+
+def _check_format(name: str | None) -> None:
+    if name is not None and name not in FORMATS:
+        raise DataError(
+            f"a corpus is not read from '{name}'{suggest(name, FORMATS)}",
+            where="data.format",
+            mend=f"give files in one of {', '.join(FORMATS)}, or leave format out: each file's name tells its own, and "
+            "a name that tells none is running text",
+        )
+
+
 def _read_file(file: Path, section: DataSection) -> Iterator[Document]:
-    reader = READERS.get(suffix(file))
-    if reader is not None:
-        return reader(file, section)
+    name = file_format(file, section)
+    if name is not None:
+        return FORMATS[name](file, section)
     chunks = read_chunks(file, section.encoding)
     if section.document_separator is None:
         return cut_text(chunks, str(file))

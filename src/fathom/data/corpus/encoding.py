@@ -94,7 +94,9 @@ def encode_in_order(
         except BrokenProcessPool:
             raise FathomError(
                 "a process that encodes text was killed",
-                mend="is the memory full? Take fewer processes; the same command goes on with the finished shards",
+                mend="either the memory is full: take fewer processes; or a script starts this outside of "
+                '`if __name__ == "__main__":`, which every new process then starts again: put it inside. The same '
+                "call goes on with the finished shards",
             ) from None
         finally:
             for _, future in pending:

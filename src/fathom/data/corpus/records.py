@@ -28,6 +28,8 @@ _COLUMN = "data.columns.text in a recipe, --column in a command"
 _FIELD_LIMIT = 16 * 1024 * 1024
 _WRAPPER = re.compile(r'\{\s*"(?:data|rows|examples|records|items)"\s*:\s*\[\s*(?=\{)')
 _BETWEEN = re.compile(r"[\s,]*")
+_CUT_CHARACTERS = 16
+"""Longer than `-Infinity` and the escape of one character, whose errors count from where they begin."""
 
 
 def read_json_lines(file: Path, section: DataSection) -> Iterator[Document]:
@@ -62,7 +64,12 @@ def read_json(file: Path, section: DataSection) -> Iterator[Document]:
             break
         try:
             value, end = decoder.raw_decode(buffer, start)
+        except RecursionError:
+            raise texts.problem("nested too deeply", "write objects with a text", line) from None
         except json.JSONDecodeError as error:
+            if not _may_be_cut(error):
+                line += buffer.count("\n", place, error.pos)
+                raise texts.problem(f"not valid JSON: {error.msg}", "mend the JSON", line) from None
             more = "".join(chunk for _, chunk in zip(range(step), chunks, strict=False))
             if not more:
                 if start < len(buffer) or wrapped:
@@ -81,11 +88,20 @@ def read_json(file: Path, section: DataSection) -> Iterator[Document]:
     texts.tell_skipped()
 
 
+def _may_be_cut(error: json.JSONDecodeError) -> bool:
+    """Tell whether more text could mend an object: the error is at the end of it.
+
+    A string that is cut counts from where it begins, however long it is. Any other error stays.
+    """
+    return error.msg.startswith("Unterminated string") or error.pos + _CUT_CHARACTERS >= len(error.doc.rstrip())
+
+
 def read_delimited(file: Path, section: DataSection) -> Iterator[Document]:
     """Read comma- or tab-separated rows; see `read_documents`."""
     csv.field_size_limit(_FIELD_LIMIT)
     texts = _Texts(file, section)
-    tabs = any(suffix.lower() in {".tsv", ".tab"} for suffix in file.suffixes[-2:])
+    named = any(suffix.lower() in {".tsv", ".tab"} for suffix in file.suffixes[-2:])
+    tabs = named if section.format is None else section.format == "tsv"
     delimiter = section.delimiter or ("\t" if tabs else ",")
     plain = section.quoting == "none" or (section.quoting == "auto" and delimiter == "\t")
     lines = (f"{line}\n" for _, line in read_lines(read_chunks(file, section.encoding)))

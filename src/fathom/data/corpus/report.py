@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from fathom.data.check import MOJIBAKE
-from fathom.data.corpus.documents import READERS, is_readme, read_documents, source_files, split_sample
+from fathom.data.corpus.documents import file_format, is_readme, read_documents, source_files, split_sample
 from fathom.data.corpus.filters.duplicates import text_key
 from fathom.data.corpus.pieces import Document
-from fathom.data.corpus.records import read_parquet
 from fathom.data.corpus.streams import tell_encoding
 from fathom.data.findings import SHOWN, CheckReport, Finding, Severity, order
 from fathom.data.section import DataSection
@@ -22,30 +20,37 @@ from fathom.errors import DataError
 
 SAMPLE_CHARACTERS = 2000
 """Characters of each document (or piece) whose scripts are counted."""
+DUPLICATE_FILTERS = ("exact-duplicates", "near-duplicates")
 DUPLICATES_SHARE = 0.01
 """Share of duplicates from which they are a warning."""
 
 
-def check_corpus(sources: Mapping[str, str], section: DataSection | None = None) -> CheckReport:
-    """Read corpora once, in constant memory but for 16 bytes of each document, and say what is in them.
+def check_corpus(section: DataSection) -> CheckReport:
+    """Read the sources of a corpus once, in constant memory but for 16 bytes of each document, and say what is in them.
+
+    They are told apart: `train`, `mixture SOURCE` for each further source, `validation` and `test`. Documents are
+    counted before the filters.
 
     Args:
-        sources: Source (as `read_documents` takes it) by split; `train` first.
-        section: How they are read.
+        section: Of the recipe.
 
     Returns:
         The report; a source that cannot be read is an error in it.
     """
+    given = {"train": section.train, **{f"mixture {source}": source for source in section.mixture}}
+    learned = frozenset(given)
+    judged = (("validation", section.validation), ("test", section.test))
+    given |= {name: path for name, path in judged if path is not None}
+    filtered = any(part.kind in DUPLICATE_FILTERS for part in section.filters)
     splits: dict[str, dict[str, Any]] = {}
     findings: list[Finding] = []
     notes: list[str] = []
     seen: dict[bytes, str] = {}
-    for split, source in sources.items():
-        reading = section or DataSection(train=source)
-        tally = _Tally(split, seen)
+    for split, source in given.items():
+        tally = _Tally(split, seen, learned, filtered)
         try:
-            notes += [f"{split}: {note}" for note in _encodings(source, reading)]
-            for document in read_documents(source, reading):
+            notes += [f"{split}: {note}" for note in _encodings(source, section)]
+            for document in read_documents(source, section):
                 tally.add(document)
         except DataError as error:
             where = f"{error.where}: " if error.where else ""
@@ -54,16 +59,17 @@ def check_corpus(sources: Mapping[str, str], section: DataSection | None = None)
             continue
         splits[split] = tally.facts()
         findings += tally.findings()
-        notes += tally.notes()
     return CheckReport(splits, order(findings), tuple(notes))
 
 
 class _Tally:
-    """Counts one split."""
+    """Counts one source; `learned` names those that are trained on, `filtered` whether a filter takes duplicates."""
 
-    def __init__(self, split: str, seen: dict[bytes, str]) -> None:
+    def __init__(self, split: str, seen: dict[bytes, str], learned: frozenset[str], filtered: bool) -> None:
         self._split = split
         self._seen = seen
+        self._learned = learned
+        self._filtered = filtered
         self._lengths: list[int] = []
         self._length = self._bytes = 0
         self._scripts: Counter[str] = Counter()
@@ -76,7 +82,7 @@ class _Tally:
         if not self._length and not document.continues:
             key = text_key(text)
             if key in self._seen:
-                self._note("duplicates" if self._seen[key] == self._split else "leak", document)
+                self._note(self._repeats(self._seen[key]), document)
             self._seen.setdefault(key, self._split)
         for character, count in Counter(text[:SAMPLE_CHARACTERS]).items():
             if character.isalpha():
@@ -88,6 +94,12 @@ class _Tally:
         if not document.continues:
             self._lengths.append(self._length)
             self._length = 0
+
+    def _repeats(self, before: str) -> str:
+        """Return the kind of finding where a text stood in the source `before`."""
+        if before == self._split:
+            return "duplicates"
+        return "shared" if {before, self._split} <= self._learned else "leak"
 
     def facts(self) -> dict[str, Any]:
         """Return the numbers of the split."""
@@ -102,25 +114,20 @@ class _Tally:
             "scripts": {script: round(count / total, 4) for script, count in self._scripts.most_common(8)},
         }
 
-    def notes(self) -> list[str]:
-        """Return the numbers as sentences."""
-        facts = self.facts()
-        scripts = ", ".join(f"{script} {share:.1%}" for script, share in facts["scripts"].items())
-        return [
-            f"{self._split}: {facts['num_examples']:,} documents, {facts['characters']:,} characters, "
-            f"{facts['bytes']:,} bytes; the longest has {facts['longest_characters']:,} characters",
-            f"{self._split}: letters: {scripts or 'none'}",
-        ]
-
     def findings(self) -> list[Finding]:
         """Return what is wrong or may be."""
         found = []
         count = self._counts["duplicates"]
         if count:
-            many = count > DUPLICATES_SHARE * len(self._lengths)
+            many = count > DUPLICATES_SHARE * len(self._lengths) and not self._filtered
             message = f"{self._split}: {count:,} of {len(self._lengths):,} documents repeat one before"
+            message += "; a filter leaves them out" if self._filtered else ""
             mend = "leave them out: filters: [exact-duplicates]" if many else ""
             found.append(self._finding("duplicates", message, "warning" if many else "note", mend))
+        if self._counts["shared"]:
+            message = f"{self._split}: {self._counts['shared']:,} documents are in another source of training too"
+            mend = "they are learned from in both; filters see one source at a time"
+            found.append(self._finding("shared", message, "note", mend))
         if self._counts["leak"]:
             message = f"{self._split}: {self._counts['leak']:,} documents are in another split too"
             found.append(self._finding("leak", message, "warning", "take them out of one of the splits"))
@@ -139,12 +146,12 @@ class _Tally:
 
 
 def _encodings(source: str, section: DataSection) -> list[str]:
-    """Count the encodings of the source's files that hold text."""
+    """Tell the encodings of the source's files that hold text, and what is passed over."""
     path, _ = split_sample(source)
     files = source_files(path)
-    texts = [file for file in files if READERS.get(file.suffix.lower()) is not read_parquet]
+    texts = [file for file in files if file_format(file, section) != "parquet"]
     counts = Counter(tell_encoding(file, section.encoding) for file in texts)
-    notes = [f"{count} files in {codec.upper()}" for codec, count in counts.most_common()]
+    notes = [f"{count:,} file{'s' * (count > 1)} in {codec.upper()}" for codec, count in counts.most_common()]
     folder = Path(path)
     if folder.is_dir():
         readmes = sorted(file.name for file in folder.iterdir() if is_readme(file, folder) and file not in files)

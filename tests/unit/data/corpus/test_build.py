@@ -208,5 +208,15 @@ def test_batches_keep_their_order_and_few_are_held():
 
 
 def test_a_killed_worker_is_reported(corpus):
-    with pytest.raises(FathomError, match="was killed"):
+    with pytest.raises(FathomError, match="was killed") as caught:
         open_or_build_corpus(request_of(corpus), partial(os._exit, 9), 2)
+    assert "memory is full" in caught.value.mend and '`if __name__ == "__main__":`' in caught.value.mend
+
+
+def test_the_stated_format_makes_another_store(corpus):
+    plain, stated = (
+        CorpusRequest((corpus,), DataSection(train=corpus, format=name), "bytes", 257) for name in (None, "jsonl")
+    )
+    assert plain.key() != stated.key()
+    assert open_or_build_corpus(plain, ByteEncoder()).key == plain.key()
+    assert open_or_build_corpus(stated, ByteEncoder()).key == stated.key()

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fathom.data.corpus import pieces
+from fathom.data.corpus import pieces, records, streams
 from fathom.data.corpus.documents import read_documents, source_files
 from fathom.data.corpus.report import check_corpus
 from fathom.data.section import DataSection
@@ -17,7 +17,7 @@ from fathom.errors import DataError
 
 
 def section(**options):
-    return DataSection(train="corpus", **options)
+    return DataSection(**{"train": "corpus", **options})
 
 
 def texts(source, **options):
@@ -158,7 +158,7 @@ def test_the_readme_of_a_folder_is_no_text_of_it(tmp_path):
         write(tmp_path / name, name)
     assert texts(tmp_path) == ["a.txt", "b/README.md"]
     assert texts(tmp_path / "*.md") == ["README.md"]
-    assert "train: README.md is left out: it tells of the texts" in check_corpus({"train": str(tmp_path)}).notes
+    assert "train: README.md is left out: it tells of the texts" in check_corpus(section(train=str(tmp_path))).notes
     (tmp_path / "a.txt").unlink()
     (tmp_path / "b/README.md").unlink()
     assert texts(tmp_path) == ["README.md"]
@@ -270,3 +270,71 @@ def test_columns(tmp_path):
     assert texts(file, columns={"text": "body"}) == ["a"]
     with pytest.raises(DataError, match="no column is called 'bdy'"):
         texts(file, columns={"text": "bdy"})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format_", "expected"),
+    [
+        ("a.dat", '{"text": "a"}\n{"text": "b"}\n', "jsonl", ["a", "b"]),
+        ("a.jsonl", '[{"text": "a"}, {"text": "b"}]', "json", ["a", "b"]),
+        ("a.txt", "text,id\na,1\n", "csv", ["a"]),
+        ("a.csv", "text\tid\na,b\t1\n", "tsv", ["a,b"]),
+        ("a.tsv", "text,id\na,1\n", "csv", ["a"]),
+    ],
+)
+def test_the_stated_format_comes_before_the_name(tmp_path, name, content, format_, expected):
+    file = write(tmp_path / name, content)
+    assert texts(file, format=format_) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("conll", "'conll'"), ("hub", "'hub'"), ("jsnl", "did you mean 'jsonl'"), ("helpdesk", "helpdesk")],
+)
+def test_formats_no_corpus_has_are_refused(tmp_path, name, said):
+    file = write(tmp_path / "a.jsonl", '{"text": "a"}\n')
+    with pytest.raises(DataError, match=said) as caught:
+        texts(file, format=name)
+    assert caught.value.where == "data.format"
+    assert "parquet" in caught.value.mend
+
+
+def test_built_in_texts_have_their_own_format():
+    assert len(texts("helpdesk:intents#3", format="helpdesk")) == 3
+    with pytest.raises(DataError, match="'conll'"):
+        texts("helpdesk:intents#3", format="conll")
+
+
+@pytest.mark.parametrize(
+    "wrong", ['{"text": "b",, "id": 1}', '{"text": tru1}', '{"text": "b" "c"}', '{"text": "\\q"}', '{"text": "a\nb"}']
+)
+def test_a_syntax_error_is_told_without_reading_on(tmp_path, monkeypatch, wrong):
+    read = []
+
+    def chunks(file, encoding):
+        for number in range(1000):
+            read.append(number)
+            yield '[\n{"text": "a"},\n' + wrong + "\n" if not number else ', {"text": "more and more"}' * 100
+
+    monkeypatch.setattr(records, "read_chunks", chunks)
+    with pytest.raises(DataError, match="not valid JSON") as caught:
+        list(records.read_json(tmp_path / "a.json", section()))
+    assert caught.value.where == f"{tmp_path / 'a.json'}:3"
+    assert len(read) <= 3
+
+
+@pytest.mark.parametrize("size", range(1, 24))
+def test_objects_may_be_cut_anywhere(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(streams, "CHUNK_BYTES", size)
+    written = json.dumps(
+        [{"x": [-1.5e-3, None, True, {}], "text": "\U0001f600 \u00e9 \\ end"}, {"text": "b" * 99}], indent=9
+    )
+    file = write(tmp_path / "a.json", written)
+    assert texts(file) == ["\U0001f600 \u00e9 \\ end", "b" * 99]
+
+
+def test_records_nested_too_deeply_are_named(tmp_path):
+    file = write(tmp_path / "a.json", '[{"text": ' + "[" * 200_000 + "]" * 200_000 + "}]")
+    with pytest.raises(DataError, match="nested too deeply") as caught:
+        texts(file)
+    assert caught.value.where == f"{file}:1"

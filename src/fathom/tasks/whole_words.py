@@ -11,6 +11,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from fathom.errors import MissingExtraError
+from fathom.tokenization.encode import num_ids
 
 Array = np.ndarray[Any, Any]
 Spelling = Literal["words", "bytes", "marks"]
@@ -38,7 +39,7 @@ class WordFinder:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, chinese: bool) -> None:
-        pieces: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        pieces: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(num_ids(tokenizer))))
         special = set(tokenizer.all_special_ids)
         spelling = _spelling(tokenizer, pieces)
         spelled = [

@@ -15,7 +15,7 @@ from fathom.errors import ModelError
 from fathom.model.families import writes_only
 from fathom.model.folder import open_folder
 from fathom.model.load import load_config, load_model, resolve_model
-from fathom.model.save import INFO, is_adapter
+from fathom.model.save import INFO, is_peft
 from fathom.tokenization.load import load_tokenizer
 
 CAUSAL = "AutoModelForCausalLM"
@@ -76,9 +76,7 @@ def open_generator(folder: str | Path) -> Opened:
         )
     pairs = opened.info["architecture"] in _sequence_to_sequence_names()
     model: Any = opened.load_model(SEQUENCE_TO_SEQUENCE if pairs else CAUSAL)
-    if is_adapter(model):
-        if model.active_peft_config.is_prompt_learning:
-            raise ModelError("a model tuned by learned prompts does not generate yet", where=str(folder))
+    if is_peft(model):  # bottleneck adapters stay beside the weights, and run as they are
         model = model.merge_and_unload()
     return Opened(model, load_tokenizer(opened.path), opened.info)
 

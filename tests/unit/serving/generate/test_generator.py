@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+import fathom
+from fathom.config import validate
 from fathom.device import probe_machine
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
+from fathom.recipe import Recipe
 from fathom.serving.generate.endings import split_stops
 from fathom.serving.generate.generator import Generation, Generator
 from fathom.serving.generate.open import generates
@@ -223,6 +226,24 @@ def test_a_plain_folder_and_its_own_settings(tmp_path: Path) -> None:
     assert Generator.load(folder).options(max_new_tokens=4) == GenerationOptions(
         temperature=0.5, top_k=3, max_new_tokens=4
     )
+
+
+@pytest.mark.parametrize("tuning", ["adapter", "lora"])
+def test_a_tuned_model_writes_whether_or_not_it_merges(
+    tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text("Smith visited Berlin in May and said so\n\n" * 60, encoding="utf-8")
+    raw = {
+        "model": str(save_plain(tmp_path / "base")),
+        "data": {"train": str(tmp_path / "text.txt"), "max_length": 24},
+        "task": {"kind": "causal-lm"},
+        "tuning": tuning,
+        "training": {"max_steps": 1, "batch_size": 4, "precision": "fp32", "threads": 1, "verify_reload": False},
+        "output": str(tmp_path / "run"),
+    }
+    found = fathom.generate(fathom.train(validate(Recipe, raw)).folder, "Smith", max_new_tokens=3)
+    assert len(found[0].tokens) == 3
 
 
 def test_models_that_do_not_write_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import typer
 
+import fathom
 from fathom.cli.main import app
 from fathom.config import apply_edits, read_yaml, validate
 from fathom.recipe import Recipe, load_recipe, ready_recipes
@@ -159,3 +162,19 @@ def test_what_inspect_prints_is_copied_from_the_page_whose_tables_are_run() -> N
     page = (ROOT / "docs" / "concepts" / "depth.md").read_text(encoding="utf-8")
     shown = [block for block in blocks() if block.body.startswith("$ fathom inspect")]
     assert all(block.body in page for block in shown)
+
+
+def test_the_functions_of_the_python_page_are_the_functions() -> None:
+    page = (ROOT / "docs/guides/python.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"`([a-z]\w+)\(([^`]*)\)`", page.partition("```")[0]))
+    functions = {name for name in fathom.PUBLIC if inspect.isfunction(getattr(fathom, name))}
+    assert told.keys() == functions
+    for name, written in told.items():
+        parameters = inspect.signature(getattr(fathom, name)).parameters.values()
+        arguments = ast.parse(f"def {name}({written}): pass").body[0].args  # type: ignore[attr-defined]
+        extra = [arguments.kwarg] if arguments.kwarg else []
+        names = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs, *extra)]
+        assert names == [parameter.name for parameter in parameters], name
+        defaults = [ast.literal_eval(node) for node in (*arguments.defaults, *arguments.kw_defaults) if node]
+        assert defaults == [one.default for one in parameters if one.default is not one.empty], name
+    assert {name for name in fathom.PUBLIC if name not in page} == set()

@@ -100,7 +100,7 @@ def _split_line(name: str, facts: dict[str, Any]) -> str:
 
 
 def _corpus_line(name: str, facts: dict[str, Any]) -> str:
-    scripts = ", ".join(f"{script.title()} {share:.1%}" for script, share in facts["scripts"].items())
+    scripts = ", ".join(f"{script} {share:.1%}" for script, share in facts["scripts"].items())
     return (
         f"{name}: {facts['num_examples']:,} documents, {facts['characters']:,} characters "
         f"(median {facts['median_characters']:,}, longest {facts['longest_characters']:,}), {facts['bytes']:,} bytes; "

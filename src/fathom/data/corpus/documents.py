@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from fathom import catalog
 from fathom.config import suggest
 from fathom.data.conversation import text_of
 from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_documents, cut_text
@@ -148,8 +149,9 @@ def file_format(file: Path, section: DataSection) -> str | None:
 
 def _check_format(name: str | None) -> None:
     if name is not None and name not in FORMATS:
+        near = "" if name in catalog.names("reader") else suggest(name, FORMATS)
         raise DataError(
-            f"a corpus is not read from '{name}'{suggest(name, FORMATS)}",
+            f"a corpus is not read from '{name}'{near}",
             where="data.format",
             mend=f"give files in one of {', '.join(FORMATS)}, or leave format out: each file's name tells its own, and "
             "a name that tells none is running text",

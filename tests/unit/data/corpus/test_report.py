@@ -59,7 +59,7 @@ def test_sources_of_training_are_told_from_splits(tmp_path):
         f"mixture {more}: 1 documents are in another source of training too": "note",
         "test: 1 documents are in another split too": "warning",
     }
-    assert "train: 3 documents, 9 characters (median 3, longest 3), 9 bytes; letters: Latin 100.0%" in report.to_text()
+    assert "train: 3 documents, 9 characters (median 3, longest 3), 9 bytes; letters: LATIN 100.0%" in report.to_text()
     filtered = check_corpus(validate(DataSection, section | {"filters": ["exact-duplicates"]}))
     (finding,) = [finding for finding in filtered.findings if finding.message.startswith("train")]
     assert (finding.severity, finding.mend) == ("note", "")
@@ -71,4 +71,4 @@ def test_the_stated_format_is_checked_too(tmp_path):
     assert check_corpus(DataSection(train=file, format="jsonl")).splits["train"]["num_examples"] == 2
     report = check_corpus(DataSection(train=file, format="conll"))
     assert report.exit_code == 2
-    assert "data.format: a corpus is not read from 'conll'" in report.to_text()
+    assert "data.format: a corpus is not read from 'conll'\n" in report.to_text()

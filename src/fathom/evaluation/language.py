@@ -27,8 +27,8 @@ class PerplexityAccumulator(Accumulator):
     """Sums over tokens. A pair is `((nll_sum, tokens, correct), bytes)`.
 
     `nll_sum` is the negative log-likelihood of an example's tokens in nats, `tokens` how many of them were scored,
-    `correct` how many of them the model gave the highest probability, `bytes` the UTF-8 bytes of their text; 0 where
-    that is not known.
+    `correct` how many of them the model gave the highest probability, `bytes` the UTF-8 bytes of their text; None
+    where that is not known (0 is known: the end of a document has no bytes).
     """
 
     sums_to = "loss"
@@ -43,8 +43,8 @@ class PerplexityAccumulator(Accumulator):
         self.nats += float(nats)
         self.tokens += int(tokens)
         self.correct += int(correct)
-        self.bytes += int(reference)
-        self.bytes_known &= int(reference) > 0 or int(tokens) == 0
+        self.bytes += int(reference or 0)
+        self.bytes_known &= reference is not None
 
     def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
         """Return nats and tokens of one example."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from fathom.data.batch import collate
 from fathom.data.draw import Draw
 from fathom.data.example import IGNORED_LABEL, Example, Features
 from fathom.tasks.base import Batch, LossSum, OpenTask, Task
+from fathom.tokenization.text_bytes import TextBytes
 
 
 class LanguageModel(Task):
@@ -170,11 +172,24 @@ class OpenLanguageTask(OpenTask):
         }
 
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return ((summed loss, labels, hits), bytes of the text, 0 where not all of it is said)."""
-        size = example.get("bytes") if self.causal else 0
-        if size is None:
-            size = len(str(example.get("text", "")).encode())
-        return (prediction["loss"], prediction["tokens"], prediction["hits"]), int(size)
+        """Return ((summed loss, labels, hits), `bytes` of the example: see `predicted_bytes`; None where not known)."""
+        return (prediction["loss"], prediction["tokens"], prediction["hits"]), example.get("bytes")
+
+    def predicted_bytes(self, features: Features) -> int:
+        """Return the bytes of the tokens that running text predicts; 0 where it is not said word by word.
+
+        The first token of a piece has nothing before it and is predicted nowhere: its bytes count as little as it does.
+        """
+        if not self.causal:
+            return 0
+        ids_L = features["input_ids"]
+        segment_L = features.get("segment", np.zeros(len(ids_L), np.int32))
+        pieces = np.split(ids_L, np.flatnonzero(np.diff(segment_L)) + 1)
+        return sum(self._text_bytes.after_first(piece) for piece in pieces)
+
+    @cached_property
+    def _text_bytes(self) -> TextBytes:
+        return TextBytes(self.tokenizer)
 
     def state(self) -> dict[str, Any]:
         """Everything `reopen` needs, as JSON."""

@@ -33,6 +33,9 @@ COUNTS = "examples.safetensors"
 """What each example of a split added to the sums behind the main score, by split: float64 [N, 2] or [N, 3]."""
 MODEL = "model"
 COMPARED_SEQUENCES = 8
+COMPARED_OVER_VOCABULARY = (2, 64)
+"""Sequences and tokens of each, where every token has logits over a vocabulary: a quarter of a gigabyte at 256,000
+words for both answers together, where whole windows would take more memory than training did."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,7 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
 
 def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     """Compare the saved folder, loaded by transformers alone in a fresh process, with the model in memory."""
-    name = "validation" if "validation" in data.stores else "train"
-    store = data.stores[name]
-    rows = range(min(COMPARED_SEQUENCES, len(store)))
-    inputs = model_inputs(collate_rows(store, list(rows), data.tokenizer.pad_token_id or 0))
+    inputs = _compared_inputs(data)
     if prepared.work.packed.model.config.is_encoder_decoder and "input_ids" in inputs:
         inputs["decoder_input_ids"] = inputs["input_ids"].clone()  # any tokens do: both models get the same
     with torch.inference_mode():
@@ -179,3 +179,11 @@ def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     difference = verify_reload(folder, data.task.auto_class, inputs, logits)
     get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
     return difference
+
+
+def _compared_inputs(data: PreparedData) -> dict[str, torch.Tensor]:
+    store = data.stores["validation" if "validation" in data.stores else "train"]
+    sequences, tokens = COMPARED_OVER_VOCABULARY if data.task.vocabulary else (COMPARED_SEQUENCES, None)
+    rows = list(range(min(sequences, len(store))))
+    inputs = model_inputs(collate_rows(store, rows, data.tokenizer.pad_token_id or 0))
+    return {name: value[:, :tokens] for name, value in inputs.items()}  # padding is on the right

@@ -211,11 +211,11 @@ class _Capping:
             yield
             return
         config, key, cap = self.found
-        setattr(config, key, None)
+        config.update({key: None})
         try:
             yield
         finally:
-            setattr(config, key, cap)
+            config.update({key: cap})
 
 
 def body_of(model: PreTrainedModel) -> nn.Module:

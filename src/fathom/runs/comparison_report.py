@@ -13,9 +13,9 @@ from fathom.training.loop import is_better
 HEADER = ("score", "seeds", "p", "trained", "share", "training", "tokens/s", "peak memory", "forecast", "saved")
 PLOTTED = {
     "trainable": "trained parameters",
-    "train_seconds": "seconds of training",
-    "peak_memory_bytes": "peak memory, bytes",
-    "artifact_bytes": "bytes saved",
+    "train_seconds": "time of training",
+    "peak_memory_bytes": "peak memory",
+    "artifact_bytes": "size on disk",
 }
 WIDTH, HEIGHT, MARGIN = 420, 300, 48
 STYLE = (
@@ -23,7 +23,7 @@ STYLE = (
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{padding:.35rem .6rem;border-bottom:1px solid #d8dee4;text-align:right;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left;white-space:normal}"
-    ".front{font-weight:600}figure{display:inline-block;margin:1rem 1rem 0 0}figcaption{color:#57606a}"
+    "tbody tr:first-child{font-weight:600}figure{display:inline-block;margin:1rem 1rem 0 0}figcaption{color:#57606a}"
     "text{font:11px system-ui,sans-serif;fill:#57606a}"
 )
 
@@ -46,7 +46,7 @@ def _cells(group: Group) -> list[str]:
     return [
         f"{group.score:.4f}{spread}",
         str(len(group.scores)),
-        "" if group.p_value is None else f"{group.p_value:.3f}",
+        "" if group.p_value is None else "<0.001" if group.p_value < 0.001 else f"{group.p_value:.3f}",
         f"{figures['trainable']:,.0f}",
         f"{figures['trainable'] / figures['total']:.2%}",
         format_duration(figures["train_seconds"]),
@@ -90,10 +90,7 @@ def html_report(found: Comparison, source: str) -> str:
     escaped = html.escape
     said = "".join(f"<li>{escaped(line)}</li>" for line in findings(found))
     head = "".join(f"<th>{escaped(title)}</th>" for title in ("", *HEADER))
-    body = "".join(
-        f"<tr{' class=front' if group.front else ''}>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>"
-        for group, row in zip(found.groups, rows_of(found), strict=True)
-    )
+    body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows_of(found))
     failed = "".join(f"<li>{escaped(item.name)}: {escaped(item.error or '')}</li>" for item in found.failures)
     plots = "".join(_figure(found, cost, title) for cost, title in PLOTTED.items()) if found.groups else ""
     return (
@@ -134,13 +131,21 @@ def _figure(found: Comparison, cost: str, title: str) -> str:
         f"<figure><svg width={WIDTH} height={HEIGHT} role=img aria-label='{html.escape(found.metric)} against "
         f"{html.escape(title)}'><path d='M{MARGIN} {MARGIN}V{HEIGHT - MARGIN}H{WIDTH - MARGIN}' fill=none "
         f"stroke='#8c959f'/>{''.join(points)}"
-        f"<text x={MARGIN} y={HEIGHT - MARGIN + 16}>{low.figures[cost]:,.0f}</text>"
-        f"<text x={WIDTH - MARGIN} y={HEIGHT - MARGIN + 16} text-anchor=end>{high.figures[cost]:,.0f}</text>"
+        f"<text x={MARGIN} y={HEIGHT - MARGIN + 16}>{_amount(cost, low)}</text>"
+        f"<text x={WIDTH - MARGIN} y={HEIGHT - MARGIN + 16} text-anchor=end>{_amount(cost, high)}</text>"
         f"<text x={MARGIN - 6} y={HEIGHT - MARGIN} text-anchor=end>{min(scores):.3f}</text>"
         f"<text x={MARGIN - 6} y={MARGIN + 4} text-anchor=end>{max(scores):.3f}</text></svg>"
         f"<figcaption>{html.escape(found.metric)} ({better}) against {html.escape(title)}, logarithmic</figcaption>"
         "</figure>"
     )
+
+
+def _amount(cost: str, group: Group) -> str:
+    """A cost in its unit."""
+    value = group.figures[cost]
+    if cost.endswith("_bytes"):
+        return format_bytes(int(value))
+    return format_duration(value) if cost.endswith("_seconds") else f"{value:,.0f}"
 
 
 def _cost(name: str) -> Callable[[Group], float]:

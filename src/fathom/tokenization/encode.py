@@ -64,7 +64,8 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> SpecialTokens:
 
 def num_ids(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the rows a table by token id needs; more than the words where a vocabulary has holes."""
-    return max(tokenizer.get_vocab().values()) + 1
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    return max(vocabulary.values()) + 1
 
 
 def clean_backend(tokenizer: PreTrainedTokenizerBase) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import mean
 
-from benchmarks.rounds import Figures, read_result
+from benchmarks.rounds import Figures, read_result, summarize
 from benchmarks.tables import ratio_rows, span, table
 
 ROWS = ("gpt-10m-causal", "bert-12x256-masked", "bert-100k-memory")
@@ -25,7 +25,7 @@ def _row(name: str, result: Figures) -> str:
             span(summary["real_tokens_per_s"][peer], 0),
             f"{summary['share_of_best_product'][peer]:.0%} {'fp32' if peer == 'default' else 'bf16'}",
             span(summary["peak_memory_bytes"][peer], 0, 1 / 2**20),
-            f"{summary['validation_loss'][peer]:.4f}",
+            span(summarize([turn["peers"][peer]["validation_loss"] for turn in result["rounds"]]), 3),
         ]
         for peer, title in TITLES.items()
     ]
@@ -41,6 +41,8 @@ def _row(name: str, result: Figures) -> str:
             table(["", "real tokens/s", "share of best product", "peak MiB", "validation loss after"], rows),
             "",
             table(["ratio", "median (range)", "needed", "aim", ""], list(ratio_rows(summary))),
+            "",
+            "So few steps tell the speed, and by the loss that all sides learn alike; no more than that.",
         ]
     )
 

@@ -80,7 +80,7 @@ def run(configuration: Configuration, steps: int, threads: int, work: Path) -> F
         "forecast": forecast,
         "measured": measured,
         "memory_error": forecast["peak_memory_bytes"] / measured["peak_memory_bytes"] - 1,
-        "parameters_exact": forecast["trainable_parameters"] == measured["trainable_parameters"],
+        "parameters_exact": forecast["trainable"] == measured["trainable_parameters"],
     }
 
 

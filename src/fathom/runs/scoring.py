@@ -188,7 +188,7 @@ def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float
     """Return the records of a batch's sequences, its summed loss when it is asked for, and the second objective's."""
     task = runner.task
     if runner.vocabulary is None:
-        logits = runner.run(placed).logits
+        logits = task.logits(runner.run(placed), placed)
 
         def loss() -> float:
             return task.loss(logits, placed).total.item()

@@ -114,6 +114,11 @@ class OpenTask(ABC):
     def normalizer(self, batch: Batch) -> float:
         """What the summed loss of a whole batch is divided by (sequences, supervised tokens, or summed weights)."""
 
+    def logits(self, output: Any, batch: Batch) -> Tensor:
+        """Return what `loss` and `raw_predictions` are given of the model's output on a placed batch."""
+        logits: Tensor = output.logits
+        return logits
+
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> LossSum:
         """The summed loss of a (micro-)batch, in float32, with label smoothing and class weights applied."""

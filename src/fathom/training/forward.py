@@ -54,7 +54,7 @@ class Runner:
     def loss(self, batch: Batch, normalizers: Normalizers) -> Tensor:
         """Return the loss of a placed batch as its share of the whole batch's."""
         if self.vocabulary is None:
-            return self.task.loss(self.run(batch).logits, batch).total / normalizers.main
+            return self.task.loss(self.task.logits(self.run(batch), batch), batch).total / normalizers.main
         with self.vocabulary.select(batch["labels"]) as labels_S:
             output = self.run(batch)
         hidden = vocabulary_states(output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,6 +14,11 @@ from fathom.model.anatomy import Anatomy
 
 class Tuning(Part, ABC):
     """A strategy as written in a recipe."""
+
+    keeps_prefix: ClassVar[bool] = True
+    """Whether the blocks below the lowest parameter that learns at the start never learn and are read through the
+    output of the last of them only; their outputs are then computed once. False for a strategy that lets blocks join
+    later, or whose own modules read inside the frozen blocks."""
 
     kind: str
     learning_rate: float | None = None

@@ -30,6 +30,8 @@ CATALOG: dict[str, dict[str, str]] = {
         "top-layers": "fathom.tuning.top_layers:TopLayers",
         "layers": "fathom.tuning.layers:Layers",
         "layerwise": "fathom.tuning.layerwise:Layerwise",
+        "gradual-unfreezing": "fathom.tuning.gradual_unfreezing:GradualUnfreezing",
+        "auto-freezing": "fathom.tuning.auto_freezing:AutoFreezing",
         "bitfit": "fathom.tuning.bitfit:BitFit",
         "norms": "fathom.tuning.norms:Norms",
         "ia3": "fathom.tuning.ia3:Ia3",

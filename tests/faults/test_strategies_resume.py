@@ -21,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 
 OPTIONS = {
     "layers": "layers: [-1]",
+    "auto-freezing": "intervals: 6",
     "lora": "rank: 2",
     "dora": "rank: 2",
     "adalora": "rank: 2, initial_rank: 4, warmup: 0.1, final: 0.3",
@@ -110,7 +111,7 @@ def _check_frozen(kind: str, base: Path, run: Path) -> None:
         for name, tensor in model.named_parameters()
         if not tensor.requires_grad and name.removeprefix("bert.") in before
     }
-    assert names or kind in ("full", "layerwise")
+    assert names or kind in ("full", "layerwise", "gradual-unfreezing", "auto-freezing")
     assert all(torch.equal(tensor, before[name.removeprefix("bert.")]) for name, tensor in names.items())
 
 

@@ -163,7 +163,7 @@ def _padded_rows(hidden_SD: Tensor, weight_VD: Tensor) -> Tensor:
 def _accumulate(head: Head, grad_RV: Tensor, hidden_RD: Tensor, scale: float) -> None:
     """Add a chunk's share to the gradient of the word table, in its flat buffer."""
     slot = head.slot
-    if slot is None or head.parameters is None:
+    if slot is None or head.parameters is None or not slot.learns:
         return
     target_VD = head.parameters.gradient(slot)
     product_VD = head.buffers.take("product", (grad_RV.shape[1], hidden_RD.shape[1]), grad_RV)

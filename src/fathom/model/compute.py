@@ -128,7 +128,7 @@ class _Linear(torch.autograd.Function):
         # weight and bias are arguments only so that autograd knows the output depends on them
         hidden_TD = input.reshape(-1, input.shape[-1]).to(leaf.dtype)
         ctx.leaf, ctx.shape, ctx.input_dtype = leaf, input.shape, input.dtype
-        if leaf.weight_slot is not None:
+        if leaf.weight_slot is not None and leaf.weight_slot.learns:
             ctx.save_for_backward(hidden_TD)
         output_TF = nn.functional.linear(hidden_TD, leaf.weight_FD, leaf.bias_F)
         # an ordinary view made in here could not be changed in place, and AdaLoRA's layers add to it so
@@ -139,11 +139,11 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None, None]:
         leaf: LinearLeaf = ctx.leaf
         grad_TF = grad.reshape(-1, grad.shape[-1]).to(leaf.dtype)
-        if leaf.weight_slot is not None:
+        if leaf.weight_slot is not None and leaf.weight_slot.learns:
             (hidden_TD,) = ctx.saved_tensors
             product = (hidden_TD.t() @ grad_TF) if leaf.transposed else (grad_TF.t() @ hidden_TD)
             leaf.store.accumulate(leaf.weight_slot, product)
-        if leaf.bias_slot is not None:
+        if leaf.bias_slot is not None and leaf.bias_slot.learns:
             leaf.store.accumulate(leaf.bias_slot, _column_sums(grad_TF))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None

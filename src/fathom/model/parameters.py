@@ -9,6 +9,7 @@ they get gradients and moments. The other rows change by weight decay alone, whi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ class GroupKey:
 
     decayed: bool
     learning_rate_scale: float = 1.0
+    stage: int = 0
+    """Which part of the model they belong to, where parts learn in turn."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Slot:
     """For a compact embedding: the vocabulary rows that are kept, ascending."""
     fresh: bool = True
     """No gradient was written in this step yet: what the buffer holds is the previous step's."""
+    learns: bool = True
+    """Whether gradients are computed now; the gradient buffer of one that does not learn holds zeros."""
 
     @property
     def stop(self) -> int:
@@ -63,7 +68,9 @@ class FlatParameters:
         shadow_dtype: torch.dtype | None = None,
     ) -> None:
         compact = dict(compact_rows or {})
-        self.keys = sorted({keys[name] for name in named}, key=lambda key: (not key.decayed, key.learning_rate_scale))
+        self.keys = sorted({keys[name] for name in named}, key=_key_order)
+        self.lowest_stage = 0
+        """Parameters of lower stages do not learn now."""
         self.slots: dict[str, Slot] = {}
         self.values: list[Tensor] = []
         self.gradients: list[Tensor] = []
@@ -104,6 +111,36 @@ class FlatParameters:
         """Return where a parameter lies; None when it is not trained."""
         return self._by_parameter.get(parameter)
 
+    @property
+    def stages(self) -> list[int]:
+        """The stages that learn at some time, ascending."""
+        return sorted({key.stage for key in self.keys})
+
+    def let_learn(self, lowest_stage: int) -> None:
+        """Let the parameters of a stage and those above it learn, and none below: those have no backward pass."""
+        self.lowest_stage = lowest_stage
+        for slot in self.slots.values():
+            learns = self.keys[slot.group].stage >= lowest_stage
+            if learns != slot.learns:
+                slot.learns = learns
+                slot.parameter.requires_grad_(learns)
+                slot.parameter.grad = None
+                self.gradient(slot).zero_()
+
+    def of_stage(self, stage: int) -> FlatParameters:
+        """Return a view that has the parameters of one stage only, in the same memory."""
+        part = copy.copy(self)
+        part.slots = {name: slot for name, slot in self.slots.items() if self.keys[slot.group].stage == stage}
+        return part
+
+    def stage_norms(self) -> dict[int, float]:
+        """Return the Euclidean norm of the gradients of each stage that learns."""
+        squares: dict[int, float] = {}
+        for key, gradient in zip(self.keys, self.gradients, strict=True):
+            if key.stage >= self.lowest_stage:
+                squares[key.stage] = squares.get(key.stage, 0.0) + float(torch.linalg.vector_norm(gradient)) ** 2
+        return {stage: total**0.5 for stage, total in squares.items()}
+
     def value(self, slot: Slot) -> Tensor:
         """Return the parameter's values (a view; of a compact embedding, the kept rows)."""
         return self.values[slot.group][slot.start : slot.stop].view(slot.shape)
@@ -134,8 +171,8 @@ class FlatParameters:
                 zeroed here.
         """
         for name, slot in self.slots.items():
-            slot.fresh = True
-            if name not in direct:
+            slot.fresh = slot.learns
+            if slot.learns and name not in direct:
                 target = self.gradient(slot).zero_()
                 slot.fresh = False
                 if slot.rows is None:
@@ -187,12 +224,19 @@ class FlatParameters:
         self.synchronize()
         for slot in self.slots.values():
             slot.parameter.grad = None
+            slot.parameter.requires_grad_()
             if slot.rows is None:
                 slot.parameter.data = slot.parameter.data.clone()
 
 
+def _key_order(key: GroupKey) -> tuple[bool, float, int]:
+    return not key.decayed, key.learning_rate_scale, key.stage
+
+
 def group_parameters(
-    model: nn.Module, learning_rate_scales: Mapping[str, float] | None = None
+    model: nn.Module,
+    learning_rate_scales: Mapping[str, float] | None = None,
+    stages: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, nn.Parameter], dict[str, GroupKey]]:
     """Name the trainable parameters of a model and choose their groups.
 
@@ -201,8 +245,12 @@ def group_parameters(
     Args:
         model: With `requires_grad` set.
         learning_rate_scales: Multiplier of the learning rate by parameter name; 1 where absent.
+        stages: Stage by parameter name, where parts of the model learn in turn; 0 where absent.
     """
-    scales = learning_rate_scales or {}
+    scales, stages = learning_rate_scales or {}, stages or {}
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    keys = {name: GroupKey(parameter.dim() > 1, scales.get(name, 1.0)) for name, parameter in named.items()}
+    keys = {
+        name: GroupKey(parameter.dim() > 1, scales.get(name, 1.0), stages.get(name, 0))
+        for name, parameter in named.items()
+    }
     return named, keys

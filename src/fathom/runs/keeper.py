@@ -37,28 +37,38 @@ from fathom.training.guard import Guard
 from fathom.training.loop import LoopState
 from fathom.training.optimizers.base import LiveOptimizer
 from fathom.tuning.base import Tuning
+from fathom.tuning.stages import Stages
 
 STRATEGY = "tuning/"
 """Prefix of the strategy's own tensors in a checkpoint."""
+STAGES = "stages/"
+"""Prefix of what decides which parts learn in turn."""
 BEST = "best-{step}"
 BEST_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
 class TuningState:
-    """A tuning strategy and the model it keeps numbers in (AdaLoRA's importances)."""
+    """A tuning strategy, the model it keeps numbers in (AdaLoRA's importances), and the parts that learn in turn."""
 
     tuning: Tuning
     model: nn.Module
+    stages: Stages | None = None
 
     def save(self) -> dict[str, Tensor]:
         """Return its tensors, named for a checkpoint."""
-        return {f"{STRATEGY}{name}": value for name, value in self.tuning.state_tensors(self.model).items()}
+        own = {f"{STRATEGY}{name}": value for name, value in self.tuning.state_tensors(self.model).items()}
+        turns = {} if self.stages is None else self.stages.state_tensors()
+        return own | {f"{STAGES}{name}": value for name, value in turns.items()}
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Put back what a checkpoint holds of it."""
         own = {name.removeprefix(STRATEGY): value for name, value in saved.items() if name.startswith(STRATEGY)}
         self.tuning.load_state_tensors(self.model, own)
+        if self.stages is not None:
+            self.stages.load_state_tensors(
+                {name.removeprefix(STAGES): value for name, value in saved.items() if name.startswith(STAGES)}
+            )
 
 
 @dataclass
@@ -185,6 +195,6 @@ def open_keeper(
     """Make the keeper of a run."""
     optimizer, guard, trackers = parts
     kept = recipe.training.save_total_limit
-    facts, strategy = facts_of(recipe, data), TuningState(recipe.tuning, prepared.model)
-    flat = prepared.work.parameters
-    return RunKeeper(folder, facts, strategy, flat, optimizer, guard, trackers, checkpoints_kept=kept)
+    work = prepared.work
+    facts, strategy = facts_of(recipe, data), TuningState(recipe.tuning, prepared.model, work.stages)
+    return RunKeeper(folder, facts, strategy, work.parameters, optimizer, guard, trackers, checkpoints_kept=kept)

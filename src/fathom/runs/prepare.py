@@ -118,7 +118,9 @@ def make_workload(
     dropout = DropoutSource() if machine.device == "cpu" else None
     packed.dropout = dropout
     packed.stream_dtype = dtype if dtype != torch.float32 and packed.packed else None
-    named, keys = group_parameters(model, recipe.tuning.learning_rate_scales(model, anatomy))
+    stages = recipe.tuning.stages(model, anatomy)
+    scales = recipe.tuning.learning_rate_scales(model, anatomy)
+    named, keys = group_parameters(model, scales, None if stages is None else stages.by_name)
     over_vocabulary = data.task.vocabulary
     tables = embedding_tables(model, set(named), tied=over_vocabulary)
     compact = {}
@@ -139,6 +141,7 @@ def make_workload(
     work = Workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
         vocabulary=vocabulary, sampler=data.sampler, penalty=partial(recipe.tuning.penalty, model),
+        stages=stages,
     )  # fmt: skip
     setting = memory_setting(settings, packed, next((len(rows) for rows in compact.values()), None))
     work.most_tokens = fit_micro_batch(settings, (work.store, work.sampler), model, setting, machine)

@@ -25,6 +25,7 @@ from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
 from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
+from fathom.training.optimizers.staged import open_optimizer
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Pa
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
     places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}
-    optimizer = settings.optimizer.open(work.parameters, settings, places)
+    optimizer = open_optimizer(settings.optimizer, work.parameters, settings, places)
     expected = forecast(recipe, data, prepared)
     get_console().info(expected.to_text())
     keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
 from fathom.device import current_memory_bytes, process_age_seconds
-from fathom.log import Progress, format_bytes
+from fathom.log import Progress, format_bytes, get_console
 from fathom.training.diagnostics import GradientWatch
 from fathom.training.guard import Guard
 from fathom.training.optimizers.base import LiveOptimizer, Places
@@ -37,6 +37,8 @@ class LoopState:
     tokens: int = 0
     """Real tokens trained on."""
     most_tokens: int | None = None
+    lowest_stage: int | None = None
+    """Of the parts that learn in turn, as it was told last."""
     before: dict[str, Any] = field(default_factory=dict)
     """Scores of the untrained model on the validation split."""
     noise: dict[str, float] = field(default_factory=dict)
@@ -173,6 +175,7 @@ class Loop:
         """Compute one step and, if it is sound, update."""
         rows = self.sampler.batch(state.step)
         rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
+        self._choose_stages(state)
         watch = self.watch if self._logs(state.step + 1) else None
         if watch is not None:
             watch.sample(rows, state.step)
@@ -194,9 +197,26 @@ class Loop:
             after = self.hooks.after_step
             if after is not None and after(state.step, self.plan.total_steps):
                 self.work.parameters.refresh_shadows()
+            if self.work.stages is not None:
+                norms = self.work.parameters.stage_norms()
+                self.work.stages.after_step(norms, state.step, self.plan.total_steps)
             if watch is not None:
                 self._seen |= watch.compare()
         return result
+
+    def _choose_stages(self, state: LoopState) -> None:
+        """Let those parts of the model learn in the coming step that are to, and say when they change."""
+        stages, parameters = self.work.stages, self.work.parameters
+        if stages is None:
+            return
+        now = stages.lowest(state.step, self.plan.total_steps)
+        if now != parameters.lowest_stage:
+            parameters.let_learn(now)
+        if now != state.lowest_stage:
+            said = stages.describe(state.lowest_stage, now)
+            state.lowest_stage = now
+            self.hooks.log(state.step + 1, {"split": "train", "event": said})
+            get_console().info(f"step {state.step + 1}: {said}")
 
     def _second_try(self, result: StepResult, rows: Indices, state: LoopState) -> tuple[StepResult, bool]:
         """Let the guard's policy decide on a bad step; weights and moments are as before it."""

@@ -24,6 +24,7 @@ from fathom.model.parameters import FlatParameters
 from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch, OpenTask
 from fathom.training.forward import Normalizers, Runner
+from fathom.tuning.stages import Stages
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Workload:
         vocabulary: The model's vocabulary head, where the task is over the vocabulary.
         sampler: Which sequences make up a step; None for all of them in an order of the seed.
         penalty: What the tuning strategy adds to the mean loss of a step, if anything.
+        stages: The parts of the model that learn in turn, where the strategy has such.
     """
 
     model: nn.Module
@@ -57,6 +59,7 @@ class Workload:
     vocabulary: VocabularyHead | None = None
     sampler: MixtureSampler | None = None
     penalty: Callable[[], Tensor | None] | None = None
+    stages: Stages | None = None
     runner: Runner = field(init=False)
 
     def __post_init__(self) -> None:

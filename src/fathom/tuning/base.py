@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fathom.config import Part
 from fathom.model.anatomy import Anatomy
+from fathom.tuning.stages import Stages
 
 
 class Tuning(Part, ABC):
@@ -45,6 +46,10 @@ class Tuning(Part, ABC):
     def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
         """Return multipliers of the learning rate by parameter name; names left out have 1."""
         return {}
+
+    def stages(self, model: nn.Module, anatomy: Anatomy) -> Stages | None:
+        """Open the parts of the model that learn in turn; None where all learn from the first step to the last."""
+        return None
 
     @property
     def virtual_tokens(self) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.base import Tuning
-from fathom.tuning.select import mark_trainable
+from fathom.tuning.select import depth_scales, mark_trainable
 
 
 class Layerwise(Tuning):
@@ -38,17 +38,4 @@ class Layerwise(Tuning):
 
     def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
         """Return `decay` to the power of the distance from the head; the head and the norms before it have 1."""
-        below_top = {
-            block.index: place
-            for stack in anatomy.stacks
-            for place, block in enumerate(reversed(stack.blocks), start=1)
-        }
-        deepest = max(below_top.values()) + 1
-        scales = {}
-        for name, _ in model.named_parameters():
-            depth, component = anatomy.component_of(name)
-            if depth is not None:
-                scales[name] = self.decay ** below_top[depth]
-            elif component == "embeddings":
-                scales[name] = self.decay**deepest
-        return scales
+        return depth_scales(model, anatomy, self.decay)

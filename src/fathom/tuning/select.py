@@ -34,6 +34,25 @@ def mark_trainable(model: nn.Module, wanted: Callable[[str], bool]) -> int:
     return count
 
 
+def depth_scales(model: nn.Module, anatomy: Anatomy, decay: float) -> dict[str, float]:
+    """Return `decay` to the power of each parameter's distance from the head; the head and the norms before it have 1.
+
+    The top block of every stack is one step away, the embeddings one more than the lowest block of the deepest stack.
+    """
+    below_top = {
+        block.index: place for stack in anatomy.stacks for place, block in enumerate(reversed(stack.blocks), start=1)
+    }
+    deepest = max(below_top.values()) + 1
+    scales = {}
+    for name, _ in model.named_parameters():
+        depth, component = anatomy.component_of(name)
+        if depth is not None:
+            scales[name] = decay ** below_top[depth]
+        elif component == "embeddings":
+            scales[name] = decay**deepest
+    return scales
+
+
 def require_head(anatomy: Anatomy, kind: str) -> None:
     """Refuse a model without a task head where nothing else of it would learn.
 

@@ -125,6 +125,8 @@ def cut_stretches(
     found = []
     for index, key in enumerate(parameters.keys):
         members = sorted((slot for slot in parameters.slots.values() if slot.group == index), key=lambda s: s.start)
+        if not members:
+            continue  # a group of another stage
         runs = [(treated, tuple(run)) for treated, run in groupby(members, treatment)]
         ends = [run[0].start for _, run in runs[1:]] + [len(parameters.values[index])]
         for ((taken, decay), run), end in zip(runs, ends, strict=True):

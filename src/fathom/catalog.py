@@ -23,6 +23,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "text-infilling": "fathom.tasks.sequence_denoising:TextInfilling",
         "prefix-lm": "fathom.tasks.prefix_lm:PrefixLm",
         "chat": "fathom.tasks.chat:Chat",
+        "sentence-embedding": "fathom.tasks.sentence_embedding:SentenceEmbedding",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
@@ -73,6 +74,8 @@ CATALOG: dict[str, dict[str, str]] = {
         "mse": "fathom.evaluation.regression:MeanSquaredError",
         "entity-f1": "fathom.evaluation.entities:EntityF1",
         "perplexity": "fathom.evaluation.language:Perplexity",
+        "retrieval": "fathom.evaluation.retrieval:Retrieval",
+        "similarity": "fathom.evaluation.retrieval:Similarity",
     },
     "optimizer": {
         "adamw": "fathom.training.optimizers.adamw:AdamW",

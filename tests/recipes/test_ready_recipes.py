@@ -86,4 +86,4 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
         [{"text": "a red thing", **({"text_pair": "it is red"} if name == "sentence-pair" else {})}],
     )
     assert len(rows) == 1
-    assert {"label", "labels", "value", "entities", "finish_reason"} & set(rows[0])
+    assert {"label", "labels", "value", "entities", "finish_reason", "embedding"} & set(rows[0])

@@ -21,7 +21,10 @@ def predict_command(
     inputs: Annotated[
         list[str] | None, typer.Argument(help="Texts, or one data file, or - for lines of standard input.")
     ] = None,
-    output: Annotated[str | None, typer.Option(help="Write the predictions to this .jsonl or .csv file.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="Write the predictions to this .jsonl or .csv file; vectors also to .npy or .safetensors."),
+    ] = None,
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every label's probability.")] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Sequences at once; 64, or 16 for models that write.", show_default=False)
@@ -112,6 +115,10 @@ def _line(row: Mapping[str, Any]) -> str:
         lines = [f"{text}\n    {found or 'nothing found'}"]
     elif "labels" in row:
         lines = [f"{', '.join(map(str, row['labels'])) or '-':<28}  {text}"]
+    elif "embedding" in row:
+        vector = ", ".join(f"{number:.4f}" for number in row["embedding"][:4])
+        near = f"cosine {row['similarity']:.4f}  " if "similarity" in row else ""
+        lines = [f"{near}[{vector}, ... {len(row['embedding'])} numbers]  {text}"]
     elif "value" in row:
         lines = [f"{row['value']:<10.4g}  {text}"]
     else:

@@ -16,6 +16,8 @@ Uniform = np.ndarray[Any, np.dtype[np.float64]]
 
 EVALUATION = 2**62
 """The step of every evaluation: what is masked in a validation sequence stays the same throughout a run."""
+PREDICTION = EVALUATION + 1
+"""The step of a model that answers: nothing is judged, so nothing is left out of a batch."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)

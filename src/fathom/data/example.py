@@ -18,6 +18,10 @@ not overlapping; `tags`: one IOB2 tag (str) per word, absent when the row is not
 Chat: `messages`: the turns, each `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; see
 `data.conversation`.
 
+Embeddings: `text` (str), and one of: `text_pair` (str), the text that belongs to it, perhaps with `negatives` (list of
+str), texts that do not; `text_pair` and `score` (float), how near the two are; `label` (str), which texts share; or
+nothing.
+
 Every example carries `where` (str): `file:line` it came from, for messages.
 """
 

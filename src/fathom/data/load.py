@@ -216,7 +216,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
     Raises:
         DataError: No example has a label (or tags); names the columns there are.
     """
-    if form == "corpus":
+    if form in ("corpus", "pairs"):  # a text alone has something to learn from, too
         return
     if form == "chat":
         if not any(map(has_answer, reading.examples)):

@@ -69,6 +69,9 @@ class Preview:
             lines.append(f"text: {example['text']}")
         if "text_pair" in example:
             lines.append(f"pair: {example['text_pair']}")
+        lines += [f"negative: {text}" for text in example.get("negatives", ())]
+        if "score" in example:
+            lines.append(f"score: {example['score']:g}")
         if "label" in example:
             label = example["label"]
             lines.append(f"label: {', '.join(label) if isinstance(label, list) else label}")
@@ -76,7 +79,8 @@ class Preview:
             f"entity: {entity['start']}-{entity['end']} {entity['label']}: {entity['text']}" for entity in self.entities
         ]
         for number, window in enumerate(self.windows, 1):
-            title = f"window {number} of {len(self.windows)}" if len(self.windows) > 1 else "sub-words"
+            what = "text" if "text_pair" in example else "window"
+            title = f"{what} {number} of {len(self.windows)}" if len(self.windows) > 1 else "sub-words"
             lines += ["", f"{title}: {len(window)} tokens"]
             width = max((len(token.token) for token in window), default=0)
             lines += [f"{token.id:>8}  {token.token:<{width}}  {token.label or ''}".rstrip() for token in window]

@@ -11,6 +11,7 @@ from fathom.data.corpus.filters.base import CorpusFilter
 
 ROLES = (
     *("text", "text_pair", "label", "targets"),
+    *("negative", "score"),
     *("tokens", "tags", "entities"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
 )
@@ -57,7 +58,8 @@ class DataSection(Part):
     """Catalog name of the reader; left out, told from the file's name and content. A corpus takes csv, tsv, json, jsonl
     or parquet; its other files are running text."""
     columns: dict[str, str | int] = Field(default_factory=dict)
-    """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for chat
+    """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
+    also `negative` and `score`; for chat
     `messages`, `prompt`, `input`, `response`, `system`; values are column names or positions from 0. Columns left out
     are guessed from their usual names."""
     header: bool | None = None

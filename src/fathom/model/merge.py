@@ -12,7 +12,7 @@ from torch import Tensor
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.model.folder import ModelFolder, open_folder
-from fathom.model.reload import verify_reload
+from fathom.model.reload import answer_of, verify_reload
 from fathom.model.save import ADAPTER_CONFIG, save_model
 
 MERGEABLE = ("LORA", "ADALORA", "VERA", "IA3", "LN_TUNING")
@@ -59,10 +59,10 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     auto_class, step = made
     inputs = _probe(opened, wrapped)
     with torch.no_grad():
-        before: Tensor = wrapped(**inputs).logits
+        before = answer_of(wrapped(**inputs))
         put_heads_in_place(wrapped)
         merged: Any = wrapped.merge_and_unload()
-        after: Tensor = merged(**inputs).logits
+        after = answer_of(merged(**inputs))
     difference = (before - after).abs()
     kept = difference if before.dim() == 2 else difference[inputs["attention_mask"].bool()]
     apart = float(kept.max())
@@ -72,7 +72,8 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     for key in ("files", "base", "base_files", "weights", "architecture", "config"):
         info.pop(key, None)
     info["lineage"] = [*info.get("lineage", []), step]
-    save_model(merged, opened.load_tokenizer(), output, info)
+    beside = {name: (opened.path / name).read_text(encoding="utf-8") for name in opened.info.get("beside", ())}
+    save_model(merged, opened.load_tokenizer(), output, info, beside=beside)
     try:
         return max(apart, verify_reload(output, auto_class, inputs, before, _TOLERANCE))
     except ArtifactError:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -54,10 +55,18 @@ with torch.no_grad():
         logits = torch.stack(rows)
     else:
         output = model.eval()(**given)
-        logits = output.logits if "logits" in output else output.prediction_logits
+        names = ("logits", "prediction_logits", "last_hidden_state")
+        logits = next(output[name] for name in names if name in output)
 assert own or "fathom" not in sys.modules
 save_file({"logits": logits.float().contiguous()}, outputs)
 """
+
+
+def answer_of(output: Any) -> Tensor:
+    """Return what is compared of a model's output: its logits, or its last hidden states where it has no head."""
+    names = ("logits", "prediction_logits", "last_hidden_state")
+    found: Tensor = next(output[name] for name in names if name in output)
+    return found
 
 
 def reload_logits(folder: str | Path, auto_class: str, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -54,6 +54,8 @@ class FathomInfo(TypedDict, total=False):
     """For an adapter: sha256 and size of the weight files it belongs to."""
     base: BaseOrigin
     """For an adapter: where its base model comes from."""
+    beside: list[str]
+    """Files that other tools need; a model made of this one has them too."""
     files: dict[str, FileRecord]
 
 
@@ -62,6 +64,7 @@ class _Parts:
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
     info: FathomInfo
+    beside: Mapping[str, str]
 
 
 def save_model(
@@ -71,6 +74,7 @@ def save_model(
     info: Mapping[str, Any],
     *,
     replace: bool = False,
+    beside: Mapping[str, str] | None = None,
 ) -> None:
     """Publish a model: weights, config, tokenizer, model card, `fathom.json`; complete or not there at all.
 
@@ -82,6 +86,7 @@ def save_model(
         folder: Where the folder appears.
         info: See `FathomInfo`.
         replace: Take the place of an existing folder.
+        beside: Further text files of the folder, by path.
 
     Raises:
         ModelError: `info` lacks what later commands need, or a weight is not finite.
@@ -89,9 +94,11 @@ def save_model(
     """
     completed = _complete(model, tokenizer, info, Path(folder))
     _require_finite(model)
+    if beside:
+        completed["beside"] = sorted(beside)
     size = sum(tensor.numel() * tensor.element_size() for tensor in _saved_tensors(model))
     with files.publish(folder, replace=replace, expected_bytes=size) as temporary:
-        records = _write(_Parts(model, tokenizer, completed), temporary)
+        records = _write(_Parts(model, tokenizer, completed, beside or {}), temporary)
         files.write_json(temporary / INFO, {**completed, "files": records})
 
 
@@ -158,6 +165,9 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
     tokenizer.model_max_length = parts.info["max_length"]
     tokenizer.save_pretrained(str(folder))
     (folder / "README.md").write_text(render_card(parts.info), encoding="utf-8")
+    for name, text in parts.beside.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     return {
         path.relative_to(folder).as_posix(): FileRecord(sha256=files.sha256_file(path), bytes=path.stat().st_size)
         for path in sorted(folder.rglob("*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ DEFAULT_TASKS: dict[Form, str] = {
     "spans": "token-classification",
     "chat": "chat",
     "corpus": "causal-lm",
+    "pairs": "sentence-embedding",
 }
 """The task a bare data file is previewed for."""
 
@@ -127,7 +129,11 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
         labels = [int(label) for label in features["labels"]] if "labels" in features else [-1] * len(ids)
         names = [_label_name(task, number, label) for number, label in zip(ids, labels, strict=True)]
         tokens = tokenizer.convert_ids_to_tokens(ids)
-        windows.append(tuple(map(PreviewToken, tokens, ids, names)))
+        shown = list(map(PreviewToken, tokens, ids, names))
+        ends = [
+            place for place, (first, second) in enumerate(pairwise(features.get("segment", ())), 1) if first != second
+        ]
+        windows += [tuple(shown[begin:end]) for begin, end in pairwise([0, *ends, len(ids)])]
     return Preview(index, len(splits.train), example, tuple(windows), splits.notes)
 
 
@@ -207,6 +213,9 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         if found.form == "chat":
             task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
             return [len(features["input_ids"]) for features in task.encode(examples)]
+        if found.form == "pairs":  # each text is read by itself
+            longest = [max((item["text"], item.get("text_pair", "")), key=len) for item in examples]
+            examples = [{"text": text} for text in longest]
         counted: list[int] = []
         for begin in range(0, len(examples), 1000):
             run = examples[begin : begin + 1000]

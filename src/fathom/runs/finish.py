@@ -16,7 +16,7 @@ from fathom.data.batch import collate_rows, model_inputs
 from fathom.data.section import READING
 from fathom.device import process_age_seconds
 from fathom.log import get_console
-from fathom.model.reload import verify_reload
+from fathom.model.reload import answer_of, verify_reload
 from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
@@ -25,7 +25,6 @@ from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
 from fathom.runs.scoring import Scorer, score
-from fathom.training.forward import vocabulary_states
 from fathom.training.loop import Clock, LoopState, plain_scores
 
 METRICS = "metrics.json"
@@ -164,7 +163,8 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
             {"step": "train", "base_model": recipe.model.label, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}
         ],
     }
-    save_model(prepared.model, data.tokenizer, folder, info, replace=True)
+    beside = task.files(prepared.work.packed.model.config)
+    save_model(prepared.model, data.tokenizer, folder, info, replace=True, beside=beside)
 
 
 def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
@@ -175,8 +175,7 @@ def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     with torch.inference_mode():
         device = next(prepared.model.parameters()).device
         output = prepared.model(**{name: value.to(device) for name, value in inputs.items()})
-    logits = vocabulary_states(output).cpu() if data.task.vocabulary else output.logits.cpu()
-    difference = verify_reload(folder, data.task.auto_class, inputs, logits)
+    difference = verify_reload(folder, data.task.auto_class, inputs, answer_of(output).cpu())
     get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
     return difference
 
@@ -186,4 +185,5 @@ def _compared_inputs(data: PreparedData) -> dict[str, torch.Tensor]:
     sequences, tokens = COMPARED_OVER_VOCABULARY if data.task.vocabulary else (COMPARED_SEQUENCES, None)
     rows = list(range(min(sequences, len(store))))
     inputs = model_inputs(collate_rows(store, rows, data.tokenizer.pad_token_id or 0))
-    return {name: value[:, :tokens] for name, value in inputs.items()}  # padding is on the right
+    # padding is on the right; an example of several texts may be longer than the model's positions
+    return {name: value[:, : tokens or data.task.max_length] for name, value in inputs.items()}

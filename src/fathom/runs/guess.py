@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,8 @@ MAX_CLASSES = 200
 """More distinct labels than this are not taken for classes."""
 MOST = 0.9
 """Share of a column's cells that must look alike for the column to count as such."""
+TABLES = ("csv", "tsv", "json", "jsonl", "parquet")
+"""Formats whose rows have named columns."""
 SEPARATORS = ("|", ";", ",")
 """Between the labels of one row, the least ambiguous first."""
 
@@ -35,8 +37,8 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans" or "chat".
-        problem: "single-label", "multi-label", "regression", "tokens" or "conversations".
+        form: "text", "spans", "chat" or "pairs".
+        problem: "single-label", "multi-label", "regression", "tokens", "conversations" or "pairs".
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -59,6 +61,9 @@ def guess_data(path: str) -> Guess:
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):
         return _guess_text(path, name)
+    if name in TABLES and are_pairs(str(column) for column in _table(path.partition("#")[0], name)[0]):
+        examples, notes = load_examples(path, "pairs")
+        return Guess("pairs", "pairs", {}, examples, notes)
     try:
         examples, notes = load_examples(path, "spans")
     except DataError:
@@ -68,6 +73,13 @@ def guess_data(path: str) -> Guess:
         if any(tag != "O" for example in examples for tag in example.get("tags", ())):
             return Guess("spans", "tokens", {}, examples, notes)
     return _guess_text(path, detect_format(path, "text", section))
+
+
+def are_pairs(columns: Iterable[str]) -> bool:
+    """Whether the columns of a file are those of texts that belong together: a query and its passage, with no label."""
+    names = {column.strip().lower() for column in columns}
+    asked, found = {"anchor", "query"} & names, {"positive", "pos", "passage", "document"} & names
+    return bool(asked and found) and not {"label", "relevance", "score"} & names
 
 
 def _guess_text(path: str, name: str) -> Guess:

@@ -100,7 +100,7 @@ def _is_labelled(path: str, guess: Guess) -> bool:
         examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
     except DataError:
         return False
-    return any("label" in example or "tags" in example or "messages" in example for example in examples)
+    return any({"label", "tags", "messages", "text_pair"} & example.keys() for example in examples)
 
 
 def _remarks(guess: Guess) -> list[str]:
@@ -110,6 +110,7 @@ def _remarks(guess: Guess) -> list[str]:
         "regression": "a number for each text",
         "tokens": "spans in text",
         "conversations": "the turns of a conversation",
+        "pairs": "texts that belong together",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":

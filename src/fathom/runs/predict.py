@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fathom.serving.predictor import Predictor
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
+VECTOR_SUFFIXES = (".npy", ".safetensors")
+"""Of vectors alone, a row for each input: a NumPy array, or a tensor called `embeddings`."""
 STANDARD_INPUT = "-"
 _INPUT_KEYS = ("text", "text_pair", "words")
 
@@ -61,7 +63,7 @@ def predict(
         ArtifactError: A file of the model is damaged.
         ConfigError: `output` is neither `.jsonl` nor `.csv`, or is the input.
     """
-    check_output(output, inputs)
+    check_output(output, inputs, vectors=True)
     from fathom.serving.generate.open import generates
     from fathom.serving.predictor import Predictor
 
@@ -72,6 +74,7 @@ def predict(
             inputs = read_inputs(inputs, "text", columns)
         return generate_file(model, inputs, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    _require_vectors(predictor, output)
     examples = read_inputs(inputs, predictor.form, columns if columns is not None else _saved_columns(predictor))
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(examples), "predict") as progress:
@@ -123,16 +126,19 @@ def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:
-    """Write predictions as `.jsonl` or `.csv`, complete or not at all.
+    """Write predictions as `.jsonl` or `.csv`, or their vectors alone, complete or not at all.
 
     In CSV a list is a cell of JSON, and each label's probability is a column of its own.
     """
-    text = _as_csv(rows) if Path(output).suffix.lower() == ".csv" else _as_json_lines(rows)
-    files.write_atomic(output, text)
+    suffix = Path(output).suffix.lower()
+    if suffix in VECTOR_SUFFIXES:
+        files.write_atomic(output, _as_vectors(rows, suffix))
+    else:
+        files.write_atomic(output, _as_csv(rows) if suffix == ".csv" else _as_json_lines(rows))
 
 
-def check_output(output: str | Path | None, inputs: Inputs) -> None:
-    """Check that a file of predictions may be written.
+def check_output(output: str | Path | None, inputs: Inputs, *, vectors: bool = False) -> None:
+    """Check that a file of predictions may be written; `vectors` allows files of vectors too.
 
     Raises:
         ConfigError: Its name ends neither in `.jsonl` nor in `.csv`, it is a folder, or the input itself.
@@ -140,12 +146,19 @@ def check_output(output: str | Path | None, inputs: Inputs) -> None:
     if output is None:
         return
     path = Path(output)
-    if path.suffix.lower() not in OUTPUT_SUFFIXES:
+    if path.suffix.lower() not in (*OUTPUT_SUFFIXES, *(VECTOR_SUFFIXES if vectors else ())):
         raise ConfigError(f"'{path.name}' is neither .jsonl nor .csv", where="output", mend="name the file so")
     if path.is_dir():
         raise ConfigError("this is a folder", where=str(output), mend="name a file in it")
     if isinstance(inputs, str | Path) and Path(inputs).exists() and path.resolve() == Path(inputs).resolve():
         raise ConfigError("the output would take the place of the input", where=str(output), mend="choose another name")
+
+
+def _require_vectors(predictor: Predictor, output: str | Path | None) -> None:
+    if output is None or Path(output).suffix.lower() not in VECTOR_SUFFIXES or predictor.form == "pairs":
+        return
+    mend = "name it .jsonl or .csv"
+    raise ConfigError(f"a model for {predictor.task.kind} gives no vectors", where=str(output), mend=mend)
 
 
 def _numbered(inputs: Iterable[Any]) -> Iterable[tuple[int, Any]]:
@@ -176,6 +189,10 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
 
 def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
     shown = {key: value for key, value in prediction.items() if probabilities or key != "probabilities"}
+    if "embedding" in shown:
+        shown.pop("others", None)
+        # nine digits say a float32 exactly
+        shown["embedding"] = [float(f"{number:.9g}") for number in shown["embedding"]]
     if "tags" in shown and "words" in given:
         shown["words"] = [list(span) for span in given["words"]]
     return {**{key: given[key] for key in ("text", "text_pair") if key in given}, **shown}
@@ -183,6 +200,19 @@ def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities:
 
 def _as_json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def _as_vectors(rows: Sequence[Mapping[str, Any]], suffix: str) -> bytes:
+    """Return the vectors of all rows as a file, float32 `[rows, D]`."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    vectors_ND = np.array([row["embedding"] for row in rows], dtype=np.float32)
+    if suffix == ".safetensors":
+        return save({"embeddings": vectors_ND})
+    stream = io.BytesIO()
+    np.save(stream, vectors_ND)
+    return stream.getvalue()
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -31,7 +31,7 @@ def check_data(store: Sequences, task: OpenTask) -> None:
                 where="data.train",
                 mend="look at one example with 'fathom data preview'",
             )
-    elif "label" not in store.fields and not task.vocabulary:
+    elif "label" not in store.fields and not task.vocabulary and not task.whole_batch:
         raise DataError("the training split has no labels", where="data.train", mend="name the column: data.columns")
     full = int((store.lengths >= task.max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):

@@ -70,6 +70,12 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
     """
     config = recipe.model.read_config(tokenizer, {})
     model_class(config, task.auto_class)
+    if task.auto_class == "AutoModel" and config.is_encoder_decoder:
+        raise ModelError(
+            f"the family '{config.model_type}' has an encoder and a decoder, and {task.kind} wants one of them",
+            where="model",
+            mend="choose an encoder, such as minilm",
+        )
     if task.auto_class == "AutoModelForPreTraining" and config.model_type not in JUDGES_PAIRS:
         raise ModelError(
             f"transformers has no head for pairs of passages in the family '{config.model_type}'",

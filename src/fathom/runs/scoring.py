@@ -110,7 +110,9 @@ def score(
             counted += sources.setdefault(example["source"], open_metrics(scorer.task))
         for accumulator in counted:
             accumulator.update(*pair)
-    scores: dict[str, Any] = {"loss": meter.mean, **_computed(accumulators), **meter.side_scores()}
+    # a loss that compares the sequences of a training batch with each other is none of a split's
+    loss = {} if scorer.task.whole_batch else {"loss": meter.mean}
+    scores: dict[str, Any] = {**loss, **_computed(accumulators), **meter.side_scores()}
     if len(sources) > 1:
         scores["per_source"] = {source: _computed(found) for source, found in sources.items()}
     return scores

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fathom import catalog, device
-from fathom.data.batch import collate, model_inputs
+from fathom.data.batch import model_inputs
+from fathom.data.draw import PREDICTION, Draw
 from fathom.data.example import Example, Features
 from fathom.data.readers.base import Form
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
@@ -57,8 +58,6 @@ class Predictor:
         self.info = cast(FathomInfo, dict(info or {}))
         self.packed: PackedModel | None = pack_model(model) if packing else None
         self._device = next(model.parameters()).device
-        padding = task.tokenizer.pad_token_id
-        self._padding = 0 if padding is None else int(padding)
 
     @classmethod
     def load(cls, folder: str | Path, *, precision: Precision = "fp32", packing: bool = True) -> Self:
@@ -120,7 +119,8 @@ class Predictor:
         raw: list[Any] = [None] * len(features)
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size].tolist()
-            batch = collate([features[row] for row in rows], self._padding)
+            chosen = [features[row] for row in rows]
+            batch = self.task.make_batch(chosen, Draw(0, PREDICTION, np.asarray(rows)))
             for row, record in zip(rows, self.task.raw_predictions(self.logits(batch), batch), strict=True):
                 raw[row] = record
         own: list[list[int]] = [[] for _ in examples]
@@ -131,7 +131,9 @@ class Predictor:
             yield self.task.decode(example, mine, [raw[row] for row in rows])
 
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the logits of a padded batch, float32 on the CPU: [B, classes] or [B, L, classes].
+        """Return what the task reads of the model's output on a padded batch, float32 on the CPU.
+
+        Logits [B, classes] or [B, L, classes]; of a task without a head see its `logits`.
 
         Raises:
             ArtifactError: They are not finite.
@@ -141,7 +143,7 @@ class Predictor:
             self.packed.prepare(inputs["attention_mask"])
         low = self.precision == "bf16"
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=low):
-            logits: Tensor = self.model(**inputs).logits
+            logits = self.task.logits(self.model(**inputs), {**batch, **inputs})
         logits = logits.float().cpu()
         seen = logits if logits.dim() == 2 else logits[inputs["attention_mask"].bool().cpu()]
         if not bool(torch.isfinite(seen).all()):

@@ -33,7 +33,7 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[Literal["text", "spans", "chat", "corpus"]]
+    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs"]]
     """What its examples look like; see `data.example`."""
 
     @abstractmethod
@@ -63,6 +63,11 @@ class OpenTask(ABC):
     vocabulary: ClassVar[bool] = False
     """Whether the labels are words of the vocabulary. Such a task's loss is the cross-entropy of `model.vocabulary` at
     the labelled positions, and `loss` and `raw_predictions` are never asked; see `tasks.language_model`."""
+
+    whole_batch: ClassVar[bool] = False
+    """Whether the loss compares the sequences of a batch with each other, and so is no sum over parts of it. Where
+    memory cuts a batch of such a task, what `logits` gives of all parts is put together, and `loss` is asked once, with
+    what `join` makes of the parts; see `training.whole_batch`."""
 
     label_smoothing: float = 0.0
     """Of a vocabulary task's loss."""
@@ -109,6 +114,18 @@ class OpenTask(ABC):
     def side_normalizer(self, batch: Batch) -> float:
         """What the summed side loss of a whole batch is divided by."""
         return 0.0
+
+    def join(self, batches: Sequence[Batch]) -> Batch:
+        """Return what `loss` and `normalizer` read of a batch that was cut into parts; of a `whole_batch` task."""
+        raise NotImplementedError
+
+    def files(self, config: Any) -> dict[str, str]:
+        """Return further text files of the saved folder by path, what other tools need to use the model.
+
+        Args:
+            config: Of the model.
+        """
+        return {}
 
     @abstractmethod
     def normalizer(self, batch: Batch) -> float:

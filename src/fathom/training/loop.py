@@ -10,6 +10,7 @@ from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
 from fathom.device import current_memory_bytes, process_age_seconds
+from fathom.errors import ConfigError
 from fathom.log import Progress, format_bytes, get_console
 from fathom.training.diagnostics import GradientWatch
 from fathom.training.guard import Guard
@@ -281,6 +282,12 @@ class Loop:
 
     def _judge(self, state: LoopState, scores: Mapping[str, Any]) -> None:
         """Keep the best and count evaluations without gain."""
+        if self.metric not in scores:
+            raise ConfigError(
+                f"the validation split gives no score called '{self.metric}'",
+                where="training.metric_for_best_model",
+                mend=f"choose one of {', '.join(name for name, value in scores.items() if isinstance(value, float))}",
+            )
         score = float(scores[self.metric])
         if is_better(self.metric, score, state.best_score):
             state.best_score, state.best_step, state.evaluations_without_gain = score, state.step, 0

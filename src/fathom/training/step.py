@@ -24,6 +24,7 @@ from fathom.model.parameters import FlatParameters
 from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch, OpenTask
 from fathom.training.forward import Normalizers, Runner
+from fathom.training.whole_batch import MaskDraws, add_gradient_of_whole
 from fathom.tuning.stages import Stages
 
 
@@ -122,15 +123,18 @@ def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> Ste
 def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
     lengths = work.store.lengths[rows]
     batches = [work.make_batch(part, step) for part in passes(work, rows)]
-    normalizers = Normalizers.of(work.task, batches)
     work.parameters.begin_step(work.compute.direct)
-    loss = 0.0
-    for index, batch in enumerate(batches):
-        if work.dropout is not None:
-            work.dropout.start(work.seed, step, index)
-        total = work.runner.loss(work.runner.place(batch), normalizers)
-        total.backward()
-        loss += total.item()
+    if work.task.whole_batch and len(batches) > 1:
+        loss = add_gradient_of_whole(work.runner, batches, MaskDraws(work.dropout, work.seed, step))
+    else:
+        normalizers = Normalizers.of(work.task, batches)
+        loss = 0.0
+        for index, batch in enumerate(batches):
+            if work.dropout is not None:
+                work.dropout.start(work.seed, step, index)
+            total = work.runner.loss(work.runner.place(batch), normalizers)
+            total.backward()
+            loss += total.item()
     penalty = None if work.penalty is None else work.penalty()
     if penalty is not None:
         penalty.backward()

@@ -11,9 +11,9 @@ from fathom.data.example import Example
 from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
-Form = Literal["text", "spans", "chat", "corpus"]
-"""What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `chat` (turns of a conversation) or
-`corpus` (running text without labels)."""
+Form = Literal["text", "spans", "chat", "corpus", "pairs"]
+"""What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `chat` (turns of a conversation),
+`corpus` (running text without labels) or `pairs` (texts that belong together, or do not)."""
 
 
 @dataclass(frozen=True)

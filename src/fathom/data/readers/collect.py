@@ -10,6 +10,7 @@ from fathom.data.example import Example
 from fathom.data.readers.base import Request
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.messages import ConversationRows
+from fathom.data.readers.pairs import PairRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
 
@@ -36,6 +37,12 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return _collect_spans(rows, num_rows, layout, request)
     if request.form == "chat":
         return _collect_conversations(rows, num_rows, layout, request)
+    if request.form == "pairs":
+        pairs = PairRows(layout, request.options, request.problems)
+        for line, values in rows:
+            if line not in request.problems.rows:
+                pairs.add(line, {role: values[place] for role, place in layout.roles.items()})
+        return pairs.finish(num_rows)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")

@@ -30,6 +30,29 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "response": ("response", "output", "completion", "answer", "reply", "回答", "回复", "答案", "输出"),
     "instances": ("instances",),
     "system": ("system", "system_prompt", "系统"),
+    "anchor": (
+        "anchor",
+        *("query", "question", "sentence1", "text1", "text_a", "text", "sentence", "查询", "问题", "句子1"),
+        "句子",
+        "文本",
+    ),
+    "partner": (
+        "positive",
+        "pos",
+        "passage",
+        "document",
+        "answer",
+        "sentence2",
+        "text2",
+        "text_b",
+        "text_pair",
+        "正例",
+        "段落",
+        "答案",
+        "句子2",
+    ),
+    "negative": ("negative", "negatives", "neg", "hard_negative", "hard_negatives", "负例"),
+    "score": ("score", "similarity", "similarity_score", "相似度", "分数"),
 }
 """Names by role, the most telling first; compared without case."""
 
@@ -38,6 +61,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "spans": ("text", "tokens", "tags", "entities"),
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
     "corpus": ("text",),
+    "pairs": ("text", "text_pair", "negative", "score", "label"),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -77,6 +101,13 @@ class Layout:
         return f"columns: {said}"
 
 
+def usual_names(form: Form, role: str) -> tuple[str, ...]:
+    """Return the names that columns of a role usually have where a task takes a form."""
+    if form == "pairs":
+        role = {"text": "anchor", "text_pair": "partner"}.get(role, role)
+    return USUAL_NAMES.get(role, ())
+
+
 def looks_like_header(row: Sequence[str], request: Request) -> bool:
     """Tell whether the first row of a delimited file names its columns."""
     options = request.options
@@ -90,8 +121,8 @@ def looks_like_header(row: Sequence[str], request: Request) -> bool:
         return False
     if mapped:
         places = {role: column for role, column in mapped.items() if isinstance(column, int) and column < len(cells)}
-        return any(cells[column] in USUAL_NAMES.get(role, ()) for role, column in places.items())
-    usual = {name for role in ROLES_OF_FORM[request.form] for name in USUAL_NAMES.get(role, ())}
+        return any(cells[column] in usual_names(request.form, role) for role, column in places.items())
+    usual = {name for role in ROLES_OF_FORM[request.form] for name in usual_names(request.form, role)}
     return any(cell in usual for cell in cells)
 
 
@@ -158,6 +189,9 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "corpus":
         find("text")
         return
+    if form == "pairs":
+        _guess_pairs(roles, folded)
+        return
     if form == "text":
         find("text")
         pair = _PAIRS.get(folded[roles["text"]]) if "text" in roles else None
@@ -175,9 +209,30 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     find("entities")
 
 
+def _guess_pairs(roles: dict[str, int], folded: Sequence[str]) -> None:
+    """A score beside two texts is how near they are; without a second text a label says what belongs together."""
+
+    def find(role: str) -> None:
+        for name in usual_names("pairs", role):
+            if role not in roles and name in folded and folded.index(name) not in roles.values():
+                roles[role] = folded.index(name)
+
+    find("text")
+    find("text_pair")
+    find("negative")
+    if "text_pair" in roles and not {"negative", "label"} & set(roles):
+        find("score")
+    if "score" not in roles:
+        find("label")
+
+
 def _require(layout: Layout, request: Request, header: bool) -> None:
     roles = set(layout.roles)
-    if request.form == "text":
+    if request.form == "pairs":
+        if "text" in roles:
+            return
+        wanted = "data.columns.text=NAME data.columns.text_pair=NAME (and negative, score or label)"
+    elif request.form == "text":
         if "text" in roles:
             return
         wanted = (

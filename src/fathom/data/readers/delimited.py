@@ -16,7 +16,7 @@ from typing import ClassVar
 from fathom.data.encodings import decode, refuse_characters
 from fathom.data.readers.base import Form, Reader, Reading, Request
 from fathom.data.readers.collect import collect
-from fathom.data.readers.columns import ROLES_OF_FORM, USUAL_NAMES, find_columns, looks_like_header
+from fathom.data.readers.columns import ROLES_OF_FORM, find_columns, looks_like_header, usual_names
 from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
@@ -162,7 +162,7 @@ def _refuse_other_delimiter(rows: list[Row], delimiter: str, request: Request) -
     if len(first) != 1:
         return
     wanted = {str(column).lower() for column in request.options.columns.values()}
-    usual = {name for role in ROLES_OF_FORM[request.form] for name in USUAL_NAMES.get(role, ())}
+    usual = {name for role in ROLES_OF_FORM[request.form] for name in usual_names(request.form, role)}
     sample = [delimiter.join(cells) for _, cells in rows[:100]]
     for other in (",", "\t", ";", "|"):
         count = first[0].count(other)

@@ -20,6 +20,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "spans": ("entities",),
     "chat": ("dialogues",),
     "corpus": KINDS,
+    "pairs": ("faq", "intents"),
 }
 """Which kinds of examples a task of each form takes, the usual one first."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fathom.runs.inspect import inspect
     from fathom.runs.merge import merge
     from fathom.runs.predict import predict
+    from fathom.runs.search import search
     from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
     from fathom.runs.train import train
     from fathom.serving.generate.generator import Generator
@@ -51,6 +52,7 @@ PUBLIC: dict[str, str] = {
     "preview_data": "fathom.runs.data:preview",
     "ready_recipes": "fathom.recipe:ready_recipes",
     "resolve": "fathom.recipe:resolve",
+    "search": "fathom.runs.search:search",
     "show_tokenizer": "fathom.runs.tokenizer:show_tokenizer",
     "train": "fathom.runs.train:train",
     "train_tokenizer": "fathom.runs.tokenizer:train_tokenizer",
@@ -80,6 +82,7 @@ __all__ = [
     "preview_data",
     "ready_recipes",
     "resolve",
+    "search",
     "show_tokenizer",
     "train",
     "train_tokenizer",

@@ -13,6 +13,7 @@ from fathom.cli.data import check_command, init_command, preview_command
 from fathom.cli.inspect import inspect_command
 from fathom.cli.merge import merge_command
 from fathom.cli.predict import predict_command
+from fathom.cli.search import search_command
 from fathom.cli.tokenizer import extend_command, show_command, train_tokenizer_command
 from fathom.cli.train import evaluate_command, train_command
 
@@ -32,6 +33,7 @@ app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("chat")(chat_command)
 app.command("compare")(compare_command)
+app.command("search")(search_command)
 app.command("inspect")(inspect_command)
 app.command("merge")(merge_command)
 app.add_typer(data_app, name="data")

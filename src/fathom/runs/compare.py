@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,10 +9,11 @@ from fathom import files
 from fathom.device import probe_machine
 from fathom.errors import FathomError
 from fathom.log import format_duration, get_console
-from fathom.recipe import RUNS_FOLDER, dump_recipe, load_recipe, resolve
+from fathom.recipe import RUNS_FOLDER, load_recipe, resolve
 from fathom.runs.comparison import Comparison, Outcome, read_outcome, summarize
 from fathom.runs.comparison_report import html_report, markdown_report
 from fathom.runs.finished import finished_metrics
+from fathom.runs.trial_process import train_trial
 from fathom.runs.trials import Trial, plan_trials, read_edits
 
 RESULT = "comparison.json"
@@ -65,31 +62,10 @@ def _outcome(trial: Trial, folder: Path) -> Outcome:
     except FathomError as error:
         return Outcome(trial.name, trial.settings, error=str(error))
     if finished is None:
-        error_text = _train(trial, folder)
-        if error_text is not None:
-            return Outcome(trial.name, trial.settings, error=error_text)
+        ended = train_trial(trial, folder)
+        if ended.error is not None:
+            return Outcome(trial.name, trial.settings, error=ended.error)
     return read_outcome(trial, place)
-
-
-def _train(trial: Trial, folder: Path) -> str | None:
-    """Run `fathom train` in a process of its own, so that its peak memory is its own; returns why it failed."""
-    written, log = (folder / "trials" / f"{trial.name}.{ending}" for ending in ("yaml", "log"))
-    files.write_atomic(written, dump_recipe(trial.recipe))
-    command = [sys.executable, "-m", "fathom", "train", str(written), "--json"]
-    with open(log, "wb") as stream:
-        finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=stream, check=False)
-    if finished.returncode == 0:
-        return None
-    if finished.returncode in (130, -signal.SIGINT):
-        raise KeyboardInterrupt
-    try:
-        said = json.loads(finished.stdout)
-        place = f"{said['where']}: " if said.get("where") else ""
-        return f"{place}{said['error']}" + (f" ({said['mend']})" if said.get("mend") else "")
-    except (ValueError, KeyError, TypeError):
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = lines[-1] if lines else f"ended with {finished.returncode}"
-        return f"{last} (the whole output: {log})"
 
 
 def _shown(trial: Trial) -> str:

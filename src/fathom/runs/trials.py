@@ -62,7 +62,7 @@ def read_edits(edits: Iterable[str]) -> tuple[list[str], list[Axis]]:
     axes: dict[str, Axis] = {}
     for edit in edits:
         key, separator, text = edit.partition("=")
-        values = _values(key.strip(), text) if separator else None
+        values = axis_values(key.strip(), text) if separator else None
         if values is None:
             fixed.append(edit)
             continue
@@ -108,18 +108,19 @@ def plan_trials(source: str, edits: Iterable[str], folder: Path) -> list[Trial]:
     return found
 
 
-def _values(key: str, text: str) -> list[str] | None:
-    """Values of an axis as YAML, or None where the edit holds for every trial."""
+def axis_values(key: str, text: str) -> list[str] | None:
+    """Return the values of an axis as YAML, or None where the edit holds for every trial."""
     if key == "tuning" and text.strip() == ALL:
         return catalog.names("tuning")
     try:
         value = parse_yaml(text)
     except yaml.YAMLError:
         return None  # `load_recipe` tells what is wrong with it
-    return [_one_line(item) for item in value] if isinstance(value, list) else None
+    return [one_line(item) for item in value] if isinstance(value, list) else None
 
 
-def _one_line(value: Any) -> str:
+def one_line(value: Any) -> str:
+    """Return a value as YAML on one line."""
     if isinstance(value, Mapping | list):
         return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).strip()
     written = yaml.safe_dump(value, allow_unicode=True, width=10_000)

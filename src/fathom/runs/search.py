@@ -1,0 +1,230 @@
+"""Which values of which keys are best: the `search` verb, on Optuna."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from fathom import files
+from fathom.config import Part, validate
+from fathom.device import probe_machine
+from fathom.errors import ConfigError, FathomError
+from fathom.log import format_duration, get_console
+from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recipe, resolve
+from fathom.runs.duration import Budget, parse_duration
+from fathom.runs.finished import finished_metrics
+from fathom.runs.prepare import prepare_data
+from fathom.runs.ranges import check_ranges, read_ranges
+from fathom.runs.search_report import html_report, markdown_report
+from fathom.runs.search_result import ERROR, SECONDS, SearchResult, collect, final_score, read_curve
+from fathom.runs.study import Identity, Pruning, Rules, Sampler, Study, Taken
+from fathom.runs.trial_process import train_trial
+from fathom.runs.trials import Trial
+from fathom.training.checkpoint import FOLDER as CHECKPOINTS
+from fathom.training.loop import is_better
+
+RESULT = "search.json"
+BEST = "best"
+PRUNED, SPENT = "pruned", "the budget is spent"
+DEFAULT_TRIALS = 20
+
+
+class SearchOptions(Part):
+    """How a search is made."""
+
+    trials: int | None = Field(None, gt=0)
+    """Trials of the study in all, of every process; left out, 20, or as many as the budget or the grid allows."""
+    budget: str | float | None = None
+    """Time this process may take (`10m`); the trial in the middle is kept and goes on with the same command."""
+    sampler: Sampler = "tpe"
+    """`tpe` learns from the trials so far, `random` does not, `grid` takes every combination."""
+    pruning: Pruning = "asha"
+    """`asha` stops trials early that are not among the best at their first, third, ninth ... evaluation."""
+    reduction_factor: int = Field(3, ge=2)
+    """One in so many goes on at each of these rungs."""
+    seed: int = Field(7, ge=0)
+    """Of the sampler."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every trial is made of."""
+
+    source: str
+    fixed: list[str]
+    folder: Path
+
+    def recipe(self, settings: Mapping[str, str], name: str = "trial") -> Recipe:
+        """Return the recipe of a trial."""
+        own = [f"{key}={value}" for key, value in settings.items()]
+        return load_recipe(self.source, [*self.fixed, *own, f"output={self.folder / 'trials' / name}"])
+
+    def accepts(self, settings: Mapping[str, str]) -> bool:
+        """Whether settings make a valid recipe."""
+        try:
+            self.recipe(settings)
+        except ConfigError:
+            return False
+        return True
+
+
+def search(source: str, edits: Iterable[str], output: str | Path | None = None, **options: Any) -> SearchResult:
+    """Look for the best values of keys of a recipe, each trial an ordinary run in a process of its own.
+
+    Killed, the same call goes on: finished trials stay, the one in the middle resumes under its number. Called in
+    several processes at once, they share the trials of one study.
+
+    Args:
+        source: A recipe: YAML file, ready recipe or `module:function`.
+        edits: `key=value` for every trial, `key=[a, b]`, `key=log(1e-5, 1e-3)` ... for what is searched.
+        output: Folder of the search; left out, `runs/search-<name>`.
+        **options: The fields of `SearchOptions`: `trials`, `budget`, `sampler`, `pruning`, `reduction_factor`, `seed`.
+
+    Returns:
+        Trials from best to worst; also in `search.json`, `report.md` and `report.html`, the best recipe in `best.yaml`.
+
+    Raises:
+        ConfigError: The recipe, a range or an option is wrong, or the study is of another recipe.
+        ArtifactError: The study's file is damaged.
+    """
+    settings = validate(SearchOptions, options, "search")
+    budget = Budget(None if settings.budget is None else parse_duration(settings.budget))
+    fixed, ranges = read_ranges(edits)
+    base = load_recipe(source, fixed)
+    job = Job(source, fixed, Path(output or f"{RUNS_FOLDER}/search-{base.name}"))
+    first = check_ranges(ranges, job.recipe)
+    study = Study(job.folder, ranges, job.accepts, settings.sampler, settings.seed)
+    rules = Rules(settings.pruning, settings.reduction_factor)
+    identity = study.open(deciding(base), lambda: _judge(job.recipe(first)), rules)
+    most = settings.trials or (DEFAULT_TRIALS if budget.seconds is None and study.grid is None else 1_000_000)
+    goes_on = True
+    while goes_on and budget.left > 0 and (taken := study.take(most)) is not None:
+        try:
+            goes_on = Worker(job, study, identity, budget).work(taken)
+        finally:
+            study.release(taken)
+        _write(job, study, identity)
+    return _write(job, study, identity)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Trains trials of a study."""
+
+    job: Job
+    study: Study
+    identity: Identity
+    budget: Budget
+
+    def work(self, taken: Taken) -> bool:
+        """Train a trial and tell the study how it ended; returns whether there is time for another."""
+        number, console = taken.live.number, get_console()
+        how = "again at" if taken.resumed else ""
+        shown = ", ".join(f"{key}={value}" for key, value in taken.settings.items())
+        console.info(f"{how} trial {number}: {shown}".strip())
+        name = f"trial-{number}"
+        began, before = time.monotonic(), float(taken.live.user_attrs.get(SECONDS, 0.0))
+        try:
+            recipe = self.job.recipe(taken.settings, name)
+            stopped, error = self._train(Trial(name, taken.settings, recipe), taken)
+        except FathomError as failure:
+            stopped, error = None, str(failure)
+        self.study.note(taken, SECONDS, before + time.monotonic() - began)
+        if stopped == SPENT:
+            console.info(f"  {SPENT}; the trial goes on with the same command")
+            return False
+        self._tell(taken, stopped, error)
+        return True
+
+    def _train(self, trial: Trial, taken: Taken) -> tuple[str | None, str | None]:
+        """Run a trial; returns why it was stopped, and why it failed."""
+        place = Path(str(trial.recipe.output))
+        if finished_metrics(place, resolve(trial.recipe, probe_machine()), trial.recipe) is not None:
+            return None, None
+        watch = Watch(self, taken, trial.recipe)
+        ended = train_trial(trial, self.job.folder, watch=watch, held=taken.claim)
+        return ended.stopped, ended.error
+
+    def _tell(self, taken: Taken, stopped: str | None, error: str | None) -> None:
+        place, metric = self.job.folder / "trials" / f"trial-{taken.live.number}", self.identity.metric
+        if error is None:
+            self.study.report(taken, [score for score, _ in read_curve(place, metric)])
+        score = None
+        if error is None and stopped is None:
+            score = final_score(place, metric)
+            error = f"it has no {metric} on validation, or one that is not a number" if score is None else None
+        if error is not None:
+            self.study.note(taken, ERROR, error)
+            get_console().info(f"  failed: {error}")
+            self.study.tell(taken, "failed")
+            return
+        self.study.tell(taken, "complete" if stopped is None else "pruned", score)
+        files.remove_folder(place / CHECKPOINTS)  # nothing goes on from there, and they are the largest part
+        told = "stopped early: others were better at this evaluation" if score is None else f"{metric} {score:.4f}"
+        get_console().info(f"  {told}, after {format_duration(float(taken.live.user_attrs[SECONDS]))}")
+
+
+class Watch:
+    """Looks at the scores a run logs while it trains, and says when it is to be stopped."""
+
+    def __init__(self, worker: Worker, taken: Taken, recipe: Recipe) -> None:
+        self.worker = worker
+        self.taken = taken
+        self.recipe = recipe
+        self.seen = 0
+
+    def __call__(self) -> str | None:
+        """Return why the run is to be stopped, or None."""
+        if self.worker.budget.left <= 0:
+            return SPENT
+        curve = read_curve(Path(str(self.recipe.output)), self.worker.identity.metric)
+        if len(curve) <= self.seen:
+            return None
+        self.seen = len(curve)
+        pruned = self.worker.study.report(self.taken, [score for score, _ in curve])
+        return PRUNED if pruned and not self._is_last(curve[-1][1]) else None
+
+    def _is_last(self, line: Mapping[str, Any]) -> bool:
+        """Whether training is over with this evaluation: stopping then would save nothing."""
+        training = self.recipe.training
+        if training.max_steps is not None:
+            return bool(line["step"] >= training.max_steps)
+        return bool(line["epoch"] >= training.epochs)
+
+
+def _judge(recipe: Recipe) -> tuple[str, bool]:
+    """Read the data, so that what is wrong with them is told before anything is trained; returns what is scored.
+
+    Raises:
+        ConfigError: There is no validation split to choose by.
+    """
+    data = prepare_data(resolve(recipe, probe_machine()))
+    if data.split("validation") is None:
+        raise ConfigError(
+            "a search chooses by the validation split, and the data have none",
+            where="data.validation",
+            mend="name a file",
+        )
+    metric = recipe.training.metric_for_best_model or data.task.main_metric
+    return metric, is_better(metric, 1.0, 0.0)
+
+
+def _write(job: Job, study: Study, identity: Identity) -> SearchResult:
+    """Write what is found so far."""
+    with study.locked():
+        found = collect(study, identity)
+        if found.best is not None:
+            path = job.folder / f"{BEST}.yaml"
+            best = job.recipe(found.best.settings).model_copy(update={"output": str(job.folder / BEST)})
+            told = f"# {found.best.name} of {job.source}: {found.metric} {found.best.score:.6g} on validation\n"
+            files.write_atomic(path, told + dump_recipe(best))
+            found = replace(found, best_recipe=str(path))
+        files.write_json(job.folder / RESULT, found.to_json())
+        files.write_atomic(job.folder / "report.md", markdown_report(found, job.source))
+        files.write_atomic(job.folder / "report.html", html_report(found, job.source))
+    return found

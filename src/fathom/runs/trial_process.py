@@ -1,0 +1,114 @@
+"""A trial as a process of its own: its peak memory is its own, its failure is not ours, and it can be stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fathom import files
+from fathom.recipe import dump_recipe
+from fathom.runs.trials import Trial
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 30.0
+"""How long a process that was asked to stop may take before it is killed."""
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the process of a trial ended.
+
+    Attributes:
+        error: Why it failed.
+        stopped: Why we stopped it; its checkpoints stay and it can go on.
+        said: What it printed as JSON, where it ended well.
+    """
+
+    error: str | None = None
+    stopped: str | None = None
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+def train_trial(
+    trial: Trial,
+    folder: Path,
+    options: Sequence[str] = (),
+    watch: Callable[[], str | None] | None = None,
+    held: int | None = None,
+) -> Ended:
+    """Run `fathom train` on a trial and wait for it.
+
+    Args:
+        trial: Its recipe names its output.
+        folder: The recipe and the log of the process lie in its `trials` folder.
+        options: Of the command.
+        watch: Asked again and again; a reason to stop the process, or None.
+        held: Descriptor of a lock that the process holds too, so that it is held until both have ended.
+
+    Raises:
+        KeyboardInterrupt: The process was interrupted, not by us.
+    """
+    written, log = (folder / "trials" / f"{trial.name}.{ending}" for ending in ("yaml", "log"))
+    files.write_atomic(written, dump_recipe(trial.recipe))
+    command = [sys.executable, "-m", "fathom", "train", str(written), *options, "--json"]
+    with open(log, "wb") as stream, tempfile.TemporaryFile() as answer:
+        process = subprocess.Popen(command, stdout=answer, stderr=stream, pass_fds=[] if held is None else [held])
+        try:
+            stopped = _wait(process, watch)
+        finally:
+            _stop(process)
+        answer.seek(0)
+        said = answer.read()
+    if stopped is not None:
+        return Ended(stopped=stopped)
+    if process.returncode == 0:
+        return Ended(said=json.loads(said))
+    if process.returncode in (INTERRUPTED, -signal.SIGINT):
+        raise KeyboardInterrupt
+    return Ended(error=_reason(said, log, process.returncode))
+
+
+def _wait(process: subprocess.Popen[bytes], watch: Callable[[], str | None] | None) -> str | None:
+    """Wait for the end, or for a reason to stop."""
+    if watch is None:
+        process.wait()
+        return None
+    while process.poll() is None:
+        reason = watch()
+        if reason is not None:
+            return reason
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs, gently at first."""
+    if process.poll() is not None:
+        return
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _reason(said: bytes, log: Path, code: int) -> str:
+    try:
+        told = json.loads(said)
+        place = f"{told['where']}: " if told.get("where") else ""
+        return f"{place}{told['error']}" + (f" ({told['mend']})" if told.get("mend") else "")
+    except (ValueError, KeyError, TypeError):
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = lines[-1] if lines else f"ended with {code}"
+        return f"{last} (the whole output: {log})"

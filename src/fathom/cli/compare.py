@@ -17,21 +17,30 @@ def compare_command(
         typer.Argument(help="What varies, tuning=[full,lora] training.seed=[1,2,3]; other edits hold for all trials."),
     ],
     output: Annotated[str | None, typer.Option("--output", "-o", help="Folder; runs/compare-NAME if left out.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to spend, 10m or 1h30m: short runs first, the better half goes on.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train what varies side by side; run again, it resumes."""
     from fathom.cli.tables import table_text
     from fathom.runs.compare import compare
     from fathom.runs.comparison_report import HEADER, findings, rows_of
+    from fathom.runs.halving_report import HEADER as HALVING_HEADER
+    from fathom.runs.halving_report import halving_findings, halving_rows
 
-    found = compare(recipe, edits, output)
+    found = compare(recipe, edits, output, budget=budget)
     if as_json:
         say_json(found.to_json())
     else:
+        if found.halving is not None:
+            say(table_text(HALVING_HEADER, halving_rows(found.halving)))
+            say("\n" + "\n".join(halving_findings(found.halving)) + "\n" * bool(found.groups))
         if found.groups:
             say(table_text([found.metric, *HEADER], rows_of(found)))
             say("\n" + "\n".join(findings(found)))
         for item in found.failures:
             say(f"\nfailed: {item.name}: {item.error}")
-    if not found.groups:
+    spent = found.halving
+    if not found.groups and not (spent and spent.rounds and spent.rounds[-1][0].score is not None):
         raise typer.Exit(FAILED)

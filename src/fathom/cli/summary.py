@@ -1,4 +1,4 @@
-"""What `fathom train` prints when a run is finished."""
+"""What `fathom train` prints when a run is finished, or left before its end."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def run_text(folder: Path, metrics: Mapping[str, Any]) -> str:
     blocks.append(f"model   {folder / 'model'}\nreport  {folder / 'report.md'}")
     blocks.append(f"next    fathom predict {model} 'a text'\n        fathom evaluate {model} FILE")
     return "\n\n".join(filter(None, blocks))
+
+
+def paused_text(folder: Path, paused: Mapping[str, Any]) -> str:
+    """Return where a run stands that was left before its end."""
+    score = "" if paused["score"] is None else f", {paused['score']:.4f} on validation"
+    steps = f"step {paused['step']:,} of {paused['total_steps']:,}"
+    return f"time is up at {steps}{score}; the same command goes on\nrun     {folder}"
 
 
 def _scores(splits: Mapping[str, Mapping[str, Any]], main: str) -> str:

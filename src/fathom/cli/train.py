@@ -18,15 +18,27 @@ def train_command(
             help="Changes to it, such as tuning=lora tuning.rank=8; fathom list has the names.", show_default=False
         ),
     ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="Save and stop after 90s, 10m, 1h30m; the same command goes on.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train as a recipe says; run again, it resumes."""
-    from fathom.cli.summary import run_text
+    from fathom.cli.summary import paused_text, run_text
+    from fathom.device import process_age_seconds
     from fathom.recipe import load_recipe
+    from fathom.runs.duration import parse_duration
     from fathom.runs.train import train
 
-    result = train(load_recipe(recipe, edits or ()))
-    if as_json:
+    # The time of a command begins with its process.
+    limit = None if time_limit is None else max(0.0, parse_duration(time_limit) - process_age_seconds())
+    result = train(load_recipe(recipe, edits or ()), time_limit=limit)
+    if result.paused is not None:
+        if as_json:
+            say_json({"folder": str(result.folder), "paused": vars(result.paused)})
+        else:
+            say(paused_text(result.folder, vars(result.paused)))
+    elif as_json:
         say_json({"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics})
     else:
         say(run_text(result.folder, result.metrics))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fathom import files
@@ -10,16 +11,21 @@ from fathom.device import probe_machine
 from fathom.errors import FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, load_recipe, resolve
+from fathom.runs.chooser import chooser
 from fathom.runs.comparison import Comparison, Outcome, read_outcome, summarize
 from fathom.runs.comparison_report import html_report, markdown_report
+from fathom.runs.duration import parse_duration
 from fathom.runs.finished import finished_metrics
+from fathom.runs.halving import Halver, Halving
 from fathom.runs.trial_process import train_trial
 from fathom.runs.trials import Trial, plan_trials, read_edits
 
 RESULT = "comparison.json"
 
 
-def compare(source: str, edits: Iterable[str], output: str | Path | None = None) -> Comparison:
+def compare(
+    source: str, edits: Iterable[str], output: str | Path | None = None, *, budget: str | float | None = None
+) -> Comparison:
     """Train every combination of what varies, each in a process of its own, and set the results side by side.
 
     An interrupted comparison goes on where it was: finished trials are not repeated, the one in the middle resumes. A
@@ -29,6 +35,7 @@ def compare(source: str, edits: Iterable[str], output: str | Path | None = None)
         source: A recipe: YAML file, ready recipe or `module:function`.
         edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy.
         output: Folder of the comparison; left out, `runs/compare-<name>`.
+        budget: Time to spend (`10m`): short runs first, the better half of them goes on, by successive halving.
 
     Returns:
         Groups of trials from best to worst, and failures; also in `comparison.json`, `report.md` and `report.html`.
@@ -37,25 +44,59 @@ def compare(source: str, edits: Iterable[str], output: str | Path | None = None)
         ConfigError: The recipe or an edit is wrong, or nothing varies.
     """
     edits = list(edits)
+    seconds = None if budget is None else parse_duration(budget)
     fixed, _ = read_edits(edits)
     folder = Path(output or f"{RUNS_FOLDER}/compare-{load_recipe(source, fixed).name}")
     trials = plan_trials(source, edits, folder)
     with files.only_one(folder, what="another comparison"):
-        outcomes = []
-        for number, trial in enumerate(trials, 1):
-            get_console().info(f"trial {number} of {len(trials)}: {_shown(trial)}")
-            outcome = _outcome(trial, folder)
-            outcomes.append(outcome)
-            get_console().info(_told(outcome))
-        found = summarize(trials, outcomes, [Path(str(trial.recipe.output)) for trial in trials])
+        if seconds is None:
+            outcomes = [_outcome(trial, folder, number, len(trials)) for number, trial in enumerate(trials, 1)]
+            halving, done = None, list(zip(trials, outcomes, strict=True))
+        else:
+            halving = Halver(trials, folder, seconds, _metric(trials)).run()
+            done = _ended(trials, halving)
+        places = [Path(str(trial.recipe.output)) for trial, _ in done]
+        found = summarize([trial for trial, _ in done], [outcome for _, outcome in done], places)
+        found = replace(found, halving=halving)
         files.write_json(folder / RESULT, found.to_json())
         files.write_atomic(folder / "report.md", markdown_report(found, source))
         files.write_atomic(folder / "report.html", html_report(found, source))
     return found
 
 
-def _outcome(trial: Trial, folder: Path) -> Outcome:
+def _metric(trials: Sequence[Trial]) -> str:
+    """Return the validation score that decides; what is wrong with the data of every trial is told here."""
+    problems = []
+    for trial in trials:
+        try:
+            return chooser(trial.recipe)[0]
+        except FathomError as error:  # of this trial alone, perhaps: training it tells
+            problems.append(error)
+    raise problems[0]
+
+
+def _ended(trials: Sequence[Trial], halving: Halving) -> list[tuple[Trial, Outcome]]:
+    """Return the trials that are at their end or failed; the others have no figures yet."""
+    last = {one.name: one for made in halving.rounds for standing in made for one in standing.slices}
+    found = []
+    for trial in trials:
+        one = last.get(trial.name)
+        if one is not None and one.error is not None:
+            found.append((trial, Outcome(trial.name, trial.settings, error=one.error)))
+        elif one is not None and one.finished:
+            found.append((trial, read_outcome(trial, Path(str(trial.recipe.output)))))
+    return found
+
+
+def _outcome(trial: Trial, folder: Path, number: int, count: int) -> Outcome:
     """Train a trial, unless it is finished, and read what it gave."""
+    get_console().info(f"trial {number} of {count}: {_shown(trial)}")
+    outcome = _trained(trial, folder)
+    get_console().info(_told(outcome))
+    return outcome
+
+
+def _trained(trial: Trial, folder: Path) -> Outcome:
     place = Path(str(trial.recipe.output))
     try:
         finished = finished_metrics(place, resolve(trial.recipe, probe_machine()), trial.recipe)

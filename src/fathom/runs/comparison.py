@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from fathom import files
 from fathom.evaluation.significance import compare, f1_score, mean_score
 from fathom.runs.finish import COUNTS, METRICS, MODEL
+from fathom.runs.halving import Halving
 from fathom.runs.trials import Trial
 from fathom.training.loop import is_better
 
@@ -60,6 +61,8 @@ class Comparison:
     groups: tuple[Group, ...]
     failures: tuple[Outcome, ...]
     trials: tuple[Outcome, ...]
+    halving: Halving | None = None
+    """How a given time was spent; the groups are then the trials that were trained to their end."""
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from fathom.log import format_bytes, format_duration
 from fathom.runs.comparison import Comparison, Group
+from fathom.runs.halving import label
+from fathom.runs.halving_report import halving_html, halving_markdown
 from fathom.training.loop import is_better
 
 HEADER = ("score", "seeds", "p", "trained", "share", "training", "tokens/s", "peak memory", "forecast", "saved")
@@ -34,10 +36,8 @@ def rows_of(found: Comparison) -> list[list[str]]:
 
 
 def label_of(group: Group) -> str:
-    """Return what a group has that others have not; the bare value where one key varies."""
-    if len(group.settings) == 1:
-        return next(iter(group.settings.values()))
-    return ", ".join(f"{key.removeprefix('training.')}={value}" for key, value in group.settings.items()) or "recipe"
+    """Return what a group has that others have not."""
+    return label(group.settings)
 
 
 def _cells(group: Group) -> list[str]:
@@ -75,8 +75,12 @@ def findings(found: Comparison) -> list[str]:
 
 def markdown_report(found: Comparison, source: str) -> str:
     """Return the page as Markdown."""
-    lines = [f"# Comparison of {source}", "", *(f"- {line}" for line in findings(found)), ""]
+    lines = [f"# Comparison of {source}", ""]
+    if found.halving is not None:
+        lines += halving_markdown(found.halving)
     if found.groups:
+        lines += ["## Trained to the end", ""] if found.halving is not None else []
+        lines += [*(f"- {line}" for line in findings(found)), ""]
         lines += [f"| | {' | '.join(HEADER)} |", f"|---|{'---:|' * len(HEADER)}"]
         lines += [f"| {' | '.join(row)} |" for row in rows_of(found)]
         lines += ["", _explained(found)]
@@ -93,9 +97,10 @@ def html_report(found: Comparison, source: str) -> str:
     body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows_of(found))
     failed = "".join(f"<li>{escaped(item.name)}: {escaped(item.error or '')}</li>" for item in found.failures)
     plots = "".join(_figure(found, cost, title) for cost, title in PLOTTED.items()) if found.groups else ""
+    spent = "" if found.halving is None else f"{halving_html(found.halving)}<h2>Trained to the end</h2>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Comparison of {escaped(source)}</title>"
-        f"<style>{STYLE}</style><h1>Comparison of {escaped(source)}</h1><ul>{said}</ul>"
+        f"<style>{STYLE}</style><h1>Comparison of {escaped(source)}</h1>{spent}<ul>{said}</ul>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<p>{escaped(_explained(found)) if found.groups else 'Nothing finished.'}</p>{plots}"
         + (f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "")

@@ -16,9 +16,9 @@ from fathom.device import probe_machine
 from fathom.errors import ConfigError, FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recipe, resolve
+from fathom.runs.chooser import chooser
 from fathom.runs.duration import Budget, parse_duration
 from fathom.runs.finished import finished_metrics
-from fathom.runs.prepare import prepare_data
 from fathom.runs.ranges import check_ranges, read_ranges
 from fathom.runs.search_report import html_report, markdown_report
 from fathom.runs.search_result import ERROR, SECONDS, SearchResult, collect, final_score, read_curve
@@ -26,7 +26,6 @@ from fathom.runs.study import Identity, Pruning, Rules, Sampler, Study, Taken
 from fathom.runs.trial_process import train_trial
 from fathom.runs.trials import Trial
 from fathom.training.checkpoint import FOLDER as CHECKPOINTS
-from fathom.training.loop import is_better
 
 RESULT = "search.json"
 BEST = "best"
@@ -100,7 +99,7 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     first = check_ranges(ranges, job.recipe)
     study = Study(job.folder, ranges, job.accepts, settings.sampler, settings.seed)
     rules = Rules(settings.pruning, settings.reduction_factor)
-    identity = study.open(deciding(base), lambda: _judge(job.recipe(first)), rules)
+    identity = study.open(deciding(base), lambda: chooser(job.recipe(first)), rules)
     most = settings.trials or (DEFAULT_TRIALS if budget.seconds is None and study.grid is None else 1_000_000)
     goes_on = True
     while goes_on and budget.left > 0 and (taken := study.take(most)) is not None:
@@ -195,23 +194,6 @@ class Watch:
         if training.max_steps is not None:
             return bool(line["step"] >= training.max_steps)
         return bool(line["epoch"] >= training.epochs)
-
-
-def _judge(recipe: Recipe) -> tuple[str, bool]:
-    """Read the data, so that what is wrong with them is told before anything is trained; returns what is scored.
-
-    Raises:
-        ConfigError: There is no validation split to choose by.
-    """
-    data = prepare_data(resolve(recipe, probe_machine()))
-    if data.split("validation") is None:
-        raise ConfigError(
-            "a search chooses by the validation split, and the data have none",
-            where="data.validation",
-            mend="name a file",
-        )
-    metric = recipe.training.metric_for_best_model or data.task.main_metric
-    return metric, is_better(metric, 1.0, 0.0)
 
 
 def _write(job: Job, study: Study, identity: Identity) -> SearchResult:

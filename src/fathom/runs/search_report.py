@@ -11,7 +11,7 @@ import yaml
 from fathom.config import parse_yaml
 from fathom.log import format_duration
 from fathom.runs.comparison_report import STYLE
-from fathom.runs.plot import GREY, Axis, Series, plot
+from fathom.runs.plot import BLUE, GREY, Axis, Series, plot
 from fathom.runs.search_result import FEWEST_FOR_IMPORTANCE, Record, SearchResult
 
 NEAR_END = 0.05
@@ -144,7 +144,7 @@ def _figure(found: SearchResult, key: str) -> str:
         chosen = [index for index, (record, _) in enumerate(points) if (record.score is not None) is complete]
         names = [f"{points[index][0].name}: {points[index][1]:.4f}" for index in chosen]
         dots = [(places[index], points[index][1]) for index in chosen]
-        drawn.append(Series(dots, hollow=not complete, names=names, **({} if complete else {"colour": GREY})))
+        drawn.append(Series(dots, BLUE if complete else GREY, hollow=not complete, names=names))
     return plot(drawn, across, up)
 
 

@@ -248,11 +248,8 @@ class Study:
     def _sampler(self, optuna: Any, number: int) -> optuna.samplers.BaseSampler:
         """Return the sampler of one trial: its luck depends on the number alone, not on the process or on restarts."""
         seed = int(digest([self.seed, number])[:8], 16)
-        sampler: optuna.samplers.BaseSampler
-        if self.sampler == "tpe":
-            sampler = optuna.samplers.TPESampler(seed=seed)
-        else:
-            sampler = optuna.samplers.RandomSampler(seed=seed)
+        kind = optuna.samplers.TPESampler if self.sampler == "tpe" else optuna.samplers.RandomSampler
+        sampler: optuna.samplers.BaseSampler = kind(seed=seed)
         return sampler
 
     def _check_empty(self) -> None:

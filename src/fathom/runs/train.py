@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from fathom.runs.finish import Outcome, finish
 from fathom.runs.finished import finished_metrics
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import RunKeeper, open_keeper
+from fathom.runs.pause import Pause, pause_at, pause_of
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedModel, prepare_data, prepare_model
 from fathom.runs.prepared import PreparedData
@@ -34,18 +36,23 @@ class RunResult:
 
     Attributes:
         folder: The run folder; the model lies in its `model` folder.
-        metrics: What `metrics.json` holds.
+        metrics: What `metrics.json` holds; empty where the run is paused.
+        paused: Where it stands, if its time was up before its end; there is no model yet.
     """
 
     folder: Path
     metrics: dict[str, Any]
+    paused: Pause | None = None
 
 
-def train(recipe: Recipe) -> RunResult:
+def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
     """Train as a recipe says; a run that was stopped goes on where it was, a finished one is not repeated.
 
     Args:
         recipe: Resolved here for this machine.
+        time_limit: Seconds after which the run is saved and left, to go on another time as if it had not been (bit for
+            bit but for the rows of words that never occur, which are rounded once more); at least one step is made.
+            What saving and scoring take comes on top.
 
     Returns:
         The run folder and its metrics.
@@ -54,6 +61,7 @@ def train(recipe: Recipe) -> RunResult:
         InputError: The recipe, the data or the model is wrong; nothing half-written is left.
         TrainingError: Training cannot go on.
     """
+    deadline = None if time_limit is None else time.monotonic() + time_limit
     machine = probe_machine()
     asked, recipe = recipe, resolve(recipe, machine)
     assert recipe.output is not None
@@ -69,10 +77,11 @@ def train(recipe: Recipe) -> RunResult:
     prepared = prepare_model(recipe, data, machine)
     check_trainable(prepared.model, recipe.tuning.kind)
     with files.only_one(folder, what="another training run"):
-        return RunResult(folder, _run(recipe, data, prepared, folder))
+        return _run(recipe, data, prepared, (folder, deadline))
 
 
-def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path) -> dict[str, Any]:
+def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, float | None]) -> RunResult:
+    folder, deadline = place
     settings, work = recipe.training, prepared.work
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
@@ -88,15 +97,17 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Pa
         _score_before(recipe, data, prepared, (state, trackers))
     total = Plan.of(settings, work.num_sequences).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
-        hooks = _hooks(recipe, data, prepared, (keeper, trackers, progress))
+        hooks = replace(_hooks(recipe, data, prepared, (keeper, trackers, progress)), pause=pause_at(deadline))
         metric = settings.metric_for_best_model or data.task.main_metric
         loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)
     peak_bytes = peak_memory_bytes(expected.device)
     trackers.close()
+    if loop.paused:
+        return RunResult(folder, {}, pause_of(loop, state, hooks.evaluate))
     if settings.load_best_model_at_end and state.best_step is not None:
         keeper.load_best(state)
-    return finish(recipe, data, prepared, Outcome(folder, state, loop.clock, peak_bytes, expected))
+    return RunResult(folder, finish(recipe, data, prepared, Outcome(folder, state, loop.clock, peak_bytes, expected)))
 
 
 def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:

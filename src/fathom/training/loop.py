@@ -63,6 +63,7 @@ class Hooks:
         progress: The bar.
         after_step: What the tuning strategy does after update `step` of `total_steps`, gradients still in place;
             returns whether it changed weights.
+        pause: Says after a step whether to leave the loop before the plan ends, to go on another time.
     """
 
     log: Callable[[int, Mapping[str, Any]], None]
@@ -72,6 +73,7 @@ class Hooks:
     places: Callable[[Indices], Sequence[str]]
     progress: Progress
     after_step: Callable[[int, int], bool] | None = None
+    pause: Callable[[int], bool] | None = None
 
 
 @dataclass
@@ -151,16 +153,18 @@ class Loop:
         self.sampler = work.sampler or Sampler(len(work.store), settings.batch_size, settings.seed)
         self.plan = Plan.of(settings, work.num_sequences)
         self.clock = Clock()
+        self.paused = False
+        """Whether it left before its plan ended; the same run can go on."""
         self.watch = None if settings.log_gradients == "none" else GradientWatch(work, places or {})
         self._seen: dict[str, float] = {}
 
     def run(self, state: LoopState) -> LoopState:
-        """Train until the plan ends or a stop is due; `state` is updated in place and returned."""
+        """Train until the plan ends, a stop is due or the run is paused; `state` is updated in place and returned."""
         self.work.model.train()
         if state.step > 0:  # None too: where the run began with whole batches, they stay whole
             self.work.most_tokens = state.most_tokens
         self.clock.began = time.perf_counter()
-        while state.step < self.plan.total_steps and not state.stopped_early:
+        while self._has_more(state) and not self.paused:
             result = self._step(state)
             self.clock.tokens += result.tokens
             self.clock.steps += 1
@@ -168,9 +172,14 @@ class Loop:
                 self.clock.seconds_to_first_step = process_age_seconds()
             self._log_step(state, result)
             evaluated = self._evaluate_if_due(state)
+            pause = self.hooks.pause
+            self.paused = pause is not None and self._has_more(state) and pause(state.step)
             self._save_if_due(state, evaluated)
         self.clock.stop()
         return state
+
+    def _has_more(self, state: LoopState) -> bool:
+        return state.step < self.plan.total_steps and not state.stopped_early
 
     def _step(self, state: LoopState) -> StepResult:
         """Compute one step and, if it is sound, update."""
@@ -301,7 +310,7 @@ class Loop:
     def _save_if_due(self, state: LoopState, evaluated: bool) -> None:
         every = self.settings.save_steps
         due = evaluated if every is None else state.step % every == 0
-        if not due and state.step < self.plan.total_steps and not state.stopped_early:
+        if not due and not self.paused and self._has_more(state):
             return
         began = time.perf_counter()
         self.work.parameters.synchronize()

@@ -173,7 +173,7 @@ class Study:
             trials = self.live.get_trials(deepcopy=False)
             begun = [trial for trial in trials if trial.state != optuna.trial.TrialState.WAITING]
             number = len(begun)
-            self.live.sampler = self._sampler(optuna, number)
+            self.live.sampler = self._sampler(number)
             for trial in begun:
                 if trial.state == optuna.trial.TrialState.RUNNING:
                     claim = self._claim(trial.number)
@@ -245,12 +245,12 @@ class Study:
     def _settings(self, trial: optuna.trial.Trial) -> dict[str, str]:
         return settle(self.ranges, lambda one: one.suggest(trial), self.accepts)
 
-    def _sampler(self, optuna: Any, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
         """Return the sampler of one trial: its luck depends on the number alone, not on the process or on restarts."""
+        from optuna.samplers import RandomSampler, TPESampler
+
         seed = int(digest([self.seed, number])[:8], 16)
-        kind = optuna.samplers.TPESampler if self.sampler == "tpe" else optuna.samplers.RandomSampler
-        sampler: optuna.samplers.BaseSampler = kind(seed=seed)
-        return sampler
+        return TPESampler(seed=seed) if self.sampler == "tpe" else RandomSampler(seed=seed)
 
     def _check_empty(self) -> None:
         """Refuse a folder of trials whose study is lost: new trials would fall into the folders of old ones."""

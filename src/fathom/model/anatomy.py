@@ -280,6 +280,8 @@ def _component_beside(name: str, module: nn.Module, after: bool, in_body: bool) 
     words = f"{name} {type(module).__name__}".lower()
     if not in_body:
         return "head"
+    if is_norm(module) and "final" in name:
+        return "final"  # OPT registers it before its blocks
     if any(word in words for word in _EMBEDDING_WORDS):
         return "embeddings"
     if any(word in name.lower() for word in _HEAD_WORDS):

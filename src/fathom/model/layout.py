@@ -81,6 +81,14 @@ class Layout:
         """T: packed slots, slack included."""
         return len(self.rows_T)
 
+    def natural_order(self, attention_mask_BL: Tensor) -> Tensor:
+        """Return for each packed slot which token of the batch it is, its rows' tokens counted one after another.
+
+        Slack slots say 0.
+        """
+        count_N = attention_mask_BL.flatten().cumsum(0) - 1
+        return count_N.index_select(0, self.rows_T)
+
     def bias(self, index: int, heads: int, dtype: torch.dtype, view: tuple[bool, int | None]) -> Tensor:
         """Return what is added to the scores of bucket `index`: 0 where a query sees a key, LOWEST elsewhere.
 

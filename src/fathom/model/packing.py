@@ -42,6 +42,8 @@ class PackedModel:
     dropout: DropoutSource | None = None
     """Where attention draws its dropout masks; None takes torch's own generator."""
     layout: Layout | None = None
+    given: Tensor | None = None
+    """Packed hidden states `[1, T, D]` that the first block gets instead of the embeddings'; see `model.prefix`."""
     stream_dtype: torch.dtype | None = None
     """Type of the hidden states between blocks; None keeps the embeddings' type."""
     outside_dtype: torch.dtype = torch.float32
@@ -55,10 +57,22 @@ class PackedModel:
         """Whether the blocks run packed."""
         return self.reason is None
 
-    def prepare(self, attention_mask_BL: Tensor, segment_BL: Tensor | None = None) -> Layout | None:
-        """Lay out the next batch; call before every forward pass. See `make_layout`."""
+    def prepare(
+        self, attention_mask_BL: Tensor, segment_BL: Tensor | None = None, hidden_TD: Tensor | None = None
+    ) -> Layout | None:
+        """Lay out the next batch; call before every forward pass. See `make_layout`.
+
+        Args:
+            attention_mask_BL: 1 for tokens, 0 for padding on the right.
+            segment_BL: Number of the document of each token, where rows hold several.
+            hidden_TD: What enters the first computed block, the tokens of the rows one after another.
+        """
         self._packed.clear()
         self.layout = make_layout(attention_mask_BL, segment_BL) if self.packed else None
+        self.given = None
+        if hidden_TD is not None:
+            assert self.layout is not None
+            self.given = hidden_TD.index_select(0, self.layout.natural_order(attention_mask_BL))[None]
         return self.layout
 
     def remove(self) -> None:
@@ -171,9 +185,9 @@ def _enter(packed: PackedModel, args: tuple[Any, ...], kwargs: dict[str, Any], f
     hidden = args[0] if hidden_in_args else kwargs["hidden_states"]
     if first:
         packed.outside_dtype = hidden.dtype
-        hidden = pack_tokens(hidden, layout)
-        if packed.stream_dtype is not None:
-            hidden = hidden.to(packed.stream_dtype)
+        hidden = (pack_tokens(hidden, layout) if packed.given is None else packed.given).to(
+            packed.stream_dtype or hidden.dtype
+        )
     rest = tuple(_pack_value(packed, value) for value in args[1:])
     words = {name: _pack_value(packed, value) for name, value in kwargs.items() if name != "hidden_states"}
     if hidden_in_args:
@@ -268,7 +282,8 @@ def packed_attention(
     return output[:tokens].view(query.shape[0], query.shape[2], *output.shape[1:]), None
 
 
-def _trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
+def trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
+    """Return a small padded batch of the model's own token ids, on its device."""
     length = max(TRIAL_LENGTHS)
     mask = torch.tensor([[1] * n + [0] * (length - n) for n in TRIAL_LENGTHS], device=model.device)
     vocabulary = model.get_input_embeddings().num_embeddings
@@ -281,7 +296,7 @@ def _trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
 def _trial_outputs(packed: PackedModel) -> Tensor:
     """Last hidden states of the base model at real tokens."""
     model = packed.model
-    batch = _trial_batch(model)
+    batch = trial_batch(model)
     packed.prepare(batch["attention_mask"]) if packed._handles else None
     training = model.training
     model.eval()

@@ -21,6 +21,7 @@ from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
 from fathom.runs.forecast import Forecast
+from fathom.runs.frozen_prefix import FrozenPrefix
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
@@ -47,6 +48,8 @@ class Outcome:
     peak_bytes: int
     """Of the process, up to the end of the loop."""
     expected: Forecast
+    frozen: FrozenPrefix | None = None
+    """What came from the cache of frozen blocks."""
 
 
 def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome: Outcome) -> dict[str, Any]:
@@ -61,6 +64,8 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     work.parameters.release()
     work.compute.remove()
     work.packed.dropout, work.packed.stream_dtype = None, None
+    if outcome.frozen is not None:
+        outcome.frozen.prefix.remove()
     model = work.model.eval()
     if work.vocabulary is not None:
         work.vocabulary.release()
@@ -78,6 +83,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "before": outcome.state.before,
         **scores,
         "parameters": _parameters(model),
+        **({} if outcome.frozen is None else {"frozen_cache": outcome.frozen.facts}),
         "forecast": outcome.expected.to_json(),
         "measured": outcome.expected.judge(outcome.peak_bytes, _parameters(model)["trainable"], outcome.clock),
         "timing": _timing(outcome),

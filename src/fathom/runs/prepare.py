@@ -23,6 +23,7 @@ from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
+from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
@@ -43,6 +44,11 @@ class PreparedModel:
     model: nn.Module
     anatomy: Anatomy
     work: Workload
+
+    @property
+    def frozen(self) -> FrozenPart:
+        """What never learns and has nothing that learns below it."""
+        return self.work.frozen
 
 
 def prepare_data(recipe: Recipe) -> PreparedData:
@@ -142,6 +148,7 @@ def make_workload(
         model, packed, parameters, compute, dropout, data.task, data.stores["train"], settings.seed,
         vocabulary=vocabulary, sampler=data.sampler, penalty=partial(recipe.tuning.penalty, model),
         stages=stages,
+        frozen=find_frozen(model, anatomy) if recipe.tuning.keeps_prefix and not settings.frozen_dropout else NOTHING,
     )  # fmt: skip
     setting = memory_setting(settings, packed, next((len(rows) for rows in compact.values()), None))
     work.most_tokens = fit_micro_batch(settings, (work.store, work.sampler), model, setting, machine)

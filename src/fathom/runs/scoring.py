@@ -20,7 +20,7 @@ from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch, LossSum, OpenTask
 from fathom.tasks.language_model import OpenLanguageTask
-from fathom.training.forward import Runner
+from fathom.training.forward import Runner, make_batch
 
 WINDOW = 4096
 """Sequences whose small prediction records are held at once."""
@@ -165,7 +165,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
     with torch.inference_mode():
         for chosen in _passes(order, store.lengths, scorer.batch_size):
             draw = Draw(scorer.seed, EVALUATION, chosen)
-            placed = runner.place(task.make_batch([store[int(row)] for row in chosen], draw))
+            placed = runner.place(make_batch(task, store, chosen, draw))
             found, loss, side = _judge(runner, placed)
             for row, record in zip(chosen, found, strict=True):
                 records[int(row - window[0])] = record

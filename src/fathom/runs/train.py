@@ -17,6 +17,7 @@ from fathom.recipe import Recipe, dump_recipe, resolve
 from fathom.runs.finish import Outcome, finish
 from fathom.runs.finished import finished_metrics
 from fathom.runs.forecast import forecast
+from fathom.runs.frozen_prefix import attach_prefix
 from fathom.runs.keeper import RunKeeper, open_keeper
 from fathom.runs.pause import Pause, pause_at, pause_of
 from fathom.runs.preflight import check_data, check_trainable
@@ -93,11 +94,13 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tup
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
     write_skipped(folder, data.splits.skipped)
+    frozen = attach_prefix(recipe, data, prepared)
+    seen = data if frozen is None else frozen.data
     if state.step == 0 and settings.evaluate_before:
-        _score_before(recipe, data, prepared, (state, trackers))
+        _score_before(recipe, seen, prepared, (state, trackers))
     total = Plan.of(settings, work.num_sequences).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
-        hooks = replace(_hooks(recipe, data, prepared, (keeper, trackers, progress)), pause=pause_at(deadline))
+        hooks = replace(_hooks(recipe, seen, prepared, (keeper, trackers, progress)), pause=pause_at(deadline))
         metric = settings.metric_for_best_model or data.task.main_metric
         loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)
@@ -107,7 +110,8 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tup
         return RunResult(folder, {}, pause_of(loop, state, hooks.evaluate))
     if settings.load_best_model_at_end and state.best_step is not None:
         keeper.load_best(state)
-    return RunResult(folder, finish(recipe, data, prepared, Outcome(folder, state, loop.clock, peak_bytes, expected)))
+    outcome = Outcome(folder, state, loop.clock, peak_bytes, expected, frozen)
+    return RunResult(folder, finish(recipe, data, prepared, outcome))
 
 
 def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:

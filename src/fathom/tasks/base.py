@@ -107,6 +107,11 @@ class OpenTask(ABC):
         """Put sequences into one padded batch; what is random in it (masking, noise) comes from `draw` alone."""
         return collate(features, self.tokenizer.pad_token_id or 0)
 
+    @property
+    def fixed_inputs(self) -> bool:
+        """Whether a sequence gives the model the same tokens in every epoch: nothing in its batch is drawn."""
+        return type(self).make_batch is OpenTask.make_batch
+
     def side_loss(self, output: Any, batch: Batch) -> LossSum | None:
         """The summed loss of a second objective beside a vocabulary task's own (next sentence); None without one."""
         return None

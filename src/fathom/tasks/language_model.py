@@ -100,6 +100,11 @@ class OpenLanguageTask(OpenTask):
         return features
 
     @property
+    def fixed_inputs(self) -> bool:
+        """A causal task predicts the tokens it reads: nothing is drawn."""
+        return self.causal
+
+    @property
     def end_of_document(self) -> int | None:
         """The token that ends every document; None for none."""
         return None

@@ -9,10 +9,25 @@ from typing import Any
 from torch import Tensor, nn
 
 from fathom.data.batch import model_inputs, segment_positions, split_segments
+from fathom.data.draw import Draw
+from fathom.data.hidden import CachedSequences
+from fathom.data.sampler import Indices
+from fathom.data.sequences import Sequences
 from fathom.model.families import position_offset
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch, LossSum, OpenTask
+
+HIDDEN = "hidden"
+"""Key in a batch: what enters the lowest computed block, `[tokens, D]`, the tokens of the rows one after another."""
+
+
+def make_batch(task: OpenTask, store: Sequences, rows: Indices, draw: Draw) -> Batch:
+    """Put sequences of a store into one batch, with their hidden states where the store has them."""
+    batch = task.make_batch([store[int(row)] for row in rows], draw)
+    if isinstance(store, CachedSequences):
+        batch[HIDDEN] = store.states(rows)
+    return batch
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class Runner:
 
     def run(self, batch: Batch) -> Any:
         """Run the model on a placed batch; returns transformers' output."""
-        self.packed.prepare(batch["attention_mask"], batch.get("segment"))
+        self.packed.prepare(batch["attention_mask"], batch.get("segment"), batch.get(HIDDEN))
         inputs = model_inputs(batch)
         if self.packed.model.config.is_encoder_decoder and "labels" in batch:
             said = batch["labels"]

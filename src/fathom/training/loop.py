@@ -160,7 +160,7 @@ class Loop:
 
     def run(self, state: LoopState) -> LoopState:
         """Train until the plan ends, a stop is due or the run is paused; `state` is updated in place and returned."""
-        self.work.model.train()
+        self.work.train_mode()
         if state.step > 0:  # None too: where the run began with whole batches, they stay whole
             self.work.most_tokens = state.most_tokens
         self.clock.began = time.perf_counter()
@@ -282,7 +282,7 @@ class Loop:
         self.work.parameters.synchronize()
         self.work.model.eval()
         scores = self.hooks.evaluate()
-        self.work.model.train()
+        self.work.train_mode()
         self.clock.evaluate_seconds += time.perf_counter() - began
         epoch = round(state.step / self.plan.steps_per_epoch, 6)
         self.hooks.log(state.step, {"split": "validation", "epoch": epoch, **plain_scores(scores)})

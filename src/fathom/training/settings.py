@@ -61,6 +61,15 @@ class Training(Part):
         False, validation_alias=AliasChoices("activation_checkpointing", "gradient_checkpointing")
     )
     """Recompute each block in the backward pass instead of storing its activations."""
+    frozen_cache: Literal["auto", "off", "float32", "bfloat16", "int8"] = "auto"
+    """How the outputs of blocks that never learn are kept on disk, so that they are computed once: auto in the type
+    that runs between blocks, which loses nothing, where it is valid and anything is read twice; int8 loses about half a
+    percent; off computes them in every pass."""
+    frozen_cache_gb: float = Field(20.0, gt=0)
+    """Most gigabytes the kept outputs of all runs may take; what was used least recently goes first."""
+    frozen_dropout: bool = False
+    """Keep dropout on in blocks that never learn and have nothing that learns below them; their outputs then differ in
+    every pass."""
     packing: bool = True
     """Run the blocks on packed tokens where the family allows it; off runs padded batches."""
     evaluate_before: bool = True

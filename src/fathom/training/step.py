@@ -18,12 +18,13 @@ from fathom.errors import TrainingError
 from fathom.log import get_console
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
+from fathom.model.frozen import NOTHING, FrozenPart
 from fathom.model.layout import SEQUENCES_PER_BUCKET
 from fathom.model.packing import PackedModel
 from fathom.model.parameters import FlatParameters
 from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch, OpenTask
-from fathom.training.forward import Normalizers, Runner
+from fathom.training.forward import Normalizers, Runner, make_batch
 from fathom.training.whole_batch import MaskDraws, add_gradient_of_whole
 from fathom.tuning.stages import Stages
 
@@ -46,6 +47,7 @@ class Workload:
         sampler: Which sequences make up a step; None for all of them in an order of the seed.
         penalty: What the tuning strategy adds to the mean loss of a step, if anything.
         stages: The parts of the model that learn in turn, where the strategy has such.
+        frozen: What runs without dropout, for it never learns.
     """
 
     model: nn.Module
@@ -61,9 +63,13 @@ class Workload:
     sampler: MixtureSampler | None = None
     penalty: Callable[[], Tensor | None] | None = None
     stages: Stages | None = None
+    frozen: FrozenPart = NOTHING
     runner: Runner = field(init=False)
+    num_tokens: Indices = field(init=False)
+    """Of each sequence, int64, however many of them are computed."""
 
     def __post_init__(self) -> None:
+        self.num_tokens = self.store.lengths
         self.runner = Runner(self.model, self.packed, self.task, self.vocabulary)
 
     @property
@@ -73,7 +79,12 @@ class Workload:
 
     def make_batch(self, rows: Indices, step: int) -> Batch:
         """Put sequences of the store into one batch."""
-        return self.task.make_batch([self.store[int(row)] for row in rows], Draw(self.seed, step, rows))
+        return make_batch(self.task, self.store, rows, Draw(self.seed, step, rows))
+
+    def train_mode(self) -> None:
+        """Put the model in training mode, what never learns excepted."""
+        self.model.train()
+        self.frozen.hold_still()
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,6 @@ def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> Ste
 
 
 def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
-    lengths = work.store.lengths[rows]
     batches = [work.make_batch(part, step) for part in passes(work, rows)]
     work.parameters.begin_step(work.compute.direct)
     if work.task.whole_batch and len(batches) > 1:
@@ -139,7 +149,7 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
     if penalty is not None:
         penalty.backward()
     work.parameters.end_step()
-    return StepResult(loss, work.parameters.norm().item(), int(lengths.sum()))
+    return StepResult(loss, work.parameters.norm().item(), int(work.num_tokens[rows].sum()))
 
 
 def passes(work: Workload, rows: Indices) -> list[Indices]:

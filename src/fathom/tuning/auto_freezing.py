@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -26,6 +26,8 @@ class AutoFreezing(Tuning):
     Source: Liu et al., "AutoFreeze", 2021 (arXiv 2102.01386). The paper takes the norm of an interval's summed
     gradient, which needs a copy of the model; here it is the root mean square of the norms of its steps, one number.
     """
+
+    keeps_prefix: ClassVar[bool] = False
 
     kind: Literal["auto-freezing"] = "auto-freezing"
     intervals: int = Field(10, ge=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -21,6 +21,8 @@ class GradualUnfreezing(Tuning):
 
     Source: Howard, Ruder, "Universal Language Model Fine-tuning", 2018 (arXiv 1801.06146).
     """
+
+    keeps_prefix: ClassVar[bool] = False
 
     kind: Literal["gradual-unfreezing"] = "gradual-unfreezing"
     until: float = Field(0.5, gt=0, le=1)

@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import random
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
@@ -111,6 +112,7 @@ class Race:
         }
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(recipe), encoding="utf-8")
+        shutil.rmtree(self.folder / name, ignore_errors=True)  # of an earlier, perhaps shorter, measurement
         run_process([*fathom_command(), "train", str(path)], self.env)
         timing = json.loads((self.folder / name / "metrics.json").read_text(encoding="utf-8"))["timing"]
         vectors = self.folder / f"{name}.npy"

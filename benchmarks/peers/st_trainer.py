@@ -1,7 +1,7 @@
 """One contrastive training by sentence-transformers' own trainer, and the vectors of the test questions.
 
-`MultipleNegativesRankingLoss` over pairs, the settings given, everything else the library's defaults. Prints one line of
-JSON: the seconds of the training and the real tokens in each.
+`MultipleNegativesRankingLoss` over pairs, the settings given, everything else the library's defaults. Prints one line
+of JSON: the seconds of the training and the real tokens in each.
 """
 
 from __future__ import annotations

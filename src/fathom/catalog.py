@@ -24,6 +24,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "prefix-lm": "fathom.tasks.prefix_lm:PrefixLm",
         "chat": "fathom.tasks.chat:Chat",
         "sentence-embedding": "fathom.tasks.sentence_embedding:SentenceEmbedding",
+        "reranking": "fathom.tasks.reranking:Reranking",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
@@ -76,6 +77,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "perplexity": "fathom.evaluation.language:Perplexity",
         "retrieval": "fathom.evaluation.retrieval:Retrieval",
         "similarity": "fathom.evaluation.retrieval:Similarity",
+        "reranking": "fathom.evaluation.reranking:Reranking",
     },
     "optimizer": {
         "adamw": "fathom.training.optimizers.adamw:AdamW",

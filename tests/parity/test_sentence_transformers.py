@@ -120,3 +120,24 @@ def test_matryoshka_is_the_sum_over_sizes(losses: Any) -> None:
     made = losses.MultipleNegativesRankingLoss(None)
     cut = [made.compute_loss_from_embeddings([c[:, :size] for c in columns], None) for size in (4, 8, 12)]
     compare(our_loss(columns, matryoshka=(4, 8)), torch.stack(cut).sum(), columns)
+
+
+def test_a_reranker_is_a_cross_encoder(library: Any, tmp_path: Path) -> None:
+    base = make_model(tmp_path / "base")
+    rows = [f"{text},the {colour}" for text, colour, _ in sentences(24, 1)]
+    (tmp_path / "train.csv").write_text("\n".join(["query,passage", *rows]) + "\n", encoding="utf-8")
+    text = f"""
+model: {base}
+data: {{train: {tmp_path / "train.csv"}}}
+task: {{kind: reranking, num_negatives: 2}}
+training: {{max_steps: 2, batch_size: 8, threads: 1, precision: fp32}}
+output: {tmp_path / "run"}
+"""
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    result = train(load_recipe(tmp_path / "recipe.yaml"))
+    assert {"ndcg@10", "mrr", "auc", "loss"} <= set(result.metrics["validation"])
+    pairs = [("the thing1 is red", "the red"), ("the thing2 is blue", "the red thing3")]
+    ours = predict(result.folder / "model", [{"text": first, "text_pair": second} for first, second in pairs])
+    assert set(ours[0]) == {"text", "text_pair", "score"}
+    theirs = library.CrossEncoder(str(result.folder / "model"), device="cpu").predict(pairs)
+    np.testing.assert_allclose([row["score"] for row in ours], theirs, atol=1e-5)

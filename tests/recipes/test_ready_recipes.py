@@ -83,7 +83,7 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
         return
     rows = predict(
         result.folder / "model",
-        [{"text": "a red thing", **({"text_pair": "it is red"} if name == "sentence-pair" else {})}],
+        [{"text": "a red thing", **({"text_pair": "it is red"} if name in ("sentence-pair", "reranking") else {})}],
     )
     assert len(rows) == 1
-    assert {"label", "labels", "value", "entities", "finish_reason", "embedding"} & set(rows[0])
+    assert {"label", "labels", "value", "entities", "finish_reason", "embedding", "score"} & set(rows[0])

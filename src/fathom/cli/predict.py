@@ -119,6 +119,8 @@ def _line(row: Mapping[str, Any]) -> str:
         vector = ", ".join(f"{number:.4f}" for number in row["embedding"][:4])
         near = f"cosine {row['similarity']:.4f}  " if "similarity" in row else ""
         lines = [f"{near}[{vector}, ... {len(row['embedding'])} numbers]  {text}"]
+    elif "label" not in row and "score" in row:
+        lines = [f"{row['score']:.4f}  {text}  |  {row.get('text_pair', '')}"]
     elif "value" in row:
         lines = [f"{row['value']:<10.4g}  {text}"]
     else:

@@ -38,7 +38,8 @@ class Guess:
 
     Attributes:
         form: "text", "spans", "chat" or "pairs".
-        problem: "single-label", "multi-label", "regression", "tokens", "conversations" or "pairs".
+        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs" or
+            "relevance".
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -61,9 +62,10 @@ def guess_data(path: str) -> Guess:
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):
         return _guess_text(path, name)
-    if name in TABLES and are_pairs(str(column) for column in _table(path.partition("#")[0], name)[0]):
+    pairs = _pairs_of(map(str, _table(path.partition("#")[0], name)[0])) if name in TABLES else None
+    if pairs is not None:
         examples, notes = load_examples(path, "pairs")
-        return Guess("pairs", "pairs", {}, examples, notes)
+        return Guess("pairs", pairs, {}, examples, notes)
     try:
         examples, notes = load_examples(path, "spans")
     except DataError:
@@ -75,11 +77,12 @@ def guess_data(path: str) -> Guess:
     return _guess_text(path, detect_format(path, "text", section))
 
 
-def are_pairs(columns: Iterable[str]) -> bool:
-    """Whether the columns of a file are those of texts that belong together: a query and its passage, with no label."""
+def _pairs_of(columns: Iterable[str]) -> str | None:
+    """What the columns of queries and passages say: `relevance` where there is a number beside them, else `pairs`."""
     names = {column.strip().lower() for column in columns}
-    asked, found = {"anchor", "query"} & names, {"positive", "pos", "passage", "document"} & names
-    return bool(asked and found) and not {"label", "relevance", "score"} & names
+    if not {"anchor", "query"} & names or not {"positive", "pos", "passage", "document"} & names:
+        return None
+    return "relevance" if {"label", "relevance", "score"} & names else "pairs"
 
 
 def _guess_text(path: str, name: str) -> Guess:

@@ -62,7 +62,7 @@ def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
     section: dict[str, Any] = {"train": data, **_siblings(data, guess)}
     if "validation" not in section:
         section["validation_fraction"] = 0.1
-    task: Any = DEFAULT_TASKS[guess.form]
+    task: Any = "reranking" if guess.problem == "relevance" else DEFAULT_TASKS[guess.form]
     if guess.problem in {"multi-label", "regression"}:
         task = {"kind": task, "problem": guess.problem}
     num_examples = len(guess.examples)
@@ -111,6 +111,7 @@ def _remarks(guess: Guess) -> list[str]:
         "tokens": "spans in text",
         "conversations": "the turns of a conversation",
         "pairs": "texts that belong together",
+        "relevance": "queries, documents and how relevant each is",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":

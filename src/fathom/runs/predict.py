@@ -189,8 +189,9 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
 
 def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
     shown = {key: value for key, value in prediction.items() if probabilities or key != "probabilities"}
+    for needless in ("logits", "relevances", "others"):  # what scores are made of
+        shown.pop(needless, None)
     if "embedding" in shown:
-        shown.pop("others", None)
         # nine digits say a float32 exactly
         shown["embedding"] = [float(f"{number:.9g}") for number in shown["embedding"]]
     if "tags" in shown and "words" in given:

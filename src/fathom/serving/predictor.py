@@ -113,7 +113,7 @@ class Predictor:
         return next(self.predict([given], batch_size=1))
 
     def _predict_window(self, examples: Sequence[Example], batch_size: int) -> Iterator[dict[str, Any]]:
-        features = self.task.encode(examples)
+        features = self.task.encode_inputs(examples)
         lengths = [len(feature["input_ids"]) for feature in features]
         order = np.argsort(lengths, kind="stable")[::-1]
         raw: list[Any] = [None] * len(features)

@@ -99,6 +99,10 @@ class OpenTask(ABC):
         Labels unknown to the model raise a `DataError` that names `where` and the nearest known label.
         """
 
+    def encode_inputs(self, examples: Sequence[Example]) -> list[Features]:
+        """Encode examples that are only to be answered: nothing that a task adds to learn from."""
+        return self.encode(examples)
+
     @abstractmethod
     def cache_key(self) -> dict[str, Any]:
         """Everything besides data and tokenizer that `encode` depends on, as JSON."""

@@ -52,7 +52,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
         "句子2",
     ),
     "negative": ("negative", "negatives", "neg", "hard_negative", "hard_negatives", "负例"),
-    "score": ("score", "similarity", "similarity_score", "相似度", "分数"),
+    "score": ("score", "similarity", "similarity_score", "relevance", "相似度", "分数"),
 }
 """Names by role, the most telling first; compared without case."""
 

@@ -35,6 +35,8 @@ def predict_command(
     top_p: Annotated[float | None, typer.Option(help="Sample among those with this probability.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Sample among those this likely.")] = None,
     num_beams: Annotated[int | None, typer.Option(help="Beam search.")] = None,
+    length_penalty: Annotated[float | None, typer.Option(help="Of beams: above 0 favours longer text.")] = None,
+    no_repeat_ngram_size: Annotated[int | None, typer.Option(min=0, help="No so many tokens occur twice.")] = None,
     num_return_sequences: Annotated[int | None, typer.Option(help="Texts for each prompt.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer repetitions.")] = None,
     stop: Annotated[
@@ -52,7 +54,8 @@ def predict_command(
 
     writing = _given(
         max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        num_beams=num_beams, num_return_sequences=num_return_sequences, repetition_penalty=repetition_penalty,
+        num_beams=num_beams, length_penalty=length_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+        num_return_sequences=num_return_sequences, repetition_penalty=repetition_penalty,
         stop=[text.replace("\\n", "\n") for text in stop] if stop else None, seed=seed,
     )  # fmt: skip
     writes = generates(model)

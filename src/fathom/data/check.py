@@ -14,6 +14,7 @@ from fathom.data.example import Example
 from fathom.data.findings import SHOWN, Finding, Severity, order
 from fathom.data.leaks import find_leaks
 from fathom.data.split import content_key
+from fathom.data.written_checks import check_written
 
 RARE = 50
 """Examples below which a label is called rare (spaCy's bar for a new label)."""
@@ -65,6 +66,7 @@ def check_splits(parts: Parts, options: CheckOptions) -> tuple[dict[str, dict[st
         findings += _check_repeats(split, examples)
         findings += _check_characters(split, examples)
         findings += _check_truncation(split, examples, options)
+        findings += check_written(split, examples)
     findings += _check_leaks(parts, options)
     facts = {split: _facts(examples, {} if numeric else counts[split]) for split, examples in parts.items()}
     return facts, order(findings)

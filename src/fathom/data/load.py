@@ -13,6 +13,7 @@ from fathom import catalog
 from fathom.data.conversation import has_answer
 from fathom.data.example import Example
 from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.data.split import content_key, sample, stratified_split
 from fathom.errors import DataError
@@ -155,6 +156,12 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
         return "helpdesk"
     if path.startswith("hub:"):
         return "hub"
+    two = split_path(path) if form == "writing" else None
+    if two is not None:
+        for name in two:
+            if not Path(name).is_file():
+                raise _missing(Path(name))
+        return "parallel"
     file = Path(path)
     if file.is_dir():
         inside = ", ".join(sorted(child.name for child in file.iterdir())[:8])
@@ -203,10 +210,11 @@ def _sniff(file: Path, form: Form) -> str:
     lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip()]
     if lines and all(b"\t" in line for line in lines[:50]):
         return "tsv"
+    two = " (two plain files of parallel lines are named SOURCE,TARGET)" if form == "writing" else ""
     raise DataError(
         "the format cannot be told from the name or the content",
         where=str(file),
-        mend=f"say it: data.format=csv (known: {', '.join(catalog.names('reader'))})",
+        mend=f"say it{two}: data.format=csv (known: {', '.join(catalog.names('reader'))})",
     )
 
 
@@ -223,13 +231,16 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
             raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
         return
-    key = "label" if form == "text" else "tags"
+    key = {"text": "label", "writing": "references"}.get(form, "tags")
     if any(key in example for example in reading.examples):
         return
     known = ", ".join(f"'{name}'" for name in reading.columns)
-    wanted = "columns: {label: NAME}" if form == "text" else "columns: {tags: NAME} or {entities: NAME}"
+    wanted = {"text": "columns: {label: NAME}", "writing": "columns: {target: NAME}"}.get(
+        form, "columns: {tags: NAME} or {entities: NAME}"
+    )
     raise DataError(
-        f"the {split} split has no labels" + (f" (columns: {known})" if known else ""),
+        f"the {split} split has no {'targets' if form == 'pairs' else 'labels'}"
+        + (f" (columns: {known})" if known else ""),
         where=path,
         mend=f"say which column holds them: data.{wanted}",
     )

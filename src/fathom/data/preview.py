@@ -67,6 +67,7 @@ class Preview:
             lines += [f"{turn['role']}: {turn['content']}" for turn in example["messages"]]
         else:
             lines.append(f"text: {example['text']}")
+        lines += [f"target: {reference}" for reference in example.get("references", ())]
         if "text_pair" in example:
             lines.append(f"pair: {example['text_pair']}")
         lines += [f"negative: {text}" for text in example.get("negatives", ())]

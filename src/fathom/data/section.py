@@ -14,9 +14,11 @@ ROLES = (
     *("negative", "score"),
     *("tokens", "tags", "entities"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
+    *("source", "target"),
 )
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
-the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn."""
+the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn. `source` and
+`target` hold a text, or a list: the sentences of a source, the references of a target."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
@@ -60,8 +62,8 @@ class DataSection(Part):
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
     also `negative` and `score`; for chat
-    `messages`, `prompt`, `input`, `response`, `system`; values are column names or positions from 0. Columns left out
-    are guessed from their usual names."""
+    `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; values
+    are column names or positions from 0. Columns left out are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
     delimiter: str | None = None

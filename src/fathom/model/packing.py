@@ -75,6 +75,19 @@ class PackedModel:
             self.given = hidden_TD.index_select(0, self.layout.natural_order(attention_mask_BL))[None]
         return self.layout
 
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Let the model run its own attention, on padded batches, within a block of code."""
+        self.layout = None
+        if not self.packed:
+            yield
+            return
+        self.model.set_attn_implementation(self._implementation)
+        try:
+            yield
+        finally:
+            self.model.set_attn_implementation(ATTENTION_NAME)
+
     def remove(self) -> None:
         """Give the model back as it was."""
         for handle in self._handles:

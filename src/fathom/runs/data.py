@@ -17,6 +17,7 @@ from fathom.data.findings import CheckReport, Finding, order
 from fathom.data.load import detect_format, load_splits, read_path, require_labels
 from fathom.data.preview import Preview, PreviewToken
 from fathom.data.readers.base import Form
+from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
@@ -38,6 +39,7 @@ DEFAULT_TASKS: dict[Form, str] = {
     "chat": "chat",
     "corpus": "causal-lm",
     "pairs": "sentence-embedding",
+    "writing": "translation",
 }
 """The task a bare data file is previewed for."""
 
@@ -119,9 +121,10 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
             f"there is no example {index}", where=found.section.train, mend=f"give 0 to {len(splits.train) - 1}"
         )
     tokenizer = _load_tokenizer(found.model or DEFAULT_MODEL)
-    task = (found.task or _default_task(found.form)).open(
-        splits.train, tokenizer, _max_length(found.section, tokenizer)
-    )
+    part = found.task or _default_task(found.form)
+    if found.recipe is not None:
+        part = part.suited(found.recipe.model.read_config(tokenizer, {}))
+    task = part.open(splits.train, tokenizer, _max_length(found.section, tokenizer))
     example = splits.train[index]
     windows = []
     for features in task.encode([example]):
@@ -185,6 +188,8 @@ def _guess_form(section: DataSection, task: Any) -> Form:
         return "spans"
     if {"messages", "prompt", "response"} & set(section.columns):
         return "chat"
+    if {"source", "target"} & set(section.columns) or split_path(section.train) is not None:
+        return "writing"
     return "spans" if detect_format(section.train, "text", section) == "conll" else "text"
 
 
@@ -216,6 +221,9 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         if found.form == "pairs":  # each text is read by itself
             longest = [max((item["text"], item.get("text_pair", "")), key=len) for item in examples]
             examples = [{"text": text} for text in longest]
+        if found.form == "writing":  # target and source are cut apart from each other
+            task = (found.task or _default_task("writing")).open(examples, tokenizer, UNLIMITED)
+            return [int(features["source_length"]) for features in task.encode(examples)]
         counted: list[int] = []
         for begin in range(0, len(examples), 1000):
             run = examples[begin : begin + 1000]
@@ -255,7 +263,7 @@ def _reader_findings(split: str, notes: Iterable[str]) -> list[Finding]:
     findings = []
     for note in notes:
         kind = next((kind for beginning, kind in told.items() if note.startswith(beginning)), None)
-        kind = "empty-text" if "have an empty text" in note else kind
+        kind = "empty-text" if any(f"have an empty {what}" in note for what in ("text", "source", "target")) else kind
         if kind is not None and not note.endswith("placed in their '# text =' line"):
             findings.append(Finding(kind, "warning", f"{split}: {note}", 1, (), "mend the file"))
     return findings

@@ -46,7 +46,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     task = predictor.task
     assert predictor.packed is not None  # packing is on unless asked otherwise
     vocabulary = VocabularyHead(predictor.model) if task.vocabulary else None
-    scorer = Scorer(predictor.model, predictor.packed, task, batch_size, vocabulary)
+    scorer = Scorer(predictor.model, predictor.packed, task, batch_size, vocabulary, generated=None)
     if predictor.form == "corpus":
         assert isinstance(task, OpenLanguageTask)
         windows, notes = corpus_split(section, task)

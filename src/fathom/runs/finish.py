@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from fathom.training.loop import Clock, LoopState, plain_scores
 METRICS = "metrics.json"
 COUNTS = "examples.safetensors"
 """What each example of a split added to the sums behind the main score, by split: float64 [N, 2] or [N, 3]."""
+WRITTEN = "written-{split}.jsonl"
+"""What the model wrote for the examples of a split, with their sources and references."""
 MODEL = "model"
 COMPARED_SEQUENCES = 8
 COMPARED_OVER_VOCABULARY = (2, 64)
@@ -112,7 +115,12 @@ def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str,
         if split is None:
             continue
         counts: list[tuple[float, ...]] = []
-        scores[name] = score(scorer, split, counts)
+        written: list[dict[str, Any]] = []
+        most = data.task.generated_examples if name == "validation" else None
+        scores[name] = score(replace(scorer, generated=most), split, counts, written)
+        if written:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written)
+            files.write_atomic(folder / WRITTEN.format(split=name), lines)
         if counts:
             kept[name] = torch.tensor(counts, dtype=torch.float64)
     if kept:
@@ -165,6 +173,7 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
         "data_digests": dict(data.splits.digests),
         "data": recipe.data.model_dump(mode="json", include=set(READING)),
         "metrics": judged,
+        **({"generation": dict(task.generation)} if task.generation else {}),
         "lineage": [
             {"step": "train", "base_model": recipe.model.label, "tuning": recipe.tuning.kind, "steps": metrics["steps"]}
         ],

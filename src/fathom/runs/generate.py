@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fathom import catalog
+from fathom.data.readers.base import Form
 from fathom.device import Precision
 from fathom.errors import DataError
 from fathom.log import get_console
@@ -79,7 +81,7 @@ def generate_file(
 
     generator = model if isinstance(model, Generator) else Generator.load(model, precision=precision)
     wanted = generator.options(**options)
-    prompts = read_inputs(inputs, "text", generator.info.get("data", {}).get("columns"))
+    prompts = read_prompts(inputs, generator.info)
     for prompt in prompts:
         if "text_pair" in prompt:
             raise DataError("a prompt is one text, not a pair", where=str(prompt.get("where")))
@@ -91,3 +93,21 @@ def generate_file(
     if output is not None:
         write_rows(rows, output)
     return rows
+
+
+def read_prompts(
+    inputs: Inputs, info: Mapping[str, Any], columns: Mapping[str, str | int] | None = None
+) -> list[Mapping[str, Any]]:
+    """Read what a model is to answer: sources of a task of pairs, plain prompts otherwise.
+
+    Args:
+        inputs: See `runs.predict.predict`.
+        info: `fathom.json` of the model; empty for a plain Hugging Face folder.
+        columns: Which column of a file is what; left out, as the training files had it.
+    """
+    kind = info.get("task", {}).get("kind")
+    form: Form = "writing" if kind is not None and catalog.load("task", kind).form == "writing" else "text"
+    found = columns if columns is not None else info.get("data", {}).get("columns", {})
+    role = "source" if form == "writing" else "text"
+    column = found.get(role, found.get("text"))
+    return read_inputs(inputs, form, {} if column is None else {role: column})

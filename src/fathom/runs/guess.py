@@ -17,8 +17,10 @@ from fathom.data.encodings import decode
 from fathom.data.example import Example
 from fathom.data.load import SUFFIXES, detect_format, load_examples
 from fathom.data.readers.base import Form
+from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.errors import DataError
+from fathom.runs.guess_writing import are_written, read_written, writing_task
 
 SAMPLE_ROWS = 1000
 """Rows looked at when columns are guessed by their content."""
@@ -37,9 +39,9 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "chat" or "pairs".
-        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs" or
-            "relevance".
+        form: "text", "spans", "chat", "pairs" or "writing".
+        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs", "relevance", or of
+            what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -58,6 +60,10 @@ def guess_data(path: str) -> Guess:
     Raises:
         DataError: The file is missing or damaged, or nothing in it looks like a text with labels.
     """
+    if split_path(path) is not None:
+        pairs = _guess_written(path)
+        if pairs is not None:
+            return pairs
     section = DataSection(train=path)
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):
@@ -97,11 +103,18 @@ def _guess_text(path: str, name: str) -> Guess:
         conversations = _guess_chat(path)
         if conversations is not None:
             return conversations
+        pairs = _guess_written(path)
+        if pairs is not None:
+            return pairs
         options = _columns_by_content(path, name)
         if not options:
             raise mistake
         examples, notes = load_examples(path, "text", DataSection(train=path, **options))
     labels = [example["label"] for example in examples if "label" in example]
+    if len(labels) > MAX_CLASSES and not options and all(isinstance(label, str) for label in labels):
+        pairs = _guess_written(path) if are_written(labels) else None
+        if pairs is not None:
+            return pairs
     problem, separator = _problem_of(labels)
     if separator is not None:
         options["label_separator"] = separator
@@ -116,6 +129,12 @@ def _guess_chat(path: str) -> Guess | None:
     except DataError:
         return None
     return Guess("chat", "conversations", {}, examples, notes) if any(map(has_answer, examples)) else None
+
+
+def _guess_written(path: str) -> Guess | None:
+    """The file as sources with what is written for them; None where it holds none."""
+    found = read_written(path)
+    return None if found is None else Guess("writing", writing_task(found[0]), {}, *found)
 
 
 def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:

@@ -22,6 +22,9 @@ from fathom.runs.guess import Guess, guess_data
 DEFAULT_MODEL = "minilm"
 CHAT_MODEL = "runs/gpt/model"
 """Stands for a decoder: the built-in model is an encoder and cannot answer."""
+WRITER_MODEL = "runs/t5/model"
+"""Stands for an encoder-decoder."""
+STAND_INS = {"chat": CHAT_MODEL, "writing": WRITER_MODEL}
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "eval")
 TEST_NAMES = ("test",)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -63,11 +66,13 @@ def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
     if "validation" not in section:
         section["validation_fraction"] = 0.1
     task: Any = "reranking" if guess.problem == "relevance" else DEFAULT_TASKS[guess.form]
+    if guess.form == "writing":
+        task = guess.problem
     if guess.problem in {"multi-label", "regression"}:
         task = {"kind": task, "problem": guess.problem}
     num_examples = len(guess.examples)
     return {
-        "model": CHAT_MODEL if guess.form == "chat" else DEFAULT_MODEL,
+        "model": STAND_INS.get(guess.form, DEFAULT_MODEL),
         "data": {**section, **guess.options},
         "task": task,
         "tuning": "full",
@@ -100,7 +105,7 @@ def _is_labelled(path: str, guess: Guess) -> bool:
         examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
     except DataError:
         return False
-    return any({"label", "tags", "messages", "text_pair"} & example.keys() for example in examples)
+    return any({"label", "tags", "messages", "text_pair", "references"} & example.keys() for example in examples)
 
 
 def _remarks(guess: Guess) -> list[str]:
@@ -112,10 +117,14 @@ def _remarks(guess: Guess) -> list[str]:
         "conversations": "the turns of a conversation",
         "pairs": "texts that belong together",
         "relevance": "queries, documents and how relevant each is",
+        "translation": "a source and its translation",
+        "summarization": "a source and what sums it up",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":
         remarks.append(f"'{CHAT_MODEL}' stands for your own decoder: a model you pretrained, or one of the hub")
+    if guess.form == "writing":
+        remarks.append(f"'{WRITER_MODEL}' stands for your own model: an encoder-decoder (T5, BART ...) or a decoder")
     counts = _label_counts(guess.examples)
     if guess.problem != "regression" and counts:
         (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
@@ -123,7 +132,7 @@ def _remarks(guess: Guess) -> list[str]:
         if top > 20 * bottom and guess.form == "text":
             remarks.append("the rare labels may want more weight: task.class_weights=balanced")
     sample = "".join(text_of(example) for example in guess.examples[:1000])
-    if sample and guess.form != "chat" and len(_HAN.findall(sample)) > 0.2 * len(sample):
+    if sample and guess.form not in STAND_INS and len(_HAN.findall(sample)) > 0.2 * len(sample):
         remarks.append(
             f"the text is Chinese, of which '{DEFAULT_MODEL}' knows little; where the hub can be reached take "
             "model=google-bert/bert-base-chinese"

@@ -68,11 +68,12 @@ def predict(
     from fathom.serving.predictor import Predictor
 
     if not isinstance(model, Predictor) and generates(model):
-        from fathom.runs.generate import generate_file
+        from fathom.runs.generate import generate_file, read_prompts
+        from fathom.serving.generate.generator import Generator
 
-        if columns is not None:
-            inputs = read_inputs(inputs, "text", columns)
-        return generate_file(model, inputs, {}, output=output, batch_size=min(batch_size, 16))
+        generator = Generator.load(model)
+        inputs = read_prompts(inputs, generator.info, columns)
+        return generate_file(generator, inputs, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     _require_vectors(predictor, output)
     examples = read_inputs(inputs, predictor.form, columns if columns is not None else _saved_columns(predictor))

@@ -33,6 +33,14 @@ def check_data(store: Sequences, task: OpenTask) -> None:
             )
     elif "label" not in store.fields and not task.vocabulary and not task.whole_batch:
         raise DataError("the training split has no labels", where="data.train", mend="name the column: data.columns")
+    if "target_truncated" in store.fields:
+        sources, targets = (int(np.asarray(store.fields[name]).sum()) for name in ("truncated", "target_truncated"))
+        if sources or targets:
+            get_console().info(
+                f"{sources:,} sources and {targets:,} targets of {len(store):,} training examples are too long and "
+                "lose their end: see data.max_length and task.max_target_length"
+            )
+        return
     full = int((store.lengths >= task.max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):
         get_console().info(

@@ -62,7 +62,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     if recipe.task.form == "corpus":
         return prepare_corpus(recipe, tokenizer)
     splits = load_splits(recipe.data, recipe.task.form)
-    task = recipe.task.open(splits.train, tokenizer, longest(recipe, tokenizer))
+    part = recipe.task.suited(recipe.model.read_config(tokenizer, {}))
+    task = part.open(splits.train, tokenizer, longest(recipe, tokenizer))
     check_head(recipe, tokenizer, task)
     stores: dict[str, Sequences] = {
         name: encode_split(task, examples)

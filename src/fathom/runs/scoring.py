@@ -18,6 +18,7 @@ from fathom.data.sequences import Sequences
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
+from fathom.runs.writing import writing_scores
 from fathom.tasks.base import Batch, LossSum, OpenTask
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.training.forward import Runner, make_batch
@@ -40,6 +41,7 @@ class Scorer:
         batch_size: Sequences per forward pass.
         vocabulary: The model's vocabulary head, for tasks over the vocabulary.
         seed: Of what is masked: the same at every evaluation and in every run, so that runs can be compared.
+        generated: Examples that are answered by generation, where the task writes; None for all.
     """
 
     model: nn.Module
@@ -48,6 +50,7 @@ class Scorer:
     batch_size: int
     vocabulary: VocabularyHead | None = None
     seed: int = 0
+    generated: int | None = 0
 
     @property
     def runner(self) -> Runner:
@@ -85,7 +88,10 @@ class LossMeter:
 
 
 def score(
-    scorer: Scorer, split: tuple[Sequences, Sequence[Example]], counts: list[tuple[float, ...]] | None = None
+    scorer: Scorer,
+    split: tuple[Sequences, Sequence[Example]],
+    counts: list[tuple[float, ...]] | None = None,
+    written: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Score a model on a labelled split: encoded sequences, and the examples they came from.
 
@@ -93,6 +99,7 @@ def score(
         scorer: The model.
         split: The sequences, and their examples.
         counts: Takes what each example adds to the sums behind the task's main score, where it has such.
+        written: Takes what the model wrote, where its task is to write.
 
     Returns:
         `loss` and every metric's scores; where the examples are from several sources, the same of each in `per_source`.
@@ -115,6 +122,9 @@ def score(
     scores: dict[str, Any] = {**loss, **_computed(accumulators), **meter.side_scores()}
     if len(sources) > 1:
         scores["per_source"] = {source: _computed(found) for source, found in sources.items()}
+    if scorer.task.writing_metrics and scorer.generated != 0:
+        kept = ([] if counts is None else counts, [] if written is None else written)
+        scores |= writing_scores(scorer, split[1], scorer.generated, kept)
     return scores
 
 

@@ -31,6 +31,8 @@ TASK_CLASSES = {
     "prefix-lm": "AutoModelForSeq2SeqLM",
     "chat": "AutoModelForCausalLM",
     "span-denoising": "AutoModelForSeq2SeqLM",
+    "translation": "AutoModelForSeq2SeqLM",
+    "summarization": "AutoModelForSeq2SeqLM",
     "text-infilling": "AutoModelForSeq2SeqLM",
 }
 LABELLED = frozenset({"text-classification", "token-classification"})

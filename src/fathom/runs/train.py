@@ -130,7 +130,8 @@ def _hooks(
     split = data.split("validation")
     evaluate = None
     if split is not None:
-        evaluate = partial(score, _scorer(recipe, data, prepared), split)
+        scorer = _scorer(recipe, data, prepared)
+        evaluate = partial(score, replace(scorer, generated=data.task.generated_examples), split)
     after_step = partial(recipe.tuning.after_step, prepared.model)
     return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress, after_step)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -33,8 +33,12 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs"]]
+    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs", "writing"]]
     """What its examples look like; see `data.example`."""
+
+    def suited(self, config: Any) -> Self:
+        """Return the task as a model of this config does it; most tasks are done by one kind of model only."""
+        return self
 
     @abstractmethod
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTask:
@@ -71,6 +75,15 @@ class OpenTask(ABC):
 
     label_smoothing: float = 0.0
     """Of a vocabulary task's loss."""
+
+    writing_metrics: Mapping[str, Mapping[str, Any]] = {}
+    """Catalog names and options of the metrics that judge what the model writes; empty where it writes nothing."""
+
+    generated_examples: int = 0
+    """Validation examples that are answered by generation at each evaluation, where the model writes."""
+
+    generation: Mapping[str, Any] = {}
+    """Settings of generation that are saved with a model that writes."""
 
     kind: str
     labels: tuple[str, ...]

@@ -19,7 +19,7 @@ from fathom.training.schedule import Schedule
 from fathom.training.settings import Training
 from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
 
-LOWER_IS_BETTER = ("loss", "mse", "perplexity")
+LOWER_IS_BETTER = ("loss", "mse", "perplexity", "ter")
 
 
 @dataclass

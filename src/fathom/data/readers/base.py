@@ -11,9 +11,10 @@ from fathom.data.example import Example
 from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
-Form = Literal["text", "spans", "chat", "corpus", "pairs"]
+Form = Literal["text", "spans", "chat", "corpus", "pairs", "writing"]
 """What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `chat` (turns of a conversation),
-`corpus` (running text without labels) or `pairs` (texts that belong together, or do not)."""
+`corpus` (running text without labels), `pairs` (texts that belong together, or do not) or `writing` (a source, and
+what is to be written for it)."""
 
 
 @dataclass(frozen=True)

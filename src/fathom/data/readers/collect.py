@@ -13,6 +13,7 @@ from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
+from fathom.data.readers.written import WrittenRows
 
 Rows = Iterable[tuple[int, Sequence[Any]]]
 """Line (or row) numbers from 1, with the values in the order of the layout's columns."""
@@ -43,6 +44,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
             if line not in request.problems.rows:
                 pairs.add(line, {role: values[place] for role, place in layout.roles.items()})
         return pairs.finish(num_rows)
+    if request.form == "writing":
+        return _collect_written(rows, num_rows, layout, request)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
@@ -84,6 +87,16 @@ def _collect_conversations(
         if line not in spoilt:
             conversations.add(line, {role: values[place] for role, place in layout.roles.items()})
     return conversations.finish(num_rows)
+
+
+def _collect_written(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    pairs = WrittenRows(layout, request.options, request.problems)
+    source, target = layout.roles["source"], layout.roles.get("target")
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line not in spoilt:
+            pairs.add(line, values[source], None if target is None else values[target])
+    return pairs.finish(num_rows)
 
 
 def _as_list(value: Any) -> Any:

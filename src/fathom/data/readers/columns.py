@@ -17,6 +17,14 @@ _LABEL = """
 label labels category categories class classes intent intents target sentiment emotion emotions topic score rating stars
 similarity y 标签 类别 分类 类 意图 情感 情绪 主题 标注 评分 分数
 """
+_SOURCE = """
+source src text article document dialogue passage abstract content body input sentence1 en english
+原文 源文 源语言 正文 文章 摘要 英文 文本
+"""
+_TARGET = """
+target tgt summary highlights translation tldr title headline reference references output response sentence2
+zh chinese de german fr french es spanish ja 译文 目标 目标语言 总结 概要 标题 中文
+"""
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "text": tuple(_TEXT.split()),
     "text_pair": ("text_pair", "sentence2", "text_b", "text2", "hypothesis", "question2", "句子2", "文本2"),
@@ -53,6 +61,8 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "negative": ("negative", "negatives", "neg", "hard_negative", "hard_negatives", "负例"),
     "score": ("score", "similarity", "similarity_score", "relevance", "相似度", "分数"),
+    "source": tuple(_SOURCE.split()),
+    "target": tuple(_TARGET.split()),
 }
 """Names by role, the most telling first; compared without case."""
 
@@ -62,6 +72,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
     "corpus": ("text",),
     "pairs": ("text", "text_pair", "negative", "score", "label"),
+    "writing": ("source", "target"),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -147,6 +158,8 @@ def find_columns(names: Sequence[str], request: Request, header: bool = True) ->
     given = set(roles)
     if header:
         _guess(roles, names, request.form)
+    elif request.form == "writing" and not roles and len(names) == 2:
+        roles = {"source": 0, "target": 1}
     layout = Layout(roles, tuple(names), tuple(role for role in roles if role not in given))
     _require(layout, request, header)
     return layout
@@ -191,6 +204,10 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
         return
     if form == "pairs":
         _guess_pairs(roles, folded)
+        return
+    if form == "writing":
+        find("source")
+        find("target")
         return
     if form == "text":
         find("text")
@@ -246,13 +263,21 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         if "text" in roles:
             return
         wanted = "data.columns.text=NAME"
+    elif request.form == "writing":
+        if "source" in roles:
+            return
+        wanted = (
+            "data.columns.source=NAME data.columns.target=NAME"
+            if header
+            else "data.columns.source=0 data.columns.target=1"
+        )
     else:
         if "tokens" in roles or "text" in roles:
             return
         wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
-    held = "conversation" if request.form == "chat" else "text"
+    held = {"chat": "conversation", "writing": "source"}.get(request.form, "text")
     if header:
         message = f"none of the columns {known} is known to hold the {held}"
     else:

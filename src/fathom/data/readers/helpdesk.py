@@ -21,6 +21,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "chat": ("dialogues",),
     "corpus": KINDS,
     "pairs": ("faq", "intents"),
+    "writing": ("parallel", "tickets"),
 }
 """Which kinds of examples a task of each form takes, the usual one first."""
 
@@ -60,6 +61,9 @@ class HelpdeskReader(Reader):
             raise DataError("a sample of 0 rows", where=path, mend="give a number from 1 after #")
         rows = generate(kind, split, size, language=cast("Language", language))
         examples: list[Example] = [{key: row[key] for key in _KEYS if key in row} for row in rows]
+        if form == "writing":
+            named = ("text", "language", "where")
+            examples = [{**{key: row[key] for key in named}, "references": [row["target"]]} for row in examples]
         if form == "corpus":
             examples = [{"text": text_of(row), "where": row["where"]} for row in examples]
         digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()

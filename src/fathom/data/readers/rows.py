@@ -232,8 +232,10 @@ class TextRows(RowChecks):
         self.problems.add(f"the {role} is {kind}", "give every row a text", line=line, column=self.layout.name(role))
 
 
-def empty_notes(empty: list[int], num_rows: int, options: DataSection, problems: Problems) -> list[str]:
-    """Say which rows were left out for an empty text, or refuse the file when they are too many.
+def empty_notes(
+    empty: list[int], num_rows: int, options: DataSection, problems: Problems, what: str = "text"
+) -> list[str]:
+    """Say which rows were left out for an empty text (or `what` it is), or refuse the file when they are too many.
 
     Raises:
         DataError: More than `max_empty_share` of the rows.
@@ -241,7 +243,7 @@ def empty_notes(empty: list[int], num_rows: int, options: DataSection, problems:
     if not empty:
         return []
     lines = ", ".join(map(str, empty[:20])) + (" ..." if len(empty) > 20 else "")
-    said = f"{len(empty)} of {num_rows} rows have an empty text: lines {lines}"
+    said = f"{len(empty)} of {num_rows} rows have an empty {what}: lines {lines}"
     if len(empty) > options.max_empty_share * num_rows:
         mend = f"fill or remove them, or allow them: data.max_empty_share={min(1.0, len(empty) / num_rows + 0.01):.2f}"
         raise problems.fail(said, mend, line=empty[0])

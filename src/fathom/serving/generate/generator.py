@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator as PythonGenerator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +26,7 @@ from fathom.serving.generate.open import open_generator
 from fathom.serving.generate.options import GenerationOptions, make_options, saved_options
 from fathom.serving.generate.processors import row_processors, sampling_filters
 from fathom.serving.generate.prompts import Encoded, ModelFacts, Prompt, encode_prompt, room
+from fathom.serving.generate.reading import reader_of
 from fathom.serving.generate.rows import FinishReason, Row
 from fathom.serving.generate.sampling import draw_numbers
 from fathom.serving.generate.stop import Detokenizer, TextStream, decode_all
@@ -90,7 +91,7 @@ class Generator:
             inner.to(torch.bfloat16)
         self._model: Any = inner
         self._fixed: Any = inner.generation_config
-        self.facts = facts_of(inner, self.info)
+        self.facts = replace(facts_of(inner, self.info), read=reader_of(self.info, tokenizer))
         self.saved = saved_options(self.info, self._fixed.to_dict())
         """Settings kept with the model; they hold where a call says nothing."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ class ModelFacts:
     """Whether a text is a user's turn (the model was trained to chat)."""
     special: bool = True
     """Whether the tokenizer puts its special tokens before a text; a model trained on bare documents saw none."""
+    read: Callable[[str], list[int]] | None = None
+    """What the model's task makes of a text; None where the model just goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def encode_prompt(given: Prompt, number: int, tokenizer: PreTrainedTokenizerBase
         shown = messages[-1]["content"]
     if messages is not None:
         ids = render_chat(messages, tokenizer, where)
+    elif facts.read is not None:
+        ids = facts.read(shown)
     else:
         ids = [int(token) for token in tokenizer(shown, add_special_tokens=facts.special)["input_ids"]]
         if not facts.encoder_decoder:

@@ -22,8 +22,8 @@ Embeddings: `text` (str), and one of: `text_pair` (str), the text that belongs t
 str), texts that do not; `text_pair` and `score` (float), how near the two are; `label` (str), which texts share; or
 nothing.
 
-Writing: `text` (str, the source), `references`: a list of str, of which training takes the first; absent when the row has
-no target.
+Writing: `text` (str, the source), `references`: a list of str, of which training takes the first; absent when the row
+has no target.
 
 Every example carries `where` (str): `file:line` it came from, for messages.
 """

@@ -239,7 +239,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
         form, "columns: {tags: NAME} or {entities: NAME}"
     )
     raise DataError(
-        f"the {split} split has no {'targets' if form == 'pairs' else 'labels'}"
+        f"the {split} split has no {'targets' if form == 'writing' else 'labels'}"
         + (f" (columns: {known})" if known else ""),
         where=path,
         mend=f"say which column holds them: data.{wanted}",

@@ -64,6 +64,13 @@ class Comparison:
     over_tuned: Bar | None = None
     memory: Bar | None = None
     max_steps: int = -1
+    tuning: str = "full"
+    peers: tuple[str, ...] = PEERS
+
+    @property
+    def trainers(self) -> tuple[str, ...]:
+        """The peers Fathom is measured against."""
+        return self.peers[:-1]
 
 
 def _minilm(data: str) -> Comparison:
@@ -78,7 +85,29 @@ def _bert_base(data: str) -> Comparison:
     return Comparison(f"bert-base-{data}", "bert-base", data, chosen, Bar(2.8, 4.0), Bar(1.25, 1.6), max_steps=60)
 
 
-ROWS = {row.name: row for row in (*map(_minilm, ("wnut17", "banking77")), *map(_bert_base, ("wnut17", "banking77")))}
+def _frozen(model: str, top: int, over_default: Bar, over_tuned: Bar) -> Comparison:
+    """Five epochs with the bottom blocks frozen: on Fathom's side they are computed once."""
+    chosen = replace(HYPERPARAMETERS["wnut17"], epochs=5.0)
+    return Comparison(
+        f"{model}-top-{top}-wnut17", model, "wnut17", chosen, over_default, over_tuned, tuning=f"top-{top}",
+        peers=("default", "tuned", "fathom"),
+    )  # fmt: skip
+
+
+_LORA = Comparison(
+    "minilm-lora-wnut17", "minilm", "wnut17", replace(HYPERPARAMETERS["wnut17"], learning_rate=2e-3), Bar(3.0, 4.5),
+    Bar(1.3, 1.8), tuning="lora-8", peers=("default", "tuned", "fathom"),
+)  # fmt: skip
+ROWS = {
+    row.name: row
+    for row in (
+        *map(_minilm, ("wnut17", "banking77")),
+        *map(_bert_base, ("wnut17", "banking77")),
+        _frozen("minilm", 2, Bar(4.5, 6.0), Bar(1.8, 2.5)),
+        _frozen("bert-base", 3, Bar(4.5, 6.0), Bar(1.9, 2.5)),
+        _LORA,
+    )
+}
 STARTUP = "startup"
 HELP_BAR = Bar(0.25, 0.2, at_most=True)
 FIRST_STEP_BAR = Bar(2.0, 3.0)
@@ -103,7 +132,7 @@ def run_peer(peer: str, row: Comparison, seed: int, plan: Plan, extra: tuple[str
         "--data", row.data, "--model", row.model, "--epochs", chosen.epochs, "--batch-size", chosen.batch_size,
         "--lr", chosen.learning_rate, "--weight-decay", chosen.weight_decay, "--warmup-ratio", chosen.warmup_ratio,
         "--max-length", chosen.max_length, "--max-steps", row.max_steps, "--seed", seed,
-        "--threads", plan.threads, "--work", plan.work, "--out", out, *extra,
+        "--tuning", row.tuning, "--threads", plan.threads, "--work", plan.work, "--out", out, *extra,
     ]  # fmt: skip
     if row.max_steps > 0:
         common.append("--no-score")
@@ -133,6 +162,7 @@ def settings_of(row: Comparison, plan: Plan) -> Figures:
         "data": row.data,
         "hyperparameters": asdict(row.hyperparameters),
         "max_steps": row.max_steps,
+        **({} if row.tuning == "full" else {"tuning": row.tuning}),
         "threads": plan.threads,
         "versions": versions(),
     }
@@ -149,10 +179,10 @@ def compare(row: Comparison, plan: Plan) -> Figures:
     while len(result["rounds"]) < plan.rounds:
         turn = len(result["rounds"])
         figures = {}
-        for peer in rotated(PEERS, turn):
+        for peer in rotated(row.peers, turn):
             figures[peer] = run_peer(peer, row, seed=turn + 1, plan=plan)
             print(describe(row.name, turn, peer, figures[peer], find_source(row.data).main_score), flush=True)
-        taken = {"order": rotated(PEERS, turn), "seed": turn + 1, "revision": revision(), "peers": figures}
+        taken = {"order": rotated(row.peers, turn), "seed": turn + 1, "revision": revision(), "peers": figures}
         result["rounds"].append(taken)
         write_result(name, result)
     result["summary"] = summarize_rounds(row, result, plan)
@@ -177,12 +207,12 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
     def series(peer: str, key: str) -> list[float]:
         return [turn["peers"][peer][key] for turn in rounds]
 
-    speed = {peer: series(peer, "real_tokens_per_s") for peer in PEERS}
-    memory = {peer: series(peer, "peak_memory_bytes") for peer in PEERS}
+    speed = {peer: series(peer, "real_tokens_per_s") for peer in row.peers}
+    memory = {peer: series(peer, "peak_memory_bytes") for peer in row.peers}
     config = read_config(model_folder(row.model, plan.work))
     flops = training_flops_per_token(config, rounds[0]["peers"]["default"]["token_mean_length"])
     shares = {}
-    for peer in PEERS:
+    for peer in row.peers:
         limits = result["machine"]["flops_per_s"]["fp32" if peer == "default" else "bf16"]
         achieved = flops * median(speed[peer])
         shares[peer] = {
@@ -191,8 +221,8 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
             "share_of_peak": achieved / limits["peak"],
             "precision_of_limit": "fp32" if peer == "default" else "bf16",
         }
-    ratios = {f"speed_over_{peer}": paired_ratio(speed["fathom"], speed[peer]) for peer in TRAINERS}
-    ratios |= {f"memory_over_{peer}": paired_ratio(memory["fathom"], memory[peer]) for peer in TRAINERS}
+    ratios = {f"speed_over_{peer}": paired_ratio(speed["fathom"], speed[peer]) for peer in row.trainers}
+    ratios |= {f"memory_over_{peer}": paired_ratio(memory["fathom"], memory[peer]) for peer in row.trainers}
     bars = {
         "speed_over_default": row.over_default,
         "speed_over_tuned": row.over_tuned,
@@ -203,24 +233,24 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
         "training_flops_per_real_token": flops,
         "real_tokens_per_s": {peer: summarize(values) for peer, values in speed.items()},
         "peak_memory_bytes": {peer: summarize(values) for peer, values in memory.items()},
-        "seconds_to_first_step": {peer: summarize(series(peer, "seconds_to_first_step")) for peer in PEERS},
+        "seconds_to_first_step": {peer: summarize(series(peer, "seconds_to_first_step")) for peer in row.peers},
         "ratios": ratios,
         "bars": {key: asdict(bar) for key, bar in bars.items() if bar},
         "verdicts": verdicts,
         "share_of_limit": shares,
-        "same_tokens": check_tokens(rounds, row.max_steps > 0),
+        "same_tokens": check_tokens(rounds, row),
         "scores": check_scores(row, rounds, plan) if row.max_steps < 0 else None,
         "revisions": sorted({turn["revision"] for turn in rounds}),
-        "most_load_before_a_run": max(turn["peers"][peer]["load_before"] for turn in rounds for peer in PEERS),
+        "most_load_before_a_run": max(turn["peers"][peer]["load_before"] for turn in rounds for peer in row.peers),
     }
 
 
-def check_tokens(rounds: list[Figures], steps_only: bool) -> Figures:
+def check_tokens(rounds: list[Figures], row: Comparison) -> Figures:
     """Say whether all sides saw the same tokens; a run of a few steps sees whatever its order gives."""
-    counts = {peer: [turn["peers"][peer]["real_tokens"] for turn in rounds] for peer in PEERS}
+    counts = {peer: [turn["peers"][peer]["real_tokens"] for turn in rounds] for peer in row.peers}
     return {
         "real_tokens": counts,
-        "equal": None if steps_only else len({n for all_ in counts.values() for n in all_}) == 1,
+        "equal": None if row.max_steps > 0 else len({n for all_ in counts.values() for n in all_}) == 1,
     }
 
 
@@ -228,9 +258,9 @@ def check_scores(row: Comparison, rounds: list[Figures], plan: Plan) -> Figures:
     """Compare the dev scores of all rounds, each round with a seed of its own."""
     source = find_source(row.data)
     key = source.main_score
-    scores = {peer: [turn["peers"][peer]["dev"][key] for turn in rounds] for peer in PEERS}
+    scores = {peer: [turn["peers"][peer]["dev"][key] for turn in rounds] for peer in row.peers}
     units = scored_units(source, plan.work)
-    against = {peer: compare_scores(scores[peer], scores["fathom"], units) for peer in TRAINERS}
+    against = {peer: compare_scores(scores[peer], scores["fathom"], units) for peer in row.trainers}
     return {"metric": key, "scores": scores, "means": {p: mean(v) for p, v in scores.items()}, "against": against}
 
 
@@ -271,7 +301,7 @@ def compare_startup(plan: Plan) -> Figures:
 
 def print_summary(name: str, summary: Figures) -> None:
     print(f"\n{name}")
-    for peer in PEERS:
+    for peer in summary["real_tokens_per_s"]:
         speed, share = summary["real_tokens_per_s"][peer], summary["share_of_limit"][peer]
         print(
             f"  {peer:8} {speed['median']:8.0f} tokens/s ({speed['min']:.0f}-{speed['max']:.0f})  "

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import model_folder
-from benchmarks.peers.arguments import shared_arguments
+from benchmarks.peers.arguments import lora_rank, shared_arguments, top_blocks
 from benchmarks.rounds import environment, fathom_command, python_module, run_process
 from benchmarks.sources import fathom_data_section, find_source
 
@@ -27,7 +27,6 @@ NEVER = 1_000_000_000
 def read_arguments() -> argparse.Namespace:
     parser = shared_arguments(__doc__)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
-    parser.add_argument("--tuning", default="full", help="catalog name of the tuning strategy")
     parser.add_argument("--cold", action="store_true", help="start with an empty cache; left out, the cache is kept")
     return parser.parse_args()
 
@@ -58,10 +57,19 @@ def make_recipe(arguments: argparse.Namespace, output: Path) -> dict[str, Any]:
         "model": {"name": name},
         "data": {**fathom_data_section(source, arguments.work), "max_length": arguments.max_length},
         "task": {"kind": kind, **dict(source.task_options)},
-        "tuning": arguments.tuning,
+        "tuning": tuning_section(arguments.tuning),
         "training": training,
         "output": str(output),
     }
+
+
+def tuning_section(tuning: str) -> Any:
+    """Return what a recipe says of a tuning."""
+    top, rank = top_blocks(tuning), lora_rank(tuning)
+    if top is not None:
+        return {"kind": "top-layers", "layers": top} if top else "head"
+    # the head at the rate of everything else, as PEFT has it
+    return {"kind": "lora", "rank": rank, "head_scale": 1.0} if rank is not None else tuning
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -74,6 +82,7 @@ def main() -> None:
     cache = arguments.work / "fathom-cache"
     if arguments.cold:
         shutil.rmtree(cache, ignore_errors=True)
+    shutil.rmtree(cache / "hidden", ignore_errors=True)  # what frozen blocks give is computed in every run
     (arguments.work / "runs").mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=arguments.work / "runs"))
     env = environment(arguments.threads, FATHOM_CACHE=str(cache))
@@ -104,9 +113,13 @@ def main() -> None:
             "dev": {},
         }
         if not arguments.no_score:
+            if lora_rank(arguments.tuning) is not None:  # the scorer reads whole models
+                merged = str(scratch / "run" / "merged")
+                run_process([*fathom_command(), "merge", str(scratch / "run"), "--output", merged], env)
+            model = "merged" if lora_rank(arguments.tuning) is not None else "model"
             scored = run_process(
                 python_module(
-                    "benchmarks.peers.score", "--folder", scratch / "run" / "model", "--data", arguments.data,
+                    "benchmarks.peers.score", "--folder", scratch / "run" / model, "--data", arguments.data,
                     "--work", arguments.work, "--threads", arguments.threads,
                 ),
                 {**env, "PYTHONPATH": os.pathsep.join(sys.path)},

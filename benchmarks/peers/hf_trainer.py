@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.arguments import shared_arguments
+from benchmarks.peers.arguments import lora_rank, shared_arguments, top_blocks
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
 
 
@@ -110,6 +110,25 @@ def load_model(form: str, folder: Path, names: list[str], attention: str | None)
     )
 
 
+def apply_tuning(model: Any, tuning: str) -> Any:
+    """Freeze what a tuning leaves alone, or wrap the model by PEFT with Fathom's options; the head always learns."""
+    top, rank = top_blocks(tuning), lora_rank(tuning)
+    if top is not None:
+        body = model.base_model
+        for parameter in body.embeddings.parameters():
+            parameter.requires_grad_(False)
+        for layer in body.encoder.layer[: len(body.encoder.layer) - top]:
+            for parameter in layer.parameters():
+                parameter.requires_grad_(False)
+    if rank is not None:
+        from peft import LoraConfig, get_peft_model
+
+        targets = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
+        options = LoraConfig(r=rank, lora_alpha=16, target_modules=targets, modules_to_save=["classifier"])
+        return get_peft_model(model, options)
+    return model
+
+
 def make_clock() -> tuple[Any, dict[str, float]]:
     """Return a callback that notes when the first optimizer step began and ended, and the dictionary it fills."""
     from transformers import TrainerCallback
@@ -146,7 +165,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     train, names = load_data(arguments, source.form, tokenizer, files["train"])
     attention = arguments.attention or ("eager" if arguments.mode == "best" else None)
-    model = load_model(source.form, folder, names, attention)
+    model = apply_tuning(load_model(source.form, folder, names, attention), arguments.tuning)
     collator = DataCollatorForTokenClassification if source.form == "tags" else DataCollatorWithPadding
     clock, noted = make_clock()
     trainer = transformers.Trainer(

@@ -147,13 +147,15 @@ def _parameters(model: torch.nn.Module) -> dict[str, int]:
 
 def _timing(outcome: Outcome) -> dict[str, float]:
     clock = outcome.clock
+    once = 0.0 if outcome.frozen is None else float(outcome.frozen.facts["computed_seconds"])
+    seconds = clock.train_seconds + once  # what was computed before the first step is training too
     timing = {
-        "train_seconds": clock.train_seconds,
+        "train_seconds": seconds,
         "evaluate_seconds": clock.evaluate_seconds,
         "save_seconds": clock.save_seconds,
         "total_seconds": process_age_seconds(),
         "real_tokens": clock.tokens,
-        "real_tokens_per_s": clock.tokens / clock.train_seconds if clock.tokens else 0.0,
+        "real_tokens_per_s": clock.tokens / seconds if clock.tokens else 0.0,
         "peak_memory_bytes": outcome.peak_bytes,
     }
     if clock.seconds_to_first_step is not None:

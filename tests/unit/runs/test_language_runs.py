@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,22 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    folder: Path, architecture: str, task: dict[str, Any], *, data: dict[str, Any] | None = None, **training: Any
-) -> RunResult:
+    folder: Path, architecture: str, task: dict[str, Any], *, data: dict[str, Any] | None = None,
+    tuning: dict[str, Any] | None = None, tie_embeddings: bool = True, **training: Any,
+) -> RunResult:  # fmt: skip
     """Train a tiny new model for two steps; its held-out text is in `held.txt`."""
     make_tokenizer().save_pretrained(folder / "tokenizer")
     (folder / "train.txt").write_text(TEXT, encoding="utf-8")
     (folder / "held.txt").write_text(TEXT[:900], encoding="utf-8")
     sizes = {"depth": 2, "width": 16, "heads": 2, "tokenizer": str(folder / "tokenizer")}
     raw = {
-        "model": {"kind": "new", "architecture": architecture, **sizes},
+        "model": {"kind": "new", "architecture": architecture, **sizes}
+        | ({} if tie_embeddings else {"tie_embeddings": False}),
         "data": {"train": str(folder / "train.txt"), "validation": str(folder / "held.txt"), "max_length": 24}
         | {"document_separator": "line"}
         | (data or {}),
         "task": task,
+        "tuning": tuning or {"kind": "full"},
         "training": {"max_steps": 2, "batch_size": 4, "threads": 1, "precision": "fp32", "seed": 3, **training},
         "output": str(folder / "run"),
     }
@@ -74,6 +78,20 @@ def test_every_objective_trains_is_proved_and_scored_again(name: str, tmp_path: 
         assert 0 <= wanted["sentence_accuracy"] <= 1
         assert found["sentence_accuracy"] == wanted["sentence_accuracy"]
         assert found["sentence_loss"] == pytest.approx(wanted["sentence_loss"], rel=1e-5)
+
+
+def test_a_causal_model_starts_above_its_frozen_blocks(tmp_path: Path) -> None:
+    """Windows of several documents; the losses are those of whole passes."""
+    losses = {}
+    for mode in ("off", "auto"):
+        (tmp_path / mode).mkdir()
+        edits = {"max_steps": 20, "frozen_cache": mode, "logging_steps": 1}
+        tuning = {"kind": "top-layers", "layers": 1}
+        result = run(tmp_path / mode, "llama", {"kind": "causal-lm"}, tuning=tuning, tie_embeddings=False, **edits)
+        rows = (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        losses[mode] = [json.loads(row)["loss"] for row in rows]
+        assert ("frozen_cache" in result.metrics) == (mode == "auto")
+    assert losses["auto"] == pytest.approx(losses["off"], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["causal-lm", "text-infilling"])

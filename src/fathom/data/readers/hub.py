@@ -13,6 +13,7 @@ from fathom.data.readers.columns import find_columns
 from fathom.data.readers.parquet import name_classes
 from fathom.data.readers.problems import Problems
 from fathom.data.section import DataSection
+from fathom.device import hub_reachable
 from fathom.errors import DataError, MissingExtraError
 
 HUB_NAME = re.compile(r"(?:hub:)?(?P<name>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[\w.-]+))?(?:/(?P<split>[\w.-]+))?\Z")
@@ -56,9 +57,12 @@ class HubReader(Reader):
 def _load(path: str, name: str, config: str | None, split: str) -> Any:
     try:
         import datasets
+        import huggingface_hub
     except ImportError:
         raise MissingExtraError("datasets", "hub") from None
     datasets.disable_progress_bars()
+    if not hub_reachable():  # else its library tries for half a minute; a copy in its cache is found either way
+        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     try:
         return datasets.load_dataset(name, config, split=split)
     except (OSError, ValueError, RuntimeError) as error:

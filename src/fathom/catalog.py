@@ -27,6 +27,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "reranking": "fathom.tasks.reranking:Reranking",
         "translation": "fathom.tasks.translation:Translation",
         "summarization": "fathom.tasks.summarization:Summarization",
+        "image-classification": "fathom.tasks.image_classification:ImageClassification",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
@@ -57,7 +58,16 @@ CATALOG: dict[str, dict[str, str]] = {
         "conll": "fathom.data.readers.conll:ConllReader",
         "parallel": "fathom.data.readers.parallel:ParallelReader",
         "hub": "fathom.data.readers.hub:HubReader",
+        "image-folder": "fathom.data.readers.folders:ImageFolderReader",
+        "sound-folder": "fathom.data.readers.folders:SoundFolderReader",
+        "digits": "fathom.data.readers.built_in:DigitsReader",
+        "tones": "fathom.data.readers.built_in:TonesReader",
         "helpdesk": "fathom.data.readers.helpdesk:HelpdeskReader",
+    },
+    "image_augmentation": {
+        "none": "fathom.data.image_augmentation:NoAugmentation",
+        "standard": "fathom.data.image_augmentation:StandardAugmentation",
+        "trivial": "fathom.data.image_augmentation:TrivialAugmentation",
     },
     "corpus_filter": {
         "min-length": "fathom.data.corpus.filters.quality:MinLength",
@@ -71,6 +81,8 @@ CATALOG: dict[str, dict[str, str]] = {
         "accuracy": "fathom.evaluation.classification:Accuracy",
         "f1": "fathom.evaluation.classification:F1",
         "matthews": "fathom.evaluation.classification:Matthews",
+        "calibration": "fathom.evaluation.calibration:Calibration",
+        "top-k": "fathom.evaluation.calibration:TopK",
         "auc": "fathom.evaluation.classification:Auc",
         "per-class": "fathom.evaluation.classification:PerClass",
         "pearson": "fathom.evaluation.regression:Pearson",

@@ -15,6 +15,7 @@ BASES = {
     "task": "fathom.tasks.base:Task",
     "tuning": "fathom.tuning.base:Tuning",
     "reader": "fathom.data.readers.base:Reader",
+    "image_augmentation": "fathom.data.image_augmentation:ImageAugmentation",
     "corpus_filter": "fathom.data.corpus.filters.base:CorpusFilter",
     "metric": "fathom.evaluation.base:Metric",
     "optimizer": "fathom.training.optimizers.base:Optimizer",

@@ -10,6 +10,7 @@ from fathom.runs.predict import predict
 from fathom.runs.tokenizer import train_tokenizer
 from fathom.runs.train import train
 from folders_for_tests import make_base
+from media_for_tests import image_folder
 
 WORDS = ("red", "blue")
 COLOURS = [(f"the {word} thing number {number} is {word}", word) for number in range(40) for word in WORDS]
@@ -22,6 +23,7 @@ FILES = {
         "\n".join(f"{w}\t{'B-colour' if w in WORDS else 'O'}" for w in t.split()) + "\n" for t, _ in COLOURS
     ],
 }
+FILES_OF = {"image-classification": "red/0.png"}
 EXTRA = {"token-classification": "train.conll"}
 FAMILY = {"chat": "gpt2"}
 NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5"}
@@ -47,6 +49,8 @@ def tokenizers(tmp_path_factory):
 
 
 def _data_edits(name, tmp_path):
+    if name in FILES_OF:
+        return [f"data.train={image_folder(tmp_path / 'pictures')}", "data.test=null"]
     if name in NEW:
         return ["data.train=helpdesk:dialogues@en#40", "data.mixture={helpdesk:tickets@en#20: 1}"]
     if name not in FILES:
@@ -59,8 +63,12 @@ def _data_edits(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", list(ready_recipes()))
-def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
+def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     model = [f"model={bases[FAMILY.get(name, 'bert')]}"]
+    length = ["data.max_length=64"]
+    if name in FILES_OF:
+        model, length = ["model.depth=1", "model.width=16", "model.heads=2"], []
     if name in NEW:
         model = [f"model.tokenizer={tokenizers / NEW[name]}", "model.depth=2", "model.width=32"]
     recipe = load_recipe(
@@ -72,7 +80,7 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
             "training.threads=1",
             "training.precision=fp32",
             "training.verify_reload=false",
-            "data.max_length=64",
+            *length,
             *_data_edits(name, tmp_path),
         ],
     )
@@ -80,6 +88,9 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path):
     metrics = read_json(result.folder / "metrics.json")
     assert metrics["validation"]
     if name in ("bert", "t5"):
+        return
+    if name in FILES_OF:
+        assert predict(result.folder, str(tmp_path / "pictures" / FILES_OF[name]))[0]["label"]
         return
     rows = predict(
         result.folder / "model",

@@ -32,12 +32,15 @@ def preview_command(
     source: Annotated[str, typer.Argument(help="Recipe or data file.")],
     edits: Annotated[list[str] | None, typer.Argument(help="Changes to the recipe.", show_default=False)] = None,
     index: Annotated[int, typer.Option(min=0, help="Which example.")] = 0,
+    output: Annotated[
+        str | None, typer.Option(help="Images and sounds: the picture to draw.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one example as the model will see it."""
     from fathom.runs.data import preview
 
-    shown = preview(source, edits or (), index)
+    shown = preview(source, edits or (), index, output)
     if as_json:
         say_json(shown.to_json())
     else:

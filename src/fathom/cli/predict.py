@@ -112,7 +112,7 @@ def _line(row: Mapping[str, Any]) -> str:
     """A prediction on one line: what was found, how sure the model is, and the text."""
     if "finish_reason" in row:
         return f"> {row['prompt']}\n{row['text']}\n"
-    text = str(row.get("text", "")).replace("\n", " ")
+    text = str(row.get("text", row.get("image", row.get("sound", "")))).replace("\n", " ")
     if "entities" in row:
         found = ", ".join(f"{item['label']} '{item['text']}' {item['score']:.2f}" for item in row["entities"])
         lines = [f"{text}\n    {found or 'nothing found'}"]

@@ -12,6 +12,9 @@ from fathom.log import format_bytes, format_duration
 
 SPLITS = ("before", "validation", "test")
 COLUMNS = ("precision", "recall", "f1", "support")
+TEXT = "'a text'"
+GIVEN = {"image-classification": "IMAGE", "audio-classification": "SOUND", "speech-recognition": "SOUND"}
+"""What `fathom predict` is given, of tasks that see or hear."""
 TABLES = ("per_class", "per_type")
 
 
@@ -25,7 +28,8 @@ def run_text(folder: Path, metrics: Mapping[str, Any]) -> str:
     blocks.append(_effort(metrics))
     model = shlex.quote(str(folder / "model"))
     blocks.append(f"model   {folder / 'model'}\nreport  {folder / 'report.md'}")
-    blocks.append(f"next    fathom predict {model} 'a text'\n        fathom evaluate {model} FILE")
+    given = GIVEN.get(str(metrics.get("task")), TEXT)
+    blocks.append(f"next    fathom predict {model} {given}\n        fathom evaluate {model} FILE")
     return "\n\n".join(filter(None, blocks))
 
 

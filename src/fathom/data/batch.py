@@ -19,6 +19,9 @@ INPUTS = (
     "position_ids",
     "decoder_input_ids",
     "decoder_attention_mask",
+    "pixel_values",
+    "input_values",
+    "input_features",
 )
 
 

@@ -89,6 +89,8 @@ def count_labels(examples: Sequence[Example]) -> Counter[str]:
 
 
 def _facts(examples: Sequence[Example], counts: Mapping[str, int]) -> dict[str, Any]:
+    if "digest" in examples[0]:
+        return {"num_examples": len(examples), "labels": dict(counts)}
     characters = sorted(len(text_of(example)) for example in examples)
     return {
         "num_examples": len(examples),
@@ -223,7 +225,7 @@ def _check_repeats(split: str, examples: Sequence[Example]) -> list[Finding]:
 
 
 def _quote(example: Example) -> str:
-    return repr(text_of(example)[:60])
+    return str(example["digest"])[:12] if "digest" in example else repr(text_of(example)[:60])
 
 
 def _label_text(example: Example) -> str:

@@ -21,5 +21,7 @@ def speak(turns: Iterable[Turn]) -> str:
 
 
 def text_of(example: Example) -> str:
-    """Return the text of an example; of a conversation, its turns."""
+    """Return the text of an example; of a conversation, its turns; of an image or sound, the digest of its bytes."""
+    if "digest" in example:
+        return str(example["digest"])
     return speak(example["messages"]) if "messages" in example else str(example["text"])

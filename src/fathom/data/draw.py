@@ -38,6 +38,11 @@ class Draw:
     step: int
     rows: np.ndarray[Any, Any]
 
+    @property
+    def training(self) -> bool:
+        """Whether the batch is trained on, not judged or answered."""
+        return self.step < EVALUATION
+
     def uniform(self, stream: int, places_BL: np.ndarray[Any, Any]) -> Uniform:
         """Return numbers in [0, 1) for the places of each sequence; equal places of a sequence get equal numbers.
 

@@ -25,15 +25,38 @@ nothing.
 Writing: `text` (str, the source), `references`: a list of str, of which training takes the first; absent when the row
 has no target.
 
+Images and sounds: `image` or `sound`: the path of a file that was decoded to its end; `digest`: sha256 of its bytes,
+which stands for the content wherever examples are compared; `label` (str), or of speech `transcript` (str); optionally
+`group` (str), e.g. the speaker: a group stays on one side of a split.
+
 Every example carries `where` (str): `file:line` it came from, for messages.
 """
 
 Features = dict[str, "np.ndarray[Any, Any]"]
 """One encoded sequence. One-dimensional int32 arrays of the sequence's length are *per-token* fields (`input_ids`,
 `token_type_ids`, `labels`, `word_index`); zero- or one-dimensional arrays of a fixed shape are *per-sequence* fields
-(`label` int64 scalar, float32 scalar, or float32 vector of classes; `example` int64 scalar: index into the split)."""
+(`label` int64 scalar, float32 scalar, or float32 vector of classes; `example` int64 scalar: index into the split).
 
-PER_TOKEN_PADDING = {"input_ids": 0, "token_type_ids": 0, "labels": -100, "word_index": -1, "segment": 0}
+Images are a per-sequence field, `pixel_values` uint8 `[3, height, width]`, as the processor sizes them and before it
+scales them; spectrograms are one, `input_features` float32; waveforms run along the sequence, `input_values` float32.
+They carry `length` (int64 scalar): the positions the model's blocks run on, patches or frames, in place of tokens."""
+
+PER_TOKEN_PADDING = {
+    "input_ids": 0,
+    "token_type_ids": 0,
+    "labels": -100,
+    "word_index": -1,
+    "segment": 0,
+    "input_values": 0,
+}
 """The fields that run along the sequence, and the value that pads each (`input_ids` takes the tokenizer's pad id)."""
 
 IGNORED_LABEL = -100
+
+FILE_KEYS: dict[str, str] = {"image": "image", "sound": "sound", "speech": "sound"}
+"""Key of the path, by what a task takes, where inputs are files."""
+
+
+def num_positions(features: Features) -> int:
+    """Return the positions a model's blocks run on for one sequence: its tokens, or its `length`."""
+    return int(features["length"]) if "length" in features else len(features["input_ids"])

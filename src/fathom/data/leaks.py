@@ -65,7 +65,7 @@ def find_leaks(earlier: Sequence[Example], later: Sequence[Example]) -> Leaks:
             found.append(Leak(exact, place, "exact"))
         elif same is not None:
             found.append(Leak(same, place, "normalized"))
-        else:
+        elif "digest" not in example:  # files with other bytes are not alike by their digests
             rest.append(place)
     near, complete = _near(keys, later_keys, rest)
     return Leaks(tuple(sorted([*found, *near], key=lambda leak: leak.later)), complete)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,8 @@ from fathom import catalog
 from fathom.data.conversation import has_answer
 from fathom.data.example import Example
 from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.readers.built_in import built_in
+from fathom.data.readers.folders import folder_kind
 from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.data.split import content_key, sample, stratified_split
@@ -37,6 +40,10 @@ SUFFIXES = {
     ".bmes": "conll",
 }
 """Format by the end of a file's name; other names are told by content."""
+FOLDERS: dict[str | None, str] = {"image": "image-folder", "sound": "sound-folder"}
+"""Reader of a folder by what a task takes."""
+FILES_BESIDE = frozenset({"image", "sound", "speech"})
+"""Forms whose tables name files; their content belongs to the digest of the split."""
 
 _SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
 
@@ -136,6 +143,9 @@ def read_path(path: str, form: Form, section: DataSection) -> Reading:
         reading = reader.read(path, form, section)
     except PermissionError:
         raise DataError("the file may not be read", where=path, mend="change its permissions") from None
+    if form in FILES_BESIDE and Path(path).is_file():
+        told = "".join(example["digest"] for example in reading.examples)
+        reading = replace(reading, digest=hashlib.sha256(f"{reading.digest}{told}".encode()).hexdigest())
     if size is None:
         return reading
     chosen = sample(reading.examples, size, section.split_seed)
@@ -162,8 +172,15 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
             if not Path(name).is_file():
                 raise _missing(Path(name))
         return "parallel"
+    brought = built_in(path)
+    if brought is not None:
+        return brought
     file = Path(path)
     if file.is_dir():
+        if section.format in {None, *FOLDERS.values()}:
+            kind = section.format or FOLDERS.get(form) or folder_kind(file)
+            if kind is not None:
+                return kind
         inside = ", ".join(sorted(child.name for child in file.iterdir())[:8])
         raise DataError("this is a folder", where=path, mend=f"name a file in it ({inside})")
     if not file.exists():
@@ -231,13 +248,16 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
             raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
         return
-    key = {"text": "label", "writing": "references"}.get(form, "tags")
+    key = {"spans": "tags", "speech": "transcript", "writing": "references"}.get(form, "label")
     if any(key in example for example in reading.examples):
         return
     known = ", ".join(f"'{name}'" for name in reading.columns)
-    wanted = {"text": "columns: {label: NAME}", "writing": "columns: {target: NAME}"}.get(
-        form, "columns: {tags: NAME} or {entities: NAME}"
+    wanted = {"spans": "columns: {tags: NAME} or {entities: NAME}", "writing": "columns: {target: NAME}"}.get(
+        form, f"columns: {{{key}: NAME}}"
     )
+    if Path(path).is_dir():
+        mend = "put the files of each class in a folder of its name"
+        raise DataError(f"the {split} split has no labels", where=path, mend=mend)
     raise DataError(
         f"the {split} split has no {'targets' if form == 'writing' else 'labels'}"
         + (f" (columns: {known})" if known else ""),

@@ -15,10 +15,12 @@ ROLES = (
     *("tokens", "tags", "entities"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
     *("source", "target"),
+    *("image", "sound", "transcript", "group"),
 )
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
 the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn. `source` and
-`target` hold a text, or a list: the sentences of a source, the references of a target."""
+`target` hold a text, or a list: the sentences of a source, the references of a target. `image` and `sound` hold paths
+from the folder of the file; rows of one `group` (a speaker) stay on one side of a split."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
@@ -50,8 +52,8 @@ class DataSection(Part):
     """Where the examples are and how they are read."""
 
     train: str
-    """File, hub name or `helpdesk:intents`; `#500` after it takes a seeded sample of 500 rows, of a corpus (which may
-    also be a folder or a pattern) its first 500 documents."""
+    """File, folder of images or sounds with a folder for each class, hub name or `helpdesk:intents`; `#500` after it
+    takes a seeded sample of 500 rows, of a corpus (which may also be a folder or a pattern) its first 500 documents."""
     validation: str | None = Field(None, validation_alias=AliasChoices("validation", "dev", "eval"))
     """The split that chooses the best model; left out, a stratified share of the training split."""
     test: str | None = None
@@ -61,8 +63,8 @@ class DataSection(Part):
     or parquet; its other files are running text."""
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
-    also `negative` and `score`; for chat
-    `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; values
+    also `negative` and `score`; for chat `messages`, `prompt`, `input`, `response`, `system`; for translation and
+    summarization `source`, `target`; for images and sounds `image`, `sound`, `label`, `transcript`, `group`; values
     are column names or positions from 0. Columns left out are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""

@@ -26,7 +26,14 @@ def content_key(example: Example) -> str:
 
 
 def split_key(example: Example) -> str:
-    """Return what must stay on one side of a split: the normalised text, whatever its pair or its answers."""
+    """Return what must stay on one side of a split: the normalised text, whatever its pair or its answers.
+
+    Where examples are in groups (the sounds of one speaker), their group.
+    """
+    if "group" in example:
+        return str(example["group"])
+    if "digest" in example:
+        return str(example["digest"])
     if "messages" in example:
         return normalize_text("\n".join(turn["content"] for turn in example["messages"] if turn["role"] == "user"))
     return normalize_text(example["text"])

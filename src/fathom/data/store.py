@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class TokenStore:
-    """Encoded sequences of one split.
+    """Encoded sequences of one split: tokens, or images and sounds with the positions a model's blocks run on.
 
     Attributes:
         fields: Every field's data: of a per-token field the tokens of all sequences one after another, of a
@@ -44,13 +44,13 @@ class TokenStore:
 
     @cached_property
     def lengths(self) -> Array:
-        """Tokens of each sequence, int64; made once, for every step reads it."""
-        return np.diff(self.offsets)
+        """Tokens of each sequence, int64; made once, for every step reads it. Of images and sounds, their `length`."""
+        return np.asarray(self.fields["length"]) if "length" in self.fields else np.diff(self.offsets)
 
     @property
     def num_tokens(self) -> int:
         """Tokens of all sequences."""
-        return int(self.offsets[-1])
+        return int(self.lengths.sum())
 
     def __getitem__(self, index: int) -> Features:
         begin, end = self.offsets[index], self.offsets[index + 1]
@@ -70,7 +70,7 @@ class TokenStore:
 
     def used_ids(self) -> Array:
         """Return the token ids that occur, ascending."""
-        return np.unique(self.fields["input_ids"])
+        return np.unique(self.fields["input_ids"]) if "input_ids" in self.fields else np.empty(0, dtype=np.int64)
 
 
 def from_features(features: Sequence[Features]) -> TokenStore:
@@ -85,9 +85,11 @@ def from_features(features: Sequence[Features]) -> TokenStore:
     odd = next((index for index, item in enumerate(features) if item.keys() != features[0].keys()), None)
     if odd is not None:
         raise ValueError(f"sequence {odd} has the fields {sorted(features[odd])}, the first has {sorted(names)}")
-    lengths = np.fromiter((len(item["input_ids"]) for item in features), dtype=np.int64, count=len(features))
+    along = next((name for name in ("input_ids", "input_values") if name in features[0]), None)
     offsets = np.zeros(len(features) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    if along is not None:
+        lengths = np.fromiter((len(item[along]) for item in features), dtype=np.int64, count=len(features))
+        np.cumsum(lengths, out=offsets[1:])
     fields = {
         name: (np.concatenate if name in PER_TOKEN_PADDING else np.stack)([item[name] for item in features])
         for name in names
@@ -95,7 +97,16 @@ def from_features(features: Sequence[Features]) -> TokenStore:
     return TokenStore(fields, offsets)
 
 
-def open_or_build(key: dict[str, Any], build: Callable[[], Iterable[Features]]) -> TokenStore:
+def from_stream(features: Iterable[Features]) -> TokenStore:
+    """Put encoded sequences one after another, as they come."""
+    return from_features(list(features))
+
+
+def open_or_build(
+    key: dict[str, Any],
+    build: Callable[[], Iterable[Features]],
+    collect: Callable[[Iterable[Features]], TokenStore] = from_stream,
+) -> TokenStore:
     """Return the store of a key from the cache, building it on the first use.
 
     A cache that cannot be written (full or read-only disk) is no reason to fail: the store then stays in memory.
@@ -103,6 +114,7 @@ def open_or_build(key: dict[str, Any], build: Callable[[], Iterable[Features]]) 
     Args:
         key: Everything the encoding depends on, as JSON.
         build: Encodes the split.
+        collect: Puts the sequences together; `data.spool` has one for sequences that together do not fit the memory.
     """
     name = files.digest({"schema": SCHEMA, **key})
     folder = files.cache_folder() / "tokens" / name[:32]
@@ -112,7 +124,7 @@ def open_or_build(key: dict[str, Any], build: Callable[[], Iterable[Features]]) 
         except ArtifactError as error:
             get_console().warn(f"{error}; the tokens are encoded again")
             files.remove_folder(folder)
-    store = from_features(list(build()))
+    store = collect(build())
     try:
         write_store(store, folder)
     except FathomError as error:

@@ -10,11 +10,27 @@ import yaml
 
 from fathom.model.base import python_expression
 
-PIPELINES = {"text-classification": "text-classification", "token-classification": "token-classification"}
+PIPELINES = {
+    "text-classification": "text-classification",
+    "token-classification": "token-classification",
+    "image-classification": "image-classification",
+    "audio-classification": "audio-classification",
+    "speech-recognition": "automatic-speech-recognition",
+}
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
+    "image-classification": "AutoModelForImageClassification",
+    "audio-classification": "AutoModelForAudioClassification",
+    "speech-recognition": "AutoModelForCTC",
 }
+_PROCESSORS = {
+    "image-classification": ("image.png", "AutoImageProcessor", "processor"),
+    "audio-classification": ("sound.wav", "AutoFeatureExtractor", "extractor"),
+    "speech-recognition": ("sound.wav", "AutoProcessor", "processor"),
+}
+"""Example input, class and name of what stands in the tokenizer's place, of tasks that see or hear."""
+_TOKENIZER = ("some text", "AutoTokenizer", "tokenizer")
 _MOST_LABELS = 200
 
 
@@ -27,8 +43,7 @@ def render_card(info: Mapping[str, Any]) -> str:
         f"---\n{_front_matter(info)}---\n",
         f"# {base.rstrip('/').rpartition('/')[2]}, fine-tuned for {task['kind']}\n",
         f"A {'LoRA adapter and task head for' if adapter else 'fine-tuned copy of'} `{_public(base)}`, "
-        f"trained with [Fathom](https://pypi.org/project/fathom-lm/). Inputs longer than {info['max_length']} "
-        "tokens are cut or split by the rule in `fathom.json`.\n",
+        f"trained with [Fathom](https://pypi.org/project/fathom-lm/). {_lengths(info)}\n",
         "## Use\n",
         _usage(info, labels),
     ]
@@ -62,14 +77,21 @@ def _front_matter(info: Mapping[str, Any]) -> str:
     return yaml.safe_dump(matter, sort_keys=True, allow_unicode=True)
 
 
+def _lengths(info: Mapping[str, Any]) -> str:
+    if info["task"]["kind"] in _PROCESSORS:
+        return "What it reads of a file is in `preprocessor_config.json`."
+    return f"Inputs longer than {info['max_length']} tokens are cut or split by the rule in `fathom.json`."
+
+
 def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
     auto_class = _AUTO_CLASSES.get(info["task"]["kind"], "AutoModel")
-    lines = ["```bash", 'fathom predict FOLDER "some text"', "```", "", "or without Fathom:", "", "```python"]
+    given, loader, name = _PROCESSORS.get(info["task"]["kind"], _TOKENIZER)
+    lines = ["```bash", f'fathom predict FOLDER "{given}"', "```", "", "or without Fathom:", "", "```python"]
     if info["weights"] == "adapter":
         count = f", num_labels={info['config'].get('num_labels', len(labels))}"
         expression = python_expression(info.get("base", {}), _public(str(info["base_model"])))
         lines += [
-            f"from peft import PeftModel\nfrom transformers import AutoTokenizer, {auto_class}\n",
+            f"from peft import PeftModel\nfrom transformers import {loader}, {auto_class}\n",
             'folder = "FOLDER"',
             *expression,
             f"model = {auto_class}.from_pretrained(base{count})",
@@ -77,11 +99,11 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
         ]
     else:
         lines += [
-            f"from transformers import AutoTokenizer, {auto_class}\n",
+            f"from transformers import {loader}, {auto_class}\n",
             'folder = "FOLDER"',
             f"model = {auto_class}.from_pretrained(folder).eval()",
         ]
-    lines += ["tokenizer = AutoTokenizer.from_pretrained(folder)", "```", ""]
+    lines += [f"{name} = {loader}.from_pretrained(folder)", "```", ""]
     return "\n".join(lines)
 
 

@@ -190,6 +190,14 @@ def image_patches(config: Any) -> int | None:
     return None
 
 
+def image_shape(config: Any) -> tuple[int, int] | None:
+    """Return height and width of the images a model reads; None where it does not say."""
+    side = getattr(config, "image_size", None)
+    if isinstance(side, int):
+        return side, side
+    return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None
+
+
 def reads_sound(config: Any) -> bool:
     """Whether the encoder reads a spectrogram."""
     return getattr(config, "num_mel_bins", None) is not None

@@ -15,6 +15,7 @@ from fathom.log import get_console, set_quiet
 from fathom.model.base import find_base
 from fathom.model.bottleneck import is_bottleneck_folder, load_adapter
 from fathom.model.load import load_model
+from fathom.model.processors import load_beside
 from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, is_adapter, is_peft, save_model
 from fathom.model.virtual_tokens import install
 
@@ -34,7 +35,10 @@ class ModelFolder:
     info: FathomInfo
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
-        """Load the folder's tokenizer."""
+        """Load the folder's tokenizer; of a model that sees or hears, the processor in its place."""
+        processor = load_beside(self.path)
+        if processor is not None:
+            return cast("PreTrainedTokenizerBase", processor)
         from transformers import AutoTokenizer
 
         return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(str(self.path), local_files_only=True))

@@ -120,7 +120,7 @@ class NewModel(ModelSection):
 
     def read_config(self, tokenizer: PreTrainedTokenizerBase | None, overrides: Mapping[str, Any]) -> PreTrainedConfig:
         """Build the config for a tokenizer."""
-        return build_config(self, None if tokenizer is None else vocabulary_of(tokenizer), overrides)
+        return build_config(self, vocabulary_of(tokenizer) if tokenizer and self.family.reads_text else None, overrides)
 
     def adopt(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """Make the positions the tokenizer's limit; what limit it had was another model's."""

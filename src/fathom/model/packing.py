@@ -12,7 +12,7 @@ that disagrees, or that brings its own attention, runs as padded batches, and th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.attention import AttentionOptions, FusedAttention, attend
 from fathom.model.dropout import DropoutSource
+from fathom.model.families import image_patches, vocabulary_size
 from fathom.model.layout import Layout, make_layout
 
 ATTENTION_NAME = "fathom_packed"
@@ -44,6 +45,8 @@ class PackedModel:
     layout: Layout | None = None
     given: Tensor | None = None
     """Packed hidden states `[1, T, D]` that the first block gets instead of the embeddings'; see `model.prefix`."""
+    positions: int | None = None
+    """Positions the blocks run on, of every image alike; None for a model that reads words."""
     stream_dtype: torch.dtype | None = None
     """Type of the hidden states between blocks; None keeps the embeddings' type."""
     outside_dtype: torch.dtype = torch.float32
@@ -88,6 +91,14 @@ class PackedModel:
         finally:
             self.model.set_attn_implementation(ATTENTION_NAME)
 
+    def prepare_batch(self, batch: Mapping[str, Tensor]) -> None:
+        """Lay out the next batch by its mask; images, which are all of one length, by their number."""
+        if "pixel_values" in batch:
+            pixels = batch["pixel_values"]
+            self.prepare(torch.ones(len(pixels), self.positions or 1, dtype=torch.long, device=pixels.device))
+        elif "attention_mask" in batch:
+            self.prepare(batch["attention_mask"], batch.get("segment"))
+
     def remove(self) -> None:
         """Give the model back as it was."""
         for handle in self._handles:
@@ -116,6 +127,8 @@ def pack_model(model: nn.Module, *, trial: bool = True) -> PackedModel:
     packed = PackedModel(inner, reason=_refusal(inner, anatomy))
     if not packed.packed:
         return packed
+    if image_patches(inner.config) is not None:
+        packed.positions = _count_positions(inner, anatomy)
     reference = _trial_outputs(packed) if trial else None
     try:
         _install(packed, anatomy)
@@ -161,7 +174,30 @@ def _refusal(model: PreTrainedModel, anatomy: Anatomy) -> str | None:
         return "encoder-decoder models run as padded batches"
     if not model._supports_attention_backend and not model._supports_sdpa:
         return f"{type(model).__name__} does not take attention functions from outside"
+    if vocabulary_size(model.config) is None and not _sees(model):
+        return f"{type(model).__name__} reads sound, whose samples are not the positions of its blocks"
     return None
+
+
+def _sees(model: PreTrainedModel) -> bool:
+    return model.main_input_name == "pixel_values" and image_patches(model.config) is not None
+
+
+def _count_positions(model: PreTrainedModel, anatomy: Anatomy) -> int:
+    """Return how long a sequence the first block gets of an image: patches, and what the family adds to them."""
+    seen: list[int] = []
+
+    def note(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen.append((args[0] if args else kwargs["hidden_states"]).shape[1])
+
+    first = model.get_submodule(anatomy.stacks[0].blocks[0].path)
+    handle = first.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            model.base_model(**trial_batch(model))
+    finally:
+        handle.remove()
+    return seen[0]
 
 
 def _install(packed: PackedModel, anatomy: Anatomy) -> None:
@@ -296,7 +332,11 @@ def packed_attention(
 
 
 def trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
-    """Return a small padded batch of the model's own token ids, on its device."""
+    """Return a small padded batch of the model's own token ids, or images, on its device."""
+    if _sees(model):
+        side = model.config.image_size
+        pixels = torch.linspace(-1, 1, 2 * 3 * side * side, device=model.device).view(2, 3, side, side)
+        return {"pixel_values": torch.sin(pixels * 1e4)}
     length = max(TRIAL_LENGTHS)
     mask = torch.tensor([[1] * n + [0] * (length - n) for n in TRIAL_LENGTHS], device=model.device)
     vocabulary = model.get_input_embeddings().num_embeddings
@@ -310,15 +350,15 @@ def _trial_outputs(packed: PackedModel) -> Tensor:
     """Last hidden states of the base model at real tokens."""
     model = packed.model
     batch = trial_batch(model)
-    packed.prepare(batch["attention_mask"]) if packed._handles else None
+    packed.prepare_batch(batch) if packed._handles else None
     training = model.training
     model.eval()
     with torch.no_grad():
         hidden = model.base_model(**batch, return_dict=True)[0]
     model.train(training)
     packed.layout = None
-    real: Tensor = hidden[batch["attention_mask"].bool()].float()
-    return real
+    real: Tensor = hidden[batch["attention_mask"].bool()] if "attention_mask" in batch else hidden
+    return real.float()
 
 
 def _compare(reference: Tensor, packed: PackedModel) -> str | None:

@@ -82,7 +82,8 @@ def save_model(
 
     Args:
         model: A transformers model, or one wrapped by PEFT.
-        tokenizer: Saved with the folder; its longest input becomes `info['max_length']`.
+        tokenizer: Saved with the folder; its longest input becomes `info['max_length']`. Of a model that sees or
+            hears, the processor in its place, saved as it is.
         folder: Where the folder appears.
         info: See `FathomInfo`.
         replace: Take the place of an existing folder.
@@ -128,7 +129,7 @@ def _complete(
         "data_digests": {},
         "metrics": {},
         "lineage": [],
-        "truncation": {"side": tokenizer.truncation_side, "max_length": info["max_length"]},
+        **_truncation(tokenizer, info["max_length"]),
         **info,
         "schema": SCHEMA,
         "weights": "adapter" if adapter else "whole",
@@ -161,9 +162,7 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
     else:
         model.save_pretrained(str(folder))
-    tokenizer = copy.deepcopy(parts.tokenizer)
-    tokenizer.model_max_length = parts.info["max_length"]
-    tokenizer.save_pretrained(str(folder))
+    _save_tokenizer(parts.tokenizer, parts.info["max_length"], folder)
     (folder / "README.md").write_text(render_card(parts.info), encoding="utf-8")
     for name, text in parts.beside.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -173,6 +172,25 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _truncation(tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, Any]:
+    """The rule for texts that are too long; a processor of images or sounds has none."""
+    from transformers import PreTrainedTokenizerBase
+
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        return {}
+    return {"truncation": {"side": tokenizer.truncation_side, "max_length": max_length}}
+
+
+def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, max_length: int, folder: Path) -> None:
+    """Save the tokenizer, or the processor that stands in its place."""
+    from transformers import PreTrainedTokenizerBase
+
+    saved = copy.deepcopy(tokenizer)
+    if isinstance(saved, PreTrainedTokenizerBase):
+        saved.model_max_length = max_length
+    saved.save_pretrained(str(folder))
 
 
 def _note_ranks(model: Any) -> None:

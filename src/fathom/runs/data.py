@@ -12,16 +12,18 @@ from fathom import catalog
 from fathom.config import apply_edits, validate
 from fathom.data.check import CheckOptions, check_splits
 from fathom.data.corpus.report import check_corpus
-from fathom.data.example import Example
-from fathom.data.findings import CheckReport, Finding, order
+from fathom.data.example import FILE_KEYS, Example
+from fathom.data.findings import SHOWN, CheckReport, Finding, Severity, order
 from fathom.data.load import detect_format, load_splits, read_path, require_labels
 from fathom.data.preview import Preview, PreviewToken
-from fathom.data.readers.base import Form
+from fathom.data.readers.base import Form, Reading
 from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.corpus_preview import preview_window
+from fathom.runs.guess_files import FORMS as FILE_FORMS
+from fathom.runs.media_preview import MediaPreview, preview_media
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,6 +42,9 @@ DEFAULT_TASKS: dict[Form, str] = {
     "corpus": "causal-lm",
     "pairs": "sentence-embedding",
     "writing": "translation",
+    "image": "image-classification",
+    "sound": "audio-classification",
+    "speech": "speech-recognition",
 }
 """The task a bare data file is previewed for."""
 
@@ -75,6 +80,9 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
     section = found.section
     if found.form == "corpus":
         return check_corpus(section)
+    asked = section.on_error
+    if found.form in FILE_KEYS:  # every bad file is found, and what remains is checked too
+        section = section.model_copy(update={"on_error": "skip"})
     findings: list[Finding] = []
     notes: list[str] = []
     parts: dict[str, Sequence[Example]] = {}
@@ -85,6 +93,7 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
             reading = read_path(path, found.form, section)
             parts[split] = reading.examples
             notes += [f"{split}: {note}" for note in reading.notes]
+            findings += _skipped_files(split, reading, asked) if found.form in FILE_KEYS else []
             findings += _reader_findings(split, reading.notes)
             require_labels(reading, path, split, found.form)
         except DataError as error:
@@ -99,13 +108,16 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
     return CheckReport(facts, order([*findings, *more, *checked]), tuple(notes))
 
 
-def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
-    """Show one training example: its text and labels, and the label of each sub-word.
+def preview(
+    source: str, edits: Iterable[str] = (), index: int = 0, output: str | None = None
+) -> Preview | MediaPreview:
+    """Show one training example: its text and labels, and the label of each sub-word; of images and sounds several.
 
     Args:
         source: A recipe or a data file, as for `check`.
         edits: Changes to it, as for `check`.
         index: Position of the example in the training split.
+        output: Of images and sounds, the picture that is drawn of them; see `media_preview.preview_media`.
 
     Raises:
         ConfigError: The recipe or an edit is wrong.
@@ -115,6 +127,12 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
     found = _read_source(source, list(edits))
     if found.recipe is not None and found.form == "corpus":
         return preview_window(found.recipe, index)
+    if found.form in FILE_KEYS:
+        if found.recipe is None:
+            raise ConfigError("a preview of files needs a recipe", where=source, mend="fathom init writes one")
+        return preview_media(found.recipe, index, output)
+    if output is not None:
+        raise ConfigError("a preview of text is not written to a file", where="output", mend="leave it out")
     splits = load_splits(found.section, found.form)
     if not 0 <= index < len(splits.train):
         raise DataError(
@@ -140,6 +158,17 @@ def preview(source: str, edits: Iterable[str] = (), index: int = 0) -> Preview:
     return Preview(index, len(splits.train), example, tuple(windows), splits.notes)
 
 
+def _skipped_files(split: str, reading: Reading, on_error: str) -> list[Finding]:
+    """Images or sounds that cannot be used: an error where the policy is to refuse them."""
+    if not reading.skipped:
+        return []
+    shown = tuple(f"{row.where}: {'; '.join(row.reasons)}" for row in reading.skipped[:SHOWN])
+    said = f"{len(reading.skipped)} files of {split} cannot be used"
+    severity: Severity = "error" if on_error == "refuse" else "warning"
+    mend = "replace or remove them, or leave them out: data.on_error=skip"
+    return [Finding("unusable-file", severity, said, len(reading.skipped), shown, mend)]
+
+
 def _label_name(task: OpenTask, token: int, label: int) -> str | None:
     if label < 0:
         return None
@@ -154,7 +183,8 @@ def _read_source(source: str, edits: list[str]) -> _Source:
 
         recipe = load_recipe(source, edits)
         form: Form = catalog.load("task", recipe.task.kind).form
-        return _Source(recipe.data, form, recipe.task, recipe.model.tokenizer_source, recipe)
+        model = None if form in FILE_KEYS else recipe.model.tokenizer_source
+        return _Source(recipe.data, form, recipe.task, model, recipe)
     from fathom.runs.guess import guess_data
 
     keys = {"data", "task", "model"}
@@ -162,6 +192,9 @@ def _read_source(source: str, edits: list[str]) -> _Source:
     raw = apply_edits({"data": {"train": source}}, full)
     section = validate(DataSection, _mapping(raw["data"]), "data")
     task = raw.get("task")
+    named = FILE_FORMS.get(detect_format(section.train, "text", section))
+    if task is None and named is not None:
+        return _Source(section, named)
     if task is None and not edits:
         guess = guess_data(source)
         return _Source(validate(DataSection, {"train": source, **guess.options}, "data"), guess.form)
@@ -172,7 +205,7 @@ def _is_recipe(source: str) -> bool:
     path = Path(source)
     if path.suffix in {".yaml", ".yml"} or (path / "recipe.yaml").is_file():
         return True
-    if path.exists() or source.startswith(("helpdesk:", "hub:")) or "/" in source or "#" in source:
+    if path.exists() or source.startswith(("helpdesk:", "hub:", "digits:", "tones:")) or "/" in source or "#" in source:
         return False
     from fathom.recipe import ready_recipes
 
@@ -206,7 +239,7 @@ def _model_name(model: Any) -> str | None:
 def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
     section = found.section
     options = CheckOptions(max_leak_share=section.max_leak_share, allow_leaks=section.allow_leaks)
-    if found.model is None:
+    if found.model is None or found.form in FILE_KEYS:
         return options, []
     try:
         tokenizer = _load_tokenizer(found.model)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
 from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
+from fathom.data.draw import EVALUATION, Draw
 from fathom.data.section import READING
 from fathom.device import process_age_seconds
 from fathom.log import get_console
@@ -201,6 +203,8 @@ def _compared_inputs(data: PreparedData) -> dict[str, torch.Tensor]:
     store = data.stores["validation" if "validation" in data.stores else "train"]
     sequences, tokens = COMPARED_OVER_VOCABULARY if data.task.vocabulary else (COMPARED_SEQUENCES, None)
     rows = list(range(min(sequences, len(store))))
+    if "input_ids" not in store[0]:
+        return model_inputs(data.task.make_batch([store[row] for row in rows], Draw(0, EVALUATION, np.array(rows))))
     inputs = model_inputs(collate_rows(store, rows, data.tokenizer.pad_token_id or 0))
     # padding is on the right; an example of several texts may be longer than the model's positions
     return {name: value[:, : tokens or data.task.max_length] for name, value in inputs.items()}

@@ -100,6 +100,8 @@ def _refusal(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> str
         return "the model has two stacks of blocks" if len(stacks) > 1 else "its blocks share their weights"
     if not recipe.tuning.keeps_prefix:
         return f"under tuning '{recipe.tuning.kind}' frozen blocks do not stay apart from what learns"
+    if "input_ids" not in data.stores["train"][0]:
+        return "states are kept of words only, not of images or sounds"
     if not data.task.fixed_inputs:
         return f"the task '{recipe.task.kind}' draws its inputs anew in every epoch"
     if recipe.training.frozen_dropout:

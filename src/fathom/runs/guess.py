@@ -20,6 +20,7 @@ from fathom.data.readers.base import Form
 from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.errors import DataError
+from fathom.runs.guess_files import guess_files
 from fathom.runs.guess_writing import are_written, read_written, writing_task
 
 SAMPLE_ROWS = 1000
@@ -39,9 +40,9 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "chat", "pairs" or "writing".
-        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs", "relevance", or of
-            what is written the task.
+        form: "text", "spans", "chat", "pairs", "writing", "image", "sound" or "speech".
+        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs", "relevance", "files",
+            or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -64,6 +65,10 @@ def guess_data(path: str) -> Guess:
         pairs = _guess_written(path)
         if pairs is not None:
             return pairs
+    files = guess_files(path)
+    if files is not None:
+        form, examples, notes = files
+        return Guess(form, "files", {}, examples, notes)
     section = DataSection(train=path)
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from fathom.config import write_yaml
 from fathom.data.conversation import text_of
-from fathom.data.example import Example
+from fathom.data.example import FILE_KEYS, Example
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
 from fathom.errors import ConfigError, DataError
@@ -18,6 +18,7 @@ from fathom.files import write_atomic
 from fathom.log import get_console
 from fathom.runs.data import DEFAULT_TASKS
 from fathom.runs.guess import Guess, guess_data
+from fathom.runs.guess_files import model_for, split_folders
 
 DEFAULT_MODEL = "minilm"
 CHAT_MODEL = "runs/gpt/model"
@@ -48,9 +49,17 @@ def init(data: str, output: str | Path | None = None) -> Path:
     path = Path(output) if output is not None else Path(f"{name}.yaml")
     if path.exists():
         raise ConfigError("this file exists", where=str(path), mend="remove it, or write elsewhere with --output")
-    guess = guess_data(data)
+    splits = split_folders(data)
+    guess = guess_data(splits["train"])
     remarks = _remarks(guess)
-    raw = _raw_recipe(data, guess)
+    raw = _raw_recipe(splits["train"], guess)
+    if guess.form in FILE_KEYS:
+        raw["model"], remark = model_for(guess.form, guess.examples)
+        raw["task"] = {"kind": raw["task"], "augmentation": "standard"}
+        raw["data"] |= splits
+        remarks.append(remark)
+    if "validation" in splits:
+        del raw["data"]["validation_fraction"]
     comments = [f"# Written by `fathom init {shlex.quote(data)}`. Everything here was guessed: look it over."]
     comments += [f"# {remark}" for remark in remarks]
     write_atomic(path, "\n".join(comments) + "\n" + write_yaml(raw))
@@ -119,6 +128,7 @@ def _remarks(guess: Guess) -> list[str]:
         "relevance": "queries, documents and how relevant each is",
         "translation": "a source and its translation",
         "summarization": "a source and what sums it up",
+        "files": "one label for each file" if guess.form != "speech" else "what is said in each sound",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":
@@ -131,6 +141,8 @@ def _remarks(guess: Guess) -> list[str]:
         remarks.append(f"{len(counts)} labels, from '{most}' ({top:,}) to '{least}' ({bottom:,})")
         if top > 20 * bottom and guess.form == "text":
             remarks.append("the rare labels may want more weight: task.class_weights=balanced")
+    if guess.form in FILE_KEYS:
+        return remarks
     sample = "".join(text_of(example) for example in guess.examples[:1000])
     if sample and guess.form not in STAND_INS and len(_HAN.findall(sample)) > 0.2 * len(sample):
         remarks.append(

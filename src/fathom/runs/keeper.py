@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from fathom.model.section import Pretrained
 from fathom.recipe import Recipe, deciding
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
-from fathom.tokenization.encode import clean_backend
 from fathom.tracking.base import TrackerGroup
 from fathom.training.checkpoint import (
     FOLDER,
@@ -178,8 +176,7 @@ def facts_of(recipe: Recipe, data: PreparedData) -> dict[str, Any]:
     return {
         "recipe": deciding(recipe),
         "data_digests": dict(data.splits.digests),
-        # as encoding leaves it: what a file says of truncation and padding is not used
-        "tokenizer": hashlib.sha256(clean_backend(data.tokenizer).to_str().encode()).hexdigest(),
+        "tokenizer": data.task.tokenizer_digest(),
         **base,
         **machine_facts(),
     }

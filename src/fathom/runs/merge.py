@@ -12,7 +12,6 @@ from fathom.model.combine import combine
 from fathom.model.folder import open_folder
 from fathom.model.merge import merge as merge_folder
 from fathom.tasks.base import Task
-from fathom.tokenization.load import load_tokenizer
 
 
 def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> Path:
@@ -46,4 +45,4 @@ def _auto_class(folder: str | Path) -> str:
     opened = open_folder(folder)
     state = opened.info["task"]
     part = cast(Task, catalog.load("task", state["kind"])())
-    return part.reopen(state, load_tokenizer(opened.path)).auto_class
+    return part.reopen(state, part.load_tokenizer(str(opened.path))).auto_class

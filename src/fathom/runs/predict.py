@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fathom import files
 from fathom.config import validate
 from fathom.data.encodings import decode
+from fathom.data.example import FILE_KEYS, Example
 from fathom.data.load import SUFFIXES, load_examples
 from fathom.data.readers.base import Form
 from fathom.data.section import DataSection
@@ -26,7 +27,7 @@ OUTPUT_SUFFIXES = (".jsonl", ".csv")
 VECTOR_SUFFIXES = (".npy", ".safetensors")
 """Of vectors alone, a row for each input: a NumPy array, or a tensor called `embeddings`."""
 STANDARD_INPUT = "-"
-_INPUT_KEYS = ("text", "text_pair", "words")
+_INPUT_KEYS = ("text", "text_pair", "words", "image", "sound")
 
 Inputs = str | Path | Iterable[str | Mapping[str, Any]]
 """Texts (or mappings with `text` and `text_pair`), the path of a file, or `-`."""
@@ -104,6 +105,11 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
     Raises:
         DataError: The file is missing, empty or wrong; names the line.
     """
+    if form in FILE_KEYS:
+        named = _files(inputs, FILE_KEYS[form])
+        if named is not None:
+            return named
+        assert isinstance(inputs, str | Path)
     if not isinstance(inputs, str | Path):
         return [given if isinstance(given, Mapping) else _of_text(given, number) for number, given in _numbered(inputs)]
     if str(inputs) == STANDARD_INPUT:
@@ -120,10 +126,34 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
     return [{key: example[key] for key in (*_INPUT_KEYS, "where") if key in example} for example in examples]
 
 
+def _files(inputs: Inputs, key: str) -> list[Mapping[str, Any]] | None:
+    """Return files that are named one by one; None for a folder or a table of them."""
+    if not isinstance(inputs, str | Path):
+        given = list(inputs)
+        if len(given) == 1 and isinstance(given[0], str) and Path(given[0]).is_dir():
+            return [{key: example[key], "where": example[key]} for example in _of_folder(given[0], key)]
+        return [one if isinstance(one, Mapping) else {key: str(one)} for one in given]
+    if str(inputs) == STANDARD_INPUT:
+        lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
+        return [{key: line} for line in lines if line.strip()]
+    if Path(inputs).is_dir() or Path(inputs).suffix.lower() in SUFFIXES:
+        return None
+    return [{key: str(inputs)}]
+
+
+def _of_folder(folder: str, key: str) -> list[Example]:
+    examples, notes = load_examples(folder, "image" if key == "image" else "sound")
+    for note in notes:
+        get_console().info(f"{folder}: {note}")
+    return examples
+
+
 def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
     """The columns of text the training files had; labels are not needed."""
     columns = predictor.info.get("data", {}).get("columns", {})
-    return {role: column for role, column in columns.items() if role in ("text", "text_pair", "tokens")}
+    return {
+        role: column for role, column in columns.items() if role in ("text", "text_pair", "tokens", "image", "sound")
+    }
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:
@@ -197,7 +227,7 @@ def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities:
         shown["embedding"] = [float(f"{number:.9g}") for number in shown["embedding"]]
     if "tags" in shown and "words" in given:
         shown["words"] = [list(span) for span in given["words"]]
-    return {**{key: given[key] for key in ("text", "text_pair") if key in given}, **shown}
+    return {**{key: given[key] for key in ("text", "text_pair", "image", "sound") if key in given}, **shown}
 
 
 def _as_json_lines(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +21,7 @@ from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
+from fathom.model.families import vocabulary_size
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
@@ -30,9 +29,11 @@ from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.vocabulary import VocabularyHead
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
+from fathom.runs.media import prepare_media
 from fathom.runs.micro_batch import fit_micro_batch, memory_setting
-from fathom.runs.prepared import PreparedData, check_head, longest
+from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest
 from fathom.tasks.base import OpenTask
+from fathom.tasks.media import MediaTask
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
 
@@ -57,6 +58,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     Raises:
         DataError: Something is wrong with the data; see the message's place and mend.
     """
+    if isinstance(recipe.task, MediaTask):
+        return prepare_media(recipe)
     tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
     recipe.model.adopt(tokenizer)
     if recipe.task.form == "corpus":
@@ -75,25 +78,12 @@ def prepare_data(recipe: Recipe) -> PreparedData:
 
 def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
     """Encode a split, or map the store an earlier run made of the same examples, tokenizer and task."""
-    tokenizer: Any = task.tokenizer
     key = {
         "examples": examples_digest(examples),
-        "tokenizer": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+        "tokenizer": task.tokenizer_digest(),
         "task": task.cache_key(),
     }
     return open_or_build(key, lambda: task.encode(examples))
-
-
-def examples_digest(examples: Sequence[Example]) -> str:
-    """Return the sha256 of what examples say, wherever they were read from."""
-    hasher = hashlib.sha256()
-    for example in examples:
-        said = {name: value for name, value in example.items() if name != "where"}
-        hasher.update(
-            json.dumps(said, ensure_ascii=False, sort_keys=True, default=list).encode("utf-8", "surrogatepass")
-        )
-        hasher.update(b"\n")
-    return hasher.hexdigest()
 
 
 def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> PreparedModel:
@@ -132,7 +122,7 @@ def make_workload(
     tables = embedding_tables(model, set(named), tied=over_vocabulary)
     compact = {}
     # over the vocabulary any word may be predicted, or stand in another's place
-    if not over_vocabulary and settings.optimizer.allows_compact_rows(settings):
+    if tables and not over_vocabulary and settings.optimizer.allows_compact_rows(settings):
         ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
         compact = {f"{path}.weight": ids for path in tables}
     parameters = FlatParameters(
@@ -164,6 +154,8 @@ def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False)
         trained: Names of the parameters that learn.
         tied: Take a table that the vocabulary head reads too; it is left out otherwise.
     """
+    if vocabulary_size(_inner(model).config) is None:
+        return []  # it reads no words
     words = _inner(model).get_input_embeddings()
     owners = {
         path: module

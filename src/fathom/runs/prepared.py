@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +19,9 @@ from fathom.model.load import model_class
 from fathom.recipe import Recipe
 from fathom.tasks.base import OpenTask
 
+PLACES = frozenset({"where", "image", "sound"})
+"""Fields of an example that say where it lies, not what it says; files are told by the digest of their bytes."""
+
 
 @dataclass(frozen=True)
 class PreparedData:
@@ -24,6 +29,7 @@ class PreparedData:
 
     splits: Splits
     tokenizer: PreTrainedTokenizerBase
+    """Of the model; where it sees or hears, the processor in its place, which is saved beside the weights likewise."""
     task: OpenTask
     stores: dict[str, Sequences]
     sampler: MixtureSampler | None = None
@@ -82,3 +88,15 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
             where="task.sentence_objective",
             mend=f"leave it out, or choose one of {', '.join(sorted(JUDGES_PAIRS))}",
         )
+
+
+def examples_digest(examples: Sequence[Example]) -> str:
+    """Return the sha256 of what examples say, wherever they were read from."""
+    hasher = hashlib.sha256()
+    for example in examples:
+        said = {name: value for name, value in example.items() if name not in PLACES}
+        hasher.update(
+            json.dumps(said, ensure_ascii=False, sort_keys=True, default=list).encode("utf-8", "surrogatepass")
+        )
+        hasher.update(b"\n")
+    return hasher.hexdigest()

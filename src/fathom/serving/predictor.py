@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from fathom import catalog, device
 from fathom.data.batch import model_inputs
 from fathom.data.draw import PREDICTION, Draw
-from fathom.data.example import Example, Features
+from fathom.data.example import FILE_KEYS, Example, Features, num_positions
 from fathom.data.readers.base import Form
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
 from fathom.model.folder import FathomInfo, open_folder
 from fathom.model.packing import PackedModel, pack_model
 from fathom.tasks.base import OpenTask, Task
-from fathom.tokenization.load import load_tokenizer
 
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
@@ -73,7 +72,7 @@ class Predictor:
         opened = open_folder(folder)
         state = opened.info["task"]
         part = cast(Task, catalog.load("task", state["kind"])())
-        task = part.reopen(state, load_tokenizer(opened.path))
+        task = part.reopen(state, part.load_tokenizer(str(opened.path)))
         model: nn.Module = opened.load_model(task.auto_class)
         return cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
 
@@ -104,7 +103,7 @@ class Predictor:
             )
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}", mend="give at least 1")
-        examples = (as_example(given, number) for number, given in enumerate(inputs, start=1))
+        examples = (as_example(given, number, self.form) for number, given in enumerate(inputs, start=1))
         while window := list(islice(examples, batch_size * WINDOW_BATCHES)):
             yield from self._predict_window(window, batch_size)
 
@@ -114,7 +113,7 @@ class Predictor:
 
     def _predict_window(self, examples: Sequence[Example], batch_size: int) -> Iterator[dict[str, Any]]:
         features = self.task.encode_inputs(examples)
-        lengths = [len(feature["input_ids"]) for feature in features]
+        lengths = [num_positions(feature) for feature in features]
         order = np.argsort(lengths, kind="stable")[::-1]
         raw: list[Any] = [None] * len(features)
         for first in range(0, len(order), batch_size):
@@ -140,7 +139,7 @@ class Predictor:
         """
         inputs = {name: tensor.to(self._device) for name, tensor in model_inputs(dict(batch)).items()}
         if self.packed is not None:
-            self.packed.prepare(inputs["attention_mask"])
+            self.packed.prepare_batch(inputs)
         low = self.precision == "bf16"
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=low):
             logits = self.task.logits(self.model(**inputs), {**batch, **inputs})
@@ -151,17 +150,21 @@ class Predictor:
         return logits
 
 
-def as_example(given: str | Mapping[str, Any], number: int) -> Example:
+def as_example(given: str | Mapping[str, Any], number: int, form: Form = "text") -> Example:
     """Return an input as an example.
 
     Args:
-        given: A text, or a mapping with the keys of `INPUT_KEYS`.
+        given: A text, or a mapping with the keys of `INPUT_KEYS`; for a model that sees or hears the path of a file, or
+            a mapping that names it.
         number: Its place among the inputs, from 1, for messages.
+        form: What the model's task takes.
 
     Raises:
         DataError: It is neither.
     """
     where = f"input {number}"
+    if form in FILE_KEYS:
+        return _file_example(given, FILE_KEYS[form], where)
     if isinstance(given, str):
         return {"text": given, "where": where}
     if not isinstance(given, Mapping):
@@ -176,3 +179,12 @@ def as_example(given: str | Mapping[str, Any], number: int) -> Example:
     if "text" not in given:
         raise DataError("the text is missing", where=where, mend="give {'text': ...}")
     return {**given, "where": where}
+
+
+def _file_example(given: str | Mapping[str, Any], key: str, where: str) -> Example:
+    if isinstance(given, Mapping):
+        where = str(given.get("where", where))
+        given = given.get(key, "")
+    if not isinstance(given, str) or not given:
+        raise DataError(f"no path of an {key} file", where=where, mend=f"give a path, or {{'{key}': path}}")
+    return {key: given, "where": given if where.startswith("input ") else where}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from fathom.config import Part
 from fathom.data.batch import collate
 from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
+from fathom.tokenization.encode import clean_backend
+from fathom.tokenization.load import load_tokenizer
 
 Batch = dict[str, Tensor]
 """Padded model inputs: `input_ids` and `attention_mask` [B, L], `token_type_ids` [B, L] where the tokenizer makes them,
@@ -33,7 +36,7 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs", "writing"]]
+    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs", "writing", "image", "sound", "speech"]]
     """What its examples look like; see `data.example`."""
 
     def suited(self, config: Any) -> Self:
@@ -52,6 +55,13 @@ class Task(Part, ABC):
         Raises:
             DataError: No labels, one class only, or labels of the wrong type; names the rows.
         """
+
+    def load_tokenizer(self, name: str) -> PreTrainedTokenizerBase:
+        """Load what makes features of this task's inputs, from a folder or hub name.
+
+        A tokenizer, or for tasks that see or hear the processor in its place (see `tasks.media`).
+        """
+        return load_tokenizer(name)
 
     @abstractmethod
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenTask:
@@ -119,6 +129,13 @@ class OpenTask(ABC):
     @abstractmethod
     def cache_key(self) -> dict[str, Any]:
         """Everything besides data and tokenizer that `encode` depends on, as JSON."""
+
+    def tokenizer_digest(self) -> str:
+        """Return the sha256 of what the tokenizer does; encoded data and resumed runs depend on it.
+
+        As encoding leaves it: what a file says of truncation and padding is not used.
+        """
+        return hashlib.sha256(clean_backend(self.tokenizer).to_str().encode()).hexdigest()
 
     def make_batch(self, features: Sequence[Features], draw: Draw) -> Batch:
         """Put sequences into one padded batch; what is random in it (masking, noise) comes from `draw` alone."""

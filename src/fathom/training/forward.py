@@ -59,7 +59,10 @@ class Runner:
 
     def run(self, batch: Batch) -> Any:
         """Run the model on a placed batch; returns transformers' output."""
-        self.packed.prepare(batch["attention_mask"], batch.get("segment"), batch.get(HIDDEN))
+        if HIDDEN in batch:
+            self.packed.prepare(batch["attention_mask"], batch.get("segment"), batch[HIDDEN])
+        else:
+            self.packed.prepare_batch(batch)
         inputs = model_inputs(batch)
         if self.packed.model.config.is_encoder_decoder and "labels" in batch:
             said = batch["labels"]

@@ -155,12 +155,14 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
 def passes(work: Workload, rows: Indices) -> list[Indices]:
     """Cut a batch into forward passes: as few as memory allows; by length where the model runs padded.
 
-    Padded batches are bucketed: sorted by length and cut into a few groups, each padded to its own longest.
+    Padded batches of unequal lengths are bucketed: sorted by length and cut into a few groups, each padded to its
+    own longest.
     """
-    if work.packed.packed:
+    lengths = work.store.lengths[rows]
+    if work.packed.packed or lengths.min() == lengths.max():
         groups = [rows]
     else:
-        ordered = rows[np.argsort(-work.store.lengths[rows], kind="stable")]
+        ordered = rows[np.argsort(-lengths, kind="stable")]
         groups = np.array_split(ordered, -(-len(rows) // SEQUENCES_PER_BUCKET))
     return [group[part] for group in groups for part in cut(work.store.lengths[group], work.most_tokens)]
 

@@ -9,6 +9,7 @@ from typing import Any
 from fathom.data.example import Example
 from fathom.data.readers.base import Request
 from fathom.data.readers.columns import Layout
+from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
 from fathom.data.readers.rows import TextRows
@@ -46,6 +47,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return pairs.finish(num_rows)
     if request.form == "writing":
         return _collect_written(rows, num_rows, layout, request)
+    if request.form in {"image", "sound", "speech"}:
+        return _collect_media(rows, num_rows, layout, request)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
@@ -97,6 +100,15 @@ def _collect_written(rows: Rows, num_rows: int, layout: Layout, request: Request
         if line not in spoilt:
             pairs.add(line, values[source], None if target is None else values[target])
     return pairs.finish(num_rows)
+
+
+def _collect_media(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    media = MediaRows(layout, request.problems, request.form)
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line not in spoilt:
+            media.add(line, {role: values[place] for role, place in layout.roles.items()})
+    return media.finish(num_rows)
 
 
 def _as_list(value: Any) -> Any:

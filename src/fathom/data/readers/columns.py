@@ -63,6 +63,10 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "score": ("score", "similarity", "similarity_score", "relevance", "相似度", "分数"),
     "source": tuple(_SOURCE.split()),
     "target": tuple(_TARGET.split()),
+    "image": ("image", "file_name", "filename", "path", "file", "image_path", "图片", "图像", "路径", "文件"),
+    "sound": ("sound", "audio", "file_name", "filename", "path", "file", "audio_path", "wav", "音频", "路径", "文件"),
+    "transcript": ("transcript", "transcription", "sentence", "text", "转写", "文本"),
+    "group": ("group", "speaker", "speaker_id", "client_id", "说话人"),
 }
 """Names by role, the most telling first; compared without case."""
 
@@ -73,6 +77,9 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "corpus": ("text",),
     "pairs": ("text", "text_pair", "negative", "score", "label"),
     "writing": ("source", "target"),
+    "image": ("image", "label", "group"),
+    "sound": ("sound", "label", "group"),
+    "speech": ("sound", "transcript", "group"),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -205,9 +212,9 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "pairs":
         _guess_pairs(roles, folded)
         return
-    if form == "writing":
-        find("source")
-        find("target")
+    if form in {"writing", "image", "sound", "speech"}:
+        for role in ROLES_OF_FORM[form]:
+            find(role)
         return
     if form == "text":
         find("text")
@@ -271,13 +278,20 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
             if header
             else "data.columns.source=0 data.columns.target=1"
         )
+    elif request.form in {"image", "sound", "speech"}:
+        kind = ROLES_OF_FORM[request.form][0]
+        if kind in roles:
+            return
+        wanted = f"data.columns.{kind}=NAME data.columns.label=NAME"
     else:
         if "tokens" in roles or "text" in roles:
             return
         wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
-    held = {"chat": "conversation", "writing": "source"}.get(request.form, "text")
+    held = {"chat": "conversation", "writing": "source", "image": "paths", "sound": "paths", "speech": "paths"}.get(
+        request.form, "text"
+    )
     if header:
         message = f"none of the columns {known} is known to hold the {held}"
     else:

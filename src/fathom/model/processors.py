@@ -1,0 +1,111 @@
+"""What stands in the place of a tokenizer where a model sees or hears: image processors and feature extractors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fathom.device import hub_reachable
+from fathom.errors import MissingExtraError, ModelError
+from fathom.files import digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+FILE = "preprocessor_config.json"
+
+
+def load_image_processor(name: str) -> Any:
+    """Load the image processor of a folder or hub name, the form of it that needs Pillow only.
+
+    Raises:
+        ModelError: It has none.
+    """
+    _require_pillow()
+    from transformers import AutoImageProcessor
+
+    return _load(AutoImageProcessor, name, "image processor", backend="pil")
+
+
+def load_feature_extractor(name: str) -> Any:
+    """Load the feature extractor of a folder or hub name.
+
+    Raises:
+        ModelError: It has none.
+    """
+    from transformers import AutoFeatureExtractor
+
+    return _load(AutoFeatureExtractor, name, "feature extractor")
+
+
+def load_beside(folder: Path) -> Any:
+    """Load whatever stands in the place of a tokenizer in a saved folder; None where it holds no such thing."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return load_image_processor(str(folder)) if "image_processor_type" in said else load_feature_extractor(str(folder))
+
+
+def new_image_processor(config: PreTrainedConfig) -> Any:
+    """Return the processor of a new vision model: images become squares of its side, pixels -1 to 1."""
+    _require_pillow()
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    side = int(config.image_size)
+    return ViTImageProcessorPil(size={"height": side, "width": side})
+
+
+def settings_of(processor: Any) -> dict[str, Any]:
+    """Return everything a processor does, as JSON."""
+    found: dict[str, Any] = json.loads(processor.to_json_string())
+    return found
+
+
+def processor_digest(processor: Any) -> str:
+    """Return the sha256 of everything a processor does."""
+    return digest(settings_of(processor))
+
+
+def _load(auto: Any, name: str, what: str, **options: Any) -> Any:
+    folder = Path(name)
+    if folder.is_dir() and not (folder / FILE).is_file() and not (folder / "processor_config.json").is_file():
+        raise ModelError(
+            f"the folder has no {FILE}: what the model reads is unknown",
+            where=name,
+            mend=f"save it with its {what}'s save_pretrained(folder), or choose a model that sees or hears",
+        )
+    try:
+        return auto.from_pretrained(name, trust_remote_code=False, local_files_only=not hub_reachable(), **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().split("\n", maxsplit=1)[0]
+        raise ModelError(
+            f"the {what} cannot be loaded: {reason}", where=name, mend="check the name or folder"
+        ) from None
+
+
+def _require_pillow() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("PIL") is None:
+        raise MissingExtraError("pillow", "vision")
+
+
+def scaling(processor: Any) -> tuple[list[float], list[float]]:
+    """Return by channel the factor and the offset that make a processor's floats of bytes.
+
+    Raises:
+        ModelError: Its pixels are not scaled by a mean and a deviation.
+    """
+    settings: Mapping[str, Any] = settings_of(processor)
+    factor = float(settings.get("rescale_factor") or 1 / 255) if settings.get("do_rescale", True) else 1.0
+    if not settings.get("do_normalize", True):
+        return [factor] * 3, [0.0] * 3
+    mean, deviation = settings.get("image_mean"), settings.get("image_std")
+    if not mean or not deviation or len(mean) != 3 or len(deviation) != 3:
+        raise ModelError("the image processor has no mean and deviation of three channels", where=FILE)
+    return [factor / value for value in deviation], [
+        -shift / value for shift, value in zip(mean, deviation, strict=True)
+    ]

@@ -26,6 +26,8 @@ FORM = {
     "mse": "numbers",
     "entity-f1": "entities",
     "perplexity": "tokens",
+    "calibration": "single",
+    "top-k": "single",
 }
 
 

@@ -35,6 +35,8 @@ TASKS = {"text-classification": "SequenceClassification", "token-classification"
 OPTIONS: dict[str, dict[str, Any]] = {
     "top-layers": {"layers": 1},
     "layers": {"layers": [0, "-1"]},
+    "random-mask": {"share": 0.1},
+    "diff-pruning": {"share": 0.1},
     "lora": {"rank": 2},
     "dora": {"rank": 2},
     "adalora": {"rank": 2, "initial_rank": 4, "warmup": 0.0, "final": 0.3},

@@ -39,6 +39,8 @@ CATALOG: dict[str, dict[str, str]] = {
         "auto-freezing": "fathom.tuning.auto_freezing:AutoFreezing",
         "bitfit": "fathom.tuning.bitfit:BitFit",
         "norms": "fathom.tuning.norms:Norms",
+        "random-mask": "fathom.tuning.random_mask:RandomMask",
+        "diff-pruning": "fathom.tuning.diff_pruning:DiffPruning",
         "ia3": "fathom.tuning.ia3:Ia3",
         "lora": "fathom.tuning.lora:Lora",
         "dora": "fathom.tuning.dora:Dora",

@@ -24,7 +24,7 @@ def inspect_command(
         int | None, typer.Option(min=2, help="Rows of a new model's embeddings; 32000 if left out.")
     ] = None,
     tuning: Annotated[
-        str | None, typer.Option(help="A strategy, several with commas (full,lora), or '{kind: lora, rank: 8}'.")
+        str | None, typer.Option(help="A strategy, several with commas (full,lora), '{kind: lora, rank: 8}', or all.")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Sequences in memory at once; 32 if left out.")] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Tokens of each sequence; 128 if left out.")] = None,
@@ -33,9 +33,11 @@ def inspect_command(
     ] = "auto",
     task: Annotated[str | None, typer.Option(help="Whose head the model gets, e.g. token-classification.")] = None,
     labels: Annotated[int | None, typer.Option(min=1, help="Number of labels of that head.")] = None,
+    plot: Annotated[str | None, typer.Option(help="Draw the strategies into this .svg file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show depth, parameters, memory and work of a model."""
+    from fathom import files
     from fathom.errors import ConfigError
     from fathom.runs.inspect import inspect
 
@@ -45,6 +47,8 @@ def inspect_command(
     if task is not None:
         head = {"kind": task} if labels is None else {"kind": task, "num_labels": labels}
     news = _new_models(model, depth, vocab)
+    if plot is not None:
+        _check_plot(plot, len(news))
     report: Any
     if len(news) > 1:
         from fathom.runs.depths import inspect_depths
@@ -59,10 +63,24 @@ def inspect_command(
         subject = news[0] if news else model
         options: dict[str, Any] = {"tuning": tuning, "batch_size": batch_size, "length": length, "task": head}
         report = inspect(subject, precision=precision, **options)
+    if plot is not None:
+        files.write_atomic(plot, report.to_svg())
     if as_json:
         say_json(report.to_json())
     else:
         say(report.to_text())
+
+
+def _check_plot(path: str, num_models: int) -> None:
+    """Refuse a plot that cannot be drawn before anything is counted."""
+    from pathlib import Path
+
+    from fathom.errors import ConfigError
+
+    if Path(path).suffix.lower() != ".svg":
+        raise ConfigError(f"'{path}' is no .svg file", where="--plot", mend="write for example --plot strategies.svg")
+    if num_models > 1:
+        raise ConfigError("the plot compares strategies, not depths", where="--plot", mend="give one depth")
 
 
 def _new_models(model: str, depth: str | None, vocab: int | None) -> list[NewModel]:

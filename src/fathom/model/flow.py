@@ -231,6 +231,8 @@ def _projections(module: nn.Module, path: str) -> list[tuple[str, nn.Module]]:
 
 def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
     module = model.get_submodule(path)
+    # entries of a weight that learn beside it take their gradient from that of the whole
+    entries = any(name in _ENTRIES for name, _ in module.named_parameters(recurse=False))
     factors: list[Factor] = []
     for name, child in module.named_modules():
         weight = dict(child.named_parameters(recurse=False)).get("weight")
@@ -239,12 +241,14 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
         transposed = type(child).__name__ == "Conv1D"
         inputs, outputs = weight.shape if transposed else tuple(reversed(weight.shape))
         second = any(mark in f".{name}." for mark in _SECOND)
-        factors.append(Factor(int(inputs), int(outputs), weight.requires_grad, input_gradient or second))
+        trains = weight.requires_grad or entries
+        factors.append(Factor(int(inputs), int(outputs), trains, input_gradient or second))
     if factors:
         factors += _bare_factors(module, factors[0], input_gradient)
     return Unit(path, tuple(factors), _learns(module))
 
 
+_ENTRIES = ("sparse_values", "diff_values")
 _SECOND = (".lora_B.", ".adapter_up.")
 """Adapter layers that read what a trainable layer made."""
 

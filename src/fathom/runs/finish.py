@@ -72,6 +72,8 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     if outcome.frozen is not None:
         outcome.frozen.prefix.remove()
     model = work.model.eval()
+    parameters = _parameters(model)
+    recipe.tuning.fold(model)
     if work.vocabulary is not None:
         work.vocabulary.release()
     settings = recipe.training
@@ -87,10 +89,10 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "stopped_early": outcome.state.stopped_early,
         "before": outcome.state.before,
         **scores,
-        "parameters": _parameters(model),
+        "parameters": parameters,
         **({} if outcome.frozen is None else {"frozen_cache": outcome.frozen.facts}),
         "forecast": outcome.expected.to_json(),
-        "measured": outcome.expected.judge(outcome.peak_bytes, _parameters(model)["trainable"], outcome.clock),
+        "measured": outcome.expected.judge(outcome.peak_bytes, parameters["trainable"], outcome.clock),
         "timing": _timing(outcome),
     }
     outcome.expected.remember(outcome.clock)

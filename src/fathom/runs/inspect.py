@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from fathom.model.ledger import Ledger
 
+ALL = "all"
+NEEDED: dict[str, dict[str, Any]] = {"layers": {"layers": [0, -1]}}
+"""Options by strategy that has no defaults, where all are compared: the lowest and the highest block."""
+
 
 @dataclass(frozen=True)
 class Strategy:
@@ -68,42 +72,46 @@ class InspectReport:
 
     def to_text(self) -> str:
         """Return aligned tables: the whole ledger of one strategy, or several strategies side by side."""
+        if len(self.strategies) == 1:
+            return f"{self._title}, tuning {self.strategies[0].name}\n{self.ledger.to_text()}"
+        return f"{self._title}\n{self._comparison()}"
+
+    def to_svg(self) -> str:
+        """Return the strategies as a picture: what learns at each depth, and the forecast of peak memory."""
+        from fathom.runs.strategies_plot import strategies_svg
+
+        return strategies_svg(self._ledgers, self._title)
+
+    @property
+    def _title(self) -> str:
         micro_batch = self.ledger.micro_batch
         batch = f"batch {micro_batch.sequences} x {micro_batch.length} tokens"
-        title = f"{self.model} ({self.architecture}, {self.head}), {batch}, {self.precision}"
-        if len(self.strategies) == 1:
-            return f"{title}, tuning {self.strategies[0].name}\n{self.ledger.to_text()}"
-        return f"{title}\n{self._comparison()}"
+        return f"{self.model} ({self.architecture}, {self.head}), {batch}, {self.precision}"
+
+    @property
+    def _ledgers(self) -> dict[str, Ledger]:
+        return {item.name: item.ledger for item in self.strategies if item.ledger is not None}
 
     def _comparison(self) -> str:
-        from fathom.model.ledger_text import align, block_sizes_text, mebibytes, percent
+        from fathom.model.ledger_text import block_sizes_text
+        from fathom.runs.strategies_text import component_places, cost_table, depth_places, place_table
 
-        lines = [
-            f"{len(self.block_sizes)} blocks of width {self.ledger.width}; {self.parameters:,} parameters",
-            block_sizes_text(self.block_sizes),
-            "",
-        ]
-        headings = ("tuning", "trainable", "share", "blocks that learn", "forward", "backward", "peak MiB")
-        rows = [headings]
-        for item in self.strategies:
-            if item.ledger is None:
-                rows.append((item.name, "refused", "", "", "", "", ""))
-                continue
-            per_token = 1e6 * item.ledger.length
-            rows.append(
-                (
-                    item.name,
-                    f"{item.ledger.trainable:,}",
-                    percent(item.ledger.trainable, item.ledger.parameters),
-                    _learning_blocks(item.ledger),
-                    f"{item.ledger.forward_flops / per_token:,.1f}",
-                    f"{item.ledger.backward_flops / per_token:,.1f}",
-                    mebibytes(item.ledger.memory.total),
-                )
-            )
-        lines += [*align(rows), "", "forward, backward: million operations per token"]
-        lines += [f"{item.name}: {item.refusal}" for item in self.strategies if item.refusal]
-        return "\n".join(lines)
+        ledgers = self._ledgers
+        return "\n".join(
+            [
+                f"{len(self.block_sizes)} blocks of width {self.ledger.width}; {self.parameters:,} parameters",
+                block_sizes_text(self.block_sizes),
+                "",
+                *cost_table({item.name: item.ledger for item in self.strategies}),
+                "",
+                "forward, backward: million operations per token",
+                *(f"{item.name}: {item.refusal}" for item in self.strategies if item.refusal),
+                "",
+                *place_table(ledgers, depth_places(ledgers)),
+                "",
+                *place_table(ledgers, component_places(ledgers)),
+            ]
+        )
 
 
 def inspect(
@@ -120,8 +128,8 @@ def inspect(
     Args:
         model: Preset, built-in name, folder or hub name; a recipe's file; or a new model, as a `NewModel` or as in a
             recipe, `{kind: new, architecture: llama, depth: 12}`.
-        tuning: A strategy, several with commas between them, or YAML such as `{kind: lora, rank: 8}`; left out, the
-            recipe's, or full.
+        tuning: A strategy, several with commas between them, YAML such as `{kind: lora, rank: 8}`, or `all`; left out,
+            the recipe's, or full.
         batch_size: Sequences in memory at once; left out, the recipe's, or 32.
         length: Tokens of each; left out, the recipe's `data.max_length`, or 128.
         precision: Arithmetic of the blocks; auto asks the machine.
@@ -191,6 +199,8 @@ def _strategies(text: str) -> list[tuple[str, Any]]:
             f"'{text}' is no strategy", where="tuning", mend="write a name, or {kind: lora, rank: 8}"
         ) from None
     found = []
+    if items == [ALL]:
+        items = [{"kind": name, **NEEDED.get(name, {})} for name in catalog.names("tuning")]
     for item in items:
         options = item if isinstance(item, dict) else {"kind": str(item)}
         kind = str(options.get("kind"))
@@ -200,8 +210,3 @@ def _strategies(text: str) -> list[tuple[str, Any]]:
     if not found:
         raise ConfigError("no strategy is named", where="tuning", mend=f"known: {', '.join(catalog.names('tuning'))}")
     return found
-
-
-def _learning_blocks(ledger: Ledger) -> str:
-    learning = [d for d in range(ledger.num_blocks) if any(row.trainable for row in ledger.block_rows(d))]
-    return f"{len(learning)} of {ledger.num_blocks}"

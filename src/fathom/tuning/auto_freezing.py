@@ -30,7 +30,7 @@ class AutoFreezing(Tuning):
     keeps_prefix: ClassVar[bool] = False
 
     kind: Literal["auto-freezing"] = "auto-freezing"
-    intervals: int = Field(10, ge=2)
+    intervals: int = Field(5, ge=2)
     """Parts the run is cut into; after each from the second on something may stop."""
     percentile: float = Field(50.0, ge=0, le=100)
     """A part is settled when its change is within this percentile of those of all parts that learn."""

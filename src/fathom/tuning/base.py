@@ -76,6 +76,9 @@ class Tuning(Part, ABC):
         """
         return None
 
+    def fold(self, model: nn.Module) -> None:
+        """Write into the weights what modules added to a model that is saved whole have learned; in place."""
+
     def state_tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return what the strategy keeps between steps besides the weights; a checkpoint needs it to go on exactly."""
         return {}

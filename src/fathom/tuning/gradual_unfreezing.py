@@ -23,7 +23,6 @@ class GradualUnfreezing(Tuning):
     """
 
     keeps_prefix: ClassVar[bool] = False
-
     kind: Literal["gradual-unfreezing"] = "gradual-unfreezing"
     until: float = Field(0.5, gt=0, le=1)
     """Share of all steps after which the last part has joined; parts join at equal distances."""

@@ -56,6 +56,7 @@ def test_cell(kind: str, family: str, task: str, bases: dict[str, Path], tmp_pat
     assert all(torch.equal(named[name], tensor) for name, tensor in frozen.items()), "a frozen weight changed"
     unmoved = [name for name, tensor in before.items() if torch.equal(named[name], tensor)]
     assert all(_may_stay(name, kind) for name in unmoved), unmoved
+    tuning.fold(tuned)
     expected = answers(tuned, batch)
     info = {"task": {"kind": task}, "base_model": str(bases[family]), "max_length": 32}
     save_model(tuned, tokenizer_of("bpe"), tmp_path / "model", info)

@@ -111,7 +111,7 @@ class GatedEntries(UpdatedProjection):
 
     def update(self) -> Tensor:
         """Values times gates; gates are drawn in training and certain otherwise."""
-        logits = self.diff_gates
+        logits: Tensor = self.diff_gates
         if self.training:
             noise = torch.rand_like(logits).clamp_(1e-6, 1 - 1e-6)
             logits = logits + noise.log() - (1 - noise).log()

@@ -31,7 +31,15 @@ RUNS_FOLDER = "runs"
 WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "": frozenset({"name", "output", "trackers"}),
     "training": frozenset(
-        {"logging_steps", "save_steps", "save_total_limit", "eval_batch_size", "threads", "log_gradients"}
+        {
+            "logging_steps",
+            "save_steps",
+            "save_total_limit",
+            "eval_batch_size",
+            "threads",
+            "log_gradients",
+            "frozen_cache_gb",
+        }
     ),
 }
 """Keys by section that change where a result is written or how often it is told, never the result."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.peers.arguments import lora_rank, top_blocks
+from benchmarks.report_frozen import render_head, render_trials
 from benchmarks.report_language import ROWS as LANGUAGE_ROWS
 from benchmarks.report_language import render_corpora, render_pretrained_or_random, render_pretraining
 from benchmarks.rounds import Figures, read_result
@@ -11,7 +13,10 @@ from benchmarks.sources import REPOSITORY
 from benchmarks.tables import ratio_rows, span, table
 
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
-ROWS = ("minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77")
+ROWS = (
+    "minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77",
+    "minilm-top-2-wnut17", "bert-base-top-3-wnut17", "minilm-lora-wnut17",
+)  # fmt: skip
 PEERS = {"default": "Trainer, default", "tuned": "Trainer, tuned", "best": "Trainer, best", "fathom": "Fathom"}
 MISSING = "_Not measured yet._"
 
@@ -61,12 +66,21 @@ def render_machine(result: Figures) -> str:
     )
 
 
+def learned(settings: Figures) -> str:
+    """Return in words what learns in a row."""
+    tuning = settings.get("tuning", "full")
+    top, rank = top_blocks(tuning), lora_rank(tuning)
+    if top is not None:
+        return f"The top {top} blocks and the head learn (Fathom computes the rest once in every run)"
+    return "Full fine-tuning" if rank is None else f"LoRA of rank {rank} on every projection, and the head"
+
+
 def render_row(name: str, result: Figures) -> str:
     summary, settings = result["summary"], result["settings"]
     chosen = settings["hyperparameters"]
     length = f"{settings['max_steps']} steps" if settings["max_steps"] > 0 else f"{chosen['epochs']:g} epochs"
     rows = []
-    for peer, title in PEERS.items():
+    for peer, title in ((peer, PEERS[peer]) for peer in PEERS if peer in summary["real_tokens_per_s"]):
         share = summary["share_of_limit"][peer]
         speed, memory = summary["real_tokens_per_s"][peer], summary["peak_memory_bytes"][peer]
         score = summary["scores"]["means"][peer] if summary["scores"] else None
@@ -84,7 +98,7 @@ def render_row(name: str, result: Figures) -> str:
     lines = [
         f"### {name}",
         "",
-        f"Full fine-tuning, batch {chosen['batch_size']}, {length}, learning rate {chosen['learning_rate']:g}, "
+        f"{learned(settings)}, batch {chosen['batch_size']}, {length}, learning rate {chosen['learning_rate']:g}, "
         f"weight decay {chosen['weight_decay']:g}, warmup {chosen['warmup_ratio']:g}, linear; "
         f"{len(result['rounds'])} rounds of revision {', '.join(summary['revisions'])} on "
         f"{result['machine']['facts']['processor']}.",
@@ -177,6 +191,7 @@ def render() -> str:
         result = read_result(name)
         parts.append(f"\n## {title}\n")
         parts.append(renderer(result) if result else MISSING)
+    parts += ["\n## Frozen blocks and trials\n", "\n\n".join(filter(None, (render_head(), render_trials()))) or MISSING]
     parts += ["\n## Pretraining\n", render_pretraining() or MISSING]
     parts += ["\n## Corpora\n", render_corpora() or MISSING]
     parts += ["\n## Does pretraining help?\n", render_pretrained_or_random() or MISSING]

@@ -102,3 +102,15 @@ def test_a_model_that_reads_below_is_found_out() -> None:
     with pytest.raises(PrefixError, match="differently"):
         Prefix(handle, find_anatomy(model), 2)
     assert torch.equal(gradients_above(model, handle, None)["logits"], before)
+
+
+def test_set_aside_the_whole_model_runs() -> None:
+    model = build(CASES[0])
+    handle = pack_model(model)
+    inputs = batch(model)
+    with torch.no_grad(), handle.set_aside():
+        whole = model(**inputs).logits
+    prefix = Prefix(handle, find_anatomy(model), 2)
+    handle.prepare(inputs["attention_mask"], hidden_TD=prefix.compute(inputs))
+    with torch.no_grad(), handle.set_aside():
+        assert torch.equal(model(**inputs).logits, whole)

@@ -81,7 +81,7 @@ class PackedModel:
     @contextmanager
     def set_aside(self) -> Iterator[None]:
         """Let the model run its own attention, on padded batches, within a block of code."""
-        self.layout = None
+        self.layout, self.given = None, None
         if not self.packed:
             yield
             return

@@ -125,7 +125,7 @@ def summarize_rounds(row: Row, result: Figures, plan: Plan) -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--rows", default=",".join(BARS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--steps", type=int, help="steps of a run, in place of each row's own")

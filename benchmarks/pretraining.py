@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,19 +39,58 @@ class Row:
     tokenizer: Literal["characters", "minilm"]
     vocabulary: int = 0
     weight_decay: float = 0.1
+    model_type: str = ""
+    """Of transformers; left out, gpt2 or bert by the objective."""
+    needs_gpu: bool = False
 
 
 GPT = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
 BERT = {"num_hidden_layers": 12, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 1024}
+GPT2 = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024}
+LLAMA = {
+    "num_hidden_layers": 22, "hidden_size": 2048, "num_attention_heads": 32, "num_key_value_heads": 4,
+    "intermediate_size": 5632, "max_position_embeddings": 2048,
+}  # fmt: skip
+"""TinyLlama: 1.1 billion parameters."""
+BERT_BASE = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 ROWS = {
     row.name: row
     for row in (
         Row("gpt-10m-causal", "causal-lm", GPT, 256, 16, 60, 1e-3, "characters"),
         Row("bert-12x256-masked", "masked-lm", BERT, 128, 32, 30, 5e-4, "minilm"),
         Row("bert-100k-memory", "masked-lm", {**BERT, "num_hidden_layers": 4}, 128, 32, 5, 5e-4, "minilm", 100_000),
+        Row("gpu-gpt2-124m", "causal-lm", GPT2, 1024, 64, 100, 6e-4, "minilm", 50_304, needs_gpu=True),
+        Row(
+            "gpu-llama-1b",
+            "causal-lm",
+            LLAMA,
+            2048,
+            16,
+            60,
+            4e-4,
+            "minilm",
+            32_000,
+            model_type="llama",
+            needs_gpu=True,
+        ),
+        Row("gpu-bert-base", "masked-lm", BERT_BASE, 128, 512, 100, 5e-4, "minilm", needs_gpu=True),
     )
 }
 """`gpt-10m-causal` is the character model of nanoGPT's tutorial (10.7 million parameters)."""
+
+
+def tiny(row: Row) -> Row:
+    """Return a row of the same kind that a laptop runs in seconds: it tries a script, and no figure from it counts."""
+    small = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    if "n_layer" in row.config:
+        small = {"n_layer": 2, "n_head": 2, "n_embd": 32}
+    if "num_key_value_heads" in row.config:
+        small["num_key_value_heads"] = 1
+    config = {**row.config, **small}
+    return replace(row, name=f"tiny-{row.name}", config=config, window=64, batch_size=4, steps=2)
+
+
+ROWS |= {f"tiny-{name}": tiny(row) for name, row in list(ROWS.items()) if row.needs_gpu}
 
 
 def corpus(work: Path) -> dict[str, Path]:
@@ -72,19 +111,18 @@ def model_folder(row: Row, work: Path) -> Path:
     if (folder / "model.safetensors").is_file():
         return folder
     import torch
-    from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     temporary = folder.with_name(folder.name + ".partial")
     tokenizer = _tokenizer(row, work)
     tokenizer.save_pretrained(temporary)
     size = row.vocabulary or len(tokenizer)
     torch.manual_seed(0)
-    if row.objective == "causal-lm":
-        model: Any = GPT2LMHeadModel(
-            GPT2Config(**row.config, vocab_size=size, bos_token_id=0, eos_token_id=0, pad_token_id=0)
-        )
-    else:
-        model = BertForMaskedLM(BertConfig(**row.config, vocab_size=size))
+    causal = row.objective == "causal-lm"
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0} if causal else {}
+    kind = row.model_type or ("gpt2" if causal else "bert")
+    config = AutoConfig.for_model(kind, **row.config, vocab_size=size, **ends)
+    model: Any = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_config(config)
     model.save_pretrained(temporary)
     temporary.rename(folder)
     return folder

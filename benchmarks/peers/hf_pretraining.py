@@ -90,7 +90,7 @@ def main() -> None:
             weight_decay=row.weight_decay,
             warmup_steps=0.1,
             seed=arguments.seed,
-            use_cpu=True,
+            use_cpu=not row.needs_gpu or not torch.cuda.is_available(),
             save_strategy="no",
             report_to="none",
             dataloader_pin_memory=False,

@@ -71,9 +71,49 @@ CASES = [
     Case("StableLmConfig", GROUPED),
     Case("FalconConfig", {**TINY, "num_kv_heads": 4, "alibi": False, "new_decoder_architecture": False}, packed=False),
     Case("DebertaV2Config", {**TINY, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]}, packed=False),
-    Case("T5Config", {"vocab_size": 97, "d_model": 32, "d_kv": 8, "num_layers": 2, "num_heads": 4, "d_ff": 48, "decoder_start_token_id": 0, "eos_token_id": 2}, packed=False),
-    Case("BartConfig", {"vocab_size": 97, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 64, "pad_token_id": 1, "eos_token_id": 2}, packed=False),
+    Case("T5Config", {"vocab_size": 97, "d_model": 32, "d_kv": 8, "num_layers": 2, "num_heads": 4, "d_ff": 48, "decoder_start_token_id": 0, "eos_token_id": 2}),
+    Case("BartConfig", {"vocab_size": 97, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 64, "pad_token_id": 1, "eos_token_id": 2}),
 ]  # fmt: skip
+T5 = {
+    "vocab_size": 97,
+    "d_model": 32,
+    "d_kv": 8,
+    "num_layers": 3,
+    "num_heads": 4,
+    "d_ff": 48,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 20,
+    "decoder_start_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+BART = {
+    "vocab_size": 97,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 40,
+    "max_position_embeddings": 64,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+}
+WRITERS = [
+    Case("T5Config", T5, head="AutoModelForSeq2SeqLM"),
+    Case(
+        "T5Config",
+        {**T5, "feed_forward_proj": "gated-gelu", "num_decoder_layers": 2, "tie_word_embeddings": False},
+        head="AutoModelForSeq2SeqLM",
+    ),
+    Case("MT5Config", T5, head="AutoModelForSeq2SeqLM"),
+    Case("BartConfig", BART, head="AutoModelForSeq2SeqLM"),
+    Case("MBartConfig", BART, head="AutoModelForSeq2SeqLM"),
+    Case("MarianConfig", BART, head="AutoModelForSeq2SeqLM"),
+    Case("PegasusConfig", BART, head="AutoModelForSeq2SeqLM"),
+]
 
 
 def build(case: Case) -> nn.Module:
@@ -124,6 +164,49 @@ def test_outputs_and_gradients_equal(case: Case) -> None:
     torch.testing.assert_close(again, logits, rtol=0, atol=0)
 
 
+TARGETS = {"shorter": (7, 9, 2, 5, 1), "longer": (40, 3, 31, 8, 26), "alike": (23, 9, 9, 1, 14)}
+
+
+@pytest.mark.parametrize("targets", list(TARGETS))
+@pytest.mark.parametrize("case", WRITERS, ids=[f"{case}{number}" for number, case in enumerate(WRITERS)])
+def test_both_stacks_of_a_writer_equal_the_padded_ones(case: Case, targets: str) -> None:
+    model = build(case)
+    inputs = batch(model)
+    lengths = torch.tensor(TARGETS[targets])
+    inside = torch.arange(int(lengths.max())) < lengths[:, None]
+    labels = torch.where(inside, torch.arange(inside.numel()).view_as(inside) * 13 % 90 + 5, -100)
+
+    def both(handle: PackedModel | None) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        model.zero_grad()
+        if handle is not None:
+            handle.prepare(inputs["attention_mask"])
+            handle.prepare_target(inside)
+        output = model(**inputs, labels=labels)
+        (output.loss * 50).backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        return output.logits[inside].detach(), gradients
+
+    logits, gradients = both(None)
+    handle = pack_model(model)
+    assert handle.packed, handle.reason
+    packed_logits, packed_gradients = both(handle)
+    torch.testing.assert_close(packed_logits, logits, rtol=1e-5, atol=1e-5)
+    assert packed_gradients.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        scale = max(1.0, gradient.abs().max().item())
+        assert (packed_gradients[name] - gradient).abs().max().item() <= 1e-5 * scale, name
+    with handle.set_aside():
+        aside, _ = both(None)
+    torch.testing.assert_close(aside, logits, rtol=0, atol=0)
+    packed_again, _ = both(handle)
+    torch.testing.assert_close(packed_again, packed_logits, rtol=0, atol=0)
+    handle.remove()
+    again, _ = both(None)
+    torch.testing.assert_close(again, logits, rtol=0, atol=0)
+
+
 def test_a_model_that_stays_padded_says_why() -> None:
-    model = build(next(case for case in CASES if case.config == "T5Config"))
-    assert "encoder-decoder" in (pack_model(model).reason or "")
+    model = build(Case("BartConfig", {**BART, "encoder_layerdrop": 0.5}, head="AutoModelForSeq2SeqLM"))
+    assert "layerdrop" in (pack_model(model).reason or "")
+    model = build(next(case for case in CASES if case.config == "MPNetConfig"))
+    assert pack_model(model).reason

@@ -26,7 +26,8 @@ FILES = {
 FILES_OF = {"image-classification": "red/0.png"}
 EXTRA = {"token-classification": "train.conll"}
 FAMILY = {"chat": "gpt2"}
-NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5"}
+NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5", "translation": "t5", "summarization": "t5"}
+CORPORA = ("gpt", "bert", "t5")
 ALGORITHM = {"gpt2": "byte-bpe", "bert": "wordpiece", "t5": "unigram"}
 
 
@@ -51,7 +52,7 @@ def tokenizers(tmp_path_factory):
 def _data_edits(name, tmp_path):
     if name in FILES_OF:
         return [f"data.train={image_folder(tmp_path / 'pictures')}", "data.test=null"]
-    if name in NEW:
+    if name in CORPORA:
         return ["data.train=helpdesk:dialogues@en#40", "data.mixture={helpdesk:tickets@en#20: 1}"]
     if name not in FILES:
         recipe = load_recipe(name)

@@ -51,6 +51,7 @@ class PackedModel:
     """Type of the hidden states between blocks; None keeps the embeddings' type."""
     outside_dtype: torch.dtype = torch.float32
     """Type of the hidden states outside the blocks, given back at the last block's exit."""
+    attention_name: str = ATTENTION_NAME
     _packed: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     _handles: list[Any] = field(default_factory=list)
     _implementation: str = "sdpa"
@@ -78,6 +79,13 @@ class PackedModel:
             self.given = hidden_TD.index_select(0, self.layout.natural_order(attention_mask_BL))[None]
         return self.layout
 
+    def prepare_target(self, mask_BM: Tensor) -> None:
+        """Lay out what the decoder of an encoder-decoder reads, after `prepare`; other models read nothing twice.
+
+        Args:
+            mask_BM: True for the tokens whose successor counts, False for padding on the right.
+        """
+
     @contextmanager
     def set_aside(self) -> Iterator[None]:
         """Let the model run its own attention, on padded batches, within a block of code."""
@@ -89,7 +97,11 @@ class PackedModel:
         try:
             yield
         finally:
-            self.model.set_attn_implementation(ATTENTION_NAME)
+            self.model.set_attn_implementation(self.attention_name)
+
+    def install(self, anatomy: Anatomy) -> None:
+        """Let the blocks run packed."""
+        _install(self, anatomy)
 
     def prepare_batch(self, batch: Mapping[str, Tensor]) -> None:
         """Lay out the next batch by its mask; images, which are all of one length, by their number."""
@@ -124,14 +136,14 @@ def pack_model(model: nn.Module, *, trial: bool = True) -> PackedModel:
     """
     inner = inner_model(model)
     anatomy = find_anatomy(inner)
-    packed = PackedModel(inner, reason=_refusal(inner, anatomy))
+    packed = _open(inner, anatomy)
     if not packed.packed:
         return packed
     if image_patches(inner.config) is not None:
         packed.positions = _count_positions(inner, anatomy)
     reference = _trial_outputs(packed) if trial else None
     try:
-        _install(packed, anatomy)
+        packed.install(anatomy)
         if reference is not None:
             packed.reason = _compare(reference, packed)
     except (ValueError, TypeError, RuntimeError, NotImplementedError, IndexError, KeyError, AttributeError) as error:
@@ -167,11 +179,18 @@ def packed(model: nn.Module) -> Iterator[PackedModel]:
         handle.remove()
 
 
+def _open(model: PreTrainedModel, anatomy: Anatomy) -> PackedModel:
+    """Return the handle of a model, not installed yet."""
+    if model.config.is_encoder_decoder and len(anatomy.stacks) == 2:
+        from fathom.model.two_stacks import PackedTwoStacks, refusal
+
+        return PackedTwoStacks(model, reason=refusal(model, anatomy))
+    return PackedModel(model, reason=_refusal(model, anatomy))
+
+
 def _refusal(model: PreTrainedModel, anatomy: Anatomy) -> str | None:
-    if len(anatomy.stacks) != 1:
-        return "encoder-decoder models run as padded batches"
-    if model.config.is_encoder_decoder:
-        return "encoder-decoder models run as padded batches"
+    if len(anatomy.stacks) != 1 or model.config.is_encoder_decoder:
+        return "this kind of encoder-decoder runs as padded batches"
     if not model._supports_attention_backend and not model._supports_sdpa:
         return f"{type(model).__name__} does not take attention functions from outside"
     if vocabulary_size(model.config) is None and not _sees(model):
@@ -343,21 +362,29 @@ def trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
     ids = torch.arange(mask.numel(), device=model.device).view_as(mask) * 7919 % max(vocabulary - 1, 1)
     pad = model.config.get_text_config().pad_token_id or 0
     ids = torch.where(ids == pad, (ids + 1) % vocabulary, ids)
-    return {"input_ids": torch.where(mask.bool(), ids, pad), "attention_mask": mask}
+    batch = {"input_ids": torch.where(mask.bool(), ids, pad), "attention_mask": mask}
+    if model.config.is_encoder_decoder:
+        batch["decoder_input_ids"] = batch["input_ids"].flip(0)[:, : TRIAL_LENGTHS[0] - 4]
+    return batch
 
 
 def _trial_outputs(packed: PackedModel) -> Tensor:
     """Last hidden states of the base model at real tokens."""
     model = packed.model
     batch = trial_batch(model)
-    packed.prepare_batch(batch) if packed._handles else None
+    read = batch.get("attention_mask", torch.zeros(0)).bool()
+    if "decoder_input_ids" in batch:
+        read = read.flip(0)[:, : batch["decoder_input_ids"].shape[1]]
+    if packed._handles:
+        packed.prepare_batch(batch)
+        packed.prepare_target(read)
     training = model.training
     model.eval()
     with torch.no_grad():
         hidden = model.base_model(**batch, return_dict=True)[0]
     model.train(training)
     packed.layout = None
-    real: Tensor = hidden[batch["attention_mask"].bool()] if "attention_mask" in batch else hidden
+    real: Tensor = hidden[read] if "attention_mask" in batch else hidden
     return real.float()
 
 

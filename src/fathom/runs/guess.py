@@ -62,9 +62,9 @@ def guess_data(path: str) -> Guess:
         DataError: The file is missing or damaged, or nothing in it looks like a text with labels.
     """
     if split_path(path) is not None:
-        pairs = _guess_written(path)
-        if pairs is not None:
-            return pairs
+        written = _guess_written(path)
+        if written is not None:
+            return written
     files = guess_files(path)
     if files is not None:
         form, examples, notes = files

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fathom.data.batch import model_inputs, segment_positions, split_segments
 from fathom.data.draw import Draw
+from fathom.data.example import IGNORED_LABEL
 from fathom.data.hidden import CachedSequences
 from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
@@ -66,6 +67,7 @@ class Runner:
         inputs = model_inputs(batch)
         if self.packed.model.config.is_encoder_decoder and "labels" in batch:
             said = batch["labels"]
+            self.packed.prepare_target(said != IGNORED_LABEL)
             inputs["decoder_input_ids"] = self.packed.model.prepare_decoder_input_ids_from_labels(labels=said)
         return self.model(**inputs)
 

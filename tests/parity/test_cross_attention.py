@@ -55,7 +55,9 @@ def test_values_and_gradients(own, causal, biased):
     options = AttentionOptions(0.5, causal)
 
     def fused(*given):
-        return CrossAttention.apply(*given[:3], given[3] if biased else None, Crossing.of(queries, keys), options, None)
+        return CrossAttention.apply(
+            *given[:3], given[3] if biased else None, Crossing.of(queries, keys), (options, None)
+        )
 
     def plain(*given):
         return one_by_one(*given[:3], given[3] if biased else None, sides, causal)
@@ -80,7 +82,7 @@ def test_dropout_keeps_the_mean_and_its_gradient_is_that_of_the_same_mask(source
         torch.manual_seed(5)
         if source is not None:
             source.start(5, 0, 0)
-        return CrossAttention.apply(query, key, value, None, Crossing.of(queries, keys), options, source)
+        return CrossAttention.apply(query, key, value, None, Crossing.of(queries, keys), (options, source))
 
     found = run(value)
     assert torch.equal(found, run(value))

@@ -132,7 +132,9 @@ def test_an_adapter_leaves_the_vocabulary_as_it_is(name: str) -> None:
     found = gradients(work)
     assert set(found) == set(expected) == learning
     for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, atol=2e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+        scale = max(1.0, value.abs().max().item())  # T5's are large: in float32 its own are 3e-4 off those of float64
+        difference = (found[key] - value).abs().max().item()
+        assert difference <= 2e-5 * scale, key
 
 
 def test_bf16_products_stay_close() -> None:

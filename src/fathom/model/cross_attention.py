@@ -113,10 +113,10 @@ class CrossAttention(torch.autograd.Function):
         value_SHK: Tensor,
         table_HR: Tensor | None,
         crossing: Crossing,
-        options: AttentionOptions,
-        source: DropoutSource | None,
+        settings: tuple[AttentionOptions, DropoutSource | None],
     ) -> Tensor:
         """Return `[T, H, K]`, zero in slack slots; `table_HR` holds a bias for each of R distances, key minus query."""
+        options, source = settings
         slots, heads, width = query_THK.shape
         index, key_index = crossing.queries.head_index(heads, heads), crossing.key_index(heads)
         query = query_THK.reshape(-1, width).index_select(0, index.into_R).mul_(options.scaling)
@@ -180,7 +180,7 @@ class CrossAttention(torch.autograd.Function):
         grad_query.mul_(options.scaling)
         found = [grad_query.index_select(0, index.back_TH).view(-1, heads, width)]
         found += [part.index_select(0, key_index.back_TH).view(-1, heads, width) for part in (grad_key, grad_value)]
-        return *found, grad_table, None, None, None
+        return *found, grad_table, None, None
 
 
 @dataclass(frozen=True)

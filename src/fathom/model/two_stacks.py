@@ -219,7 +219,7 @@ def packed_attention(
         output = FusedAttention.apply(*heads, view.layout, wanted, packed.dropout)  # type: ignore[no-untyped-call]
     else:
         crossing = packed.crossing("cross" if crosses else view.name)
-        output = CrossAttention.apply(*heads, table, crossing, wanted, packed.dropout)  # type: ignore[no-untyped-call]
+        output = CrossAttention.apply(*heads, table, crossing, (wanted, packed.dropout))  # type: ignore[no-untyped-call]
     return output[None], None
 
 

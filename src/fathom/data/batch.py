@@ -75,6 +75,21 @@ def cut(lengths: np.ndarray[Any, Any], most_tokens: int | None) -> list[slice]:
     return [slice(begin, end) for begin, end in zip(cuts, [*cuts[1:], len(lengths)], strict=True)]
 
 
+PADDED_GROUP = 8
+"""Sequences of one padded pass."""
+
+
+def padded_groups(lengths: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """Return the sequences of a batch in groups of about `PADDED_GROUP` of nearly equal length, longest first.
+
+    Where a model cannot run packed, each group is padded to its own longest; equal lengths need no groups.
+    """
+    if lengths.min() == lengths.max():
+        return [np.arange(len(lengths))]
+    order = np.argsort(-lengths, kind="stable")
+    return np.array_split(order, -(-len(lengths) // PADDED_GROUP))
+
+
 def model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return what goes into a model's `forward`: no labels, no bookkeeping."""
     return {name: batch[name] for name in INPUTS if name in batch}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from fathom.model import families
+from fathom.model.added import Added, find_added
 from fathom.model.anatomy import Anatomy, Block, Stack, is_linear
 
 
@@ -36,6 +37,8 @@ class Unit:
     """Whether any of its parameters, a bias included, is trainable."""
     uses: float = 1.0
     """Share of the tokens it runs on (experts), or positions per token."""
+    added: Added | None = None
+    """What a strategy put beside it."""
 
     @property
     def inputs(self) -> int:
@@ -243,9 +246,11 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
         second = any(mark in f".{name}." for mark in _SECOND)
         trains = weight.requires_grad or entries
         factors.append(Factor(int(inputs), int(outputs), trains, input_gradient or second))
-    if factors:
-        factors += _bare_factors(module, factors[0], input_gradient)
-    return Unit(path, tuple(factors), _learns(module))
+    if not factors:
+        return Unit(path, (), _learns(module))
+    added = find_added(module.named_parameters(), factors[0].inputs)
+    factors += _bare_factors(module, factors[0], input_gradient)
+    return Unit(path, tuple(factors), _learns(module), added=added)
 
 
 _ENTRIES = ("sparse_values", "diff_values")

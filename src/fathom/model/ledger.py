@@ -16,22 +16,28 @@ from torch import nn
 from fathom.model import families
 from fathom.model.anatomy import COMPONENTS, Anatomy, find_anatomy
 from fathom.model.flops import Flops, Place, count_flops
-from fathom.model.flow import trace
-from fathom.model.memory import (
-    LIBRARY_BYTES,
-    PREPARED_BYTES,
-    PROCESS_BYTES,
-    SLACK_SHARE,
-    Kept,
-    Memory,
-    MicroBatch,
-    Setting,
-    kept_bytes,
-    working_bytes,
-)
+from fathom.model.flow import ModelFlow, trace
+from fathom.model.head_memory import buffer_bytes, table_copy_bytes
+from fathom.model.kept import Kept, kept_bytes
+from fathom.model.memory import LIBRARY_BYTES, PROCESS_BYTES, SLACK_SHARE, Memory, MicroBatch, Setting
+from fathom.model.prepared import Layouts, micro_batch_layouts, prepared_bytes
+from fathom.model.working import scoring_bytes, working_bytes
 
 StateBytes = Callable[[Sequence[int], Place], int]
 """Bytes an optimizer keeps for a trained parameter of a shape at a place."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is known of a run beside its largest pass."""
+
+    training: Layouts
+    """Shapes of its passes."""
+    scoring: Layouts | None = None
+    """Shapes of the passes of an evaluation."""
+    scored: MicroBatch | None = None
+    """The largest pass of an evaluation."""
+    slack_share: float = SLACK_SHARE
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ def build_ledger(
     micro_batch: MicroBatch,
     setting: Setting | None = None,
     state_bytes: StateBytes | None = None,
+    course: Course | None = None,
 ) -> Ledger:
     """Count the costs of a model as a tuning strategy left it.
 
@@ -148,8 +155,10 @@ def build_ledger(
         micro_batch: One micro-batch.
         setting: Precision and what else decides the bytes.
         state_bytes: What the optimizer keeps; left out, `setting.moments` float32 numbers for each parameter.
+        course: Of the run; left out, passes like this one and no evaluation.
     """
     setting = setting or Setting()
+    course = course or Course(micro_batch_layouts(micro_batch))
     anatomy = find_anatomy(model)
     config = model.get_submodule(anatomy.prefix.rstrip(".")).config
     flow = trace(model, anatomy, micro_batch.length)
@@ -157,8 +166,10 @@ def build_ledger(
         setting = replace(setting, head_positions=_head_positions(model, anatomy, micro_batch.length))
     head_positions = setting.head_positions or micro_batch.length
     flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
+    flops = {place: found for place, found in flops.items() if _runs(place, setting)}
     kept = kept_bytes(flow, config, micro_batch, setting)
     states = _states(model, anatomy, (setting, state_bytes), families.vocabulary_size(config))
+    states[None, "head"].copies += table_copy_bytes(flow, setting)
     places = sorted({*states, *flops, *kept}, key=_order)
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
     return Ledger(
@@ -169,8 +180,32 @@ def build_ledger(
         length=micro_batch.length,
         micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, working_bytes(flow, config, micro_batch, setting), setting),
+        memory=_memory(rows, kept, _passing(flow, config, micro_batch, setting, course), course.slack_share),
     )
+
+
+@dataclass(frozen=True)
+class _Passing:
+    """What no place of the model has to itself."""
+
+    working: int
+    prepared: int
+    scoring: int
+
+
+def _passing(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting, course: Course) -> _Passing:
+    scoring = 0
+    if course.scored is not None:
+        buffers = buffer_bytes(flow, micro_batch, setting)
+        scoring = buffers + scoring_bytes(flow, config, course.scored, setting)
+    prepared = prepared_bytes(flow, setting, course.training, course.scoring)
+    return _Passing(working_bytes(flow, config, micro_batch, setting), prepared, scoring)
+
+
+def _runs(place: Place, setting: Setting) -> bool:
+    """Whether a place runs, or lies below what a cache stands for."""
+    depth, component = place
+    return depth >= setting.first_block if depth is not None else component != "embeddings" or not setting.first_block
 
 
 def _head_positions(model: nn.Module, anatomy: Anatomy, length: int) -> int:
@@ -204,7 +239,7 @@ def _states(
         count = parameter.numel()
         state.parameters += count
         state.weights += 4 * count
-        in_block = depth is not None and parameter.dim() >= 2
+        in_block = depth is not None and depth >= setting.first_block and parameter.dim() >= 2
         if not parameter.requires_grad:
             state.copies += 2 * count if in_block and setting.precision == "bf16" else 0
             continue
@@ -238,13 +273,14 @@ def _row(place: Place, state: _State, flops: Flops | None, kept: Kept | None) ->
     )
 
 
-def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], working: int, setting: Setting) -> Memory:
+def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, slack_share: float) -> Memory:
     blocks = [item for (depth, _), item in kept.items() if depth is not None]
     activations = sum(item.activations for item in blocks)
     attention = sum(item.attention for item in blocks)
     outside = sum(item.activations + item.attention for (depth, _), item in kept.items() if depth is None)
+    step = activations + attention + outside + passing.working
     return Memory(
-        process=PROCESS_BYTES + LIBRARY_BYTES + (PREPARED_BYTES if setting.precision == "bf16" else 0),
+        process=PROCESS_BYTES + LIBRARY_BYTES,
         weights=sum(row.weight_bytes for row in rows),
         copies=sum(row.copy_bytes for row in rows),
         gradients=sum(row.gradient_bytes for row in rows),
@@ -252,8 +288,10 @@ def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], working: int, settin
         activations=activations,
         attention=attention,
         outside=outside,
-        working=working,
-        slack=round(SLACK_SHARE * (activations + attention + outside + working)),
+        working=passing.working,
+        prepared=passing.prepared,
+        slack=round(slack_share * step),
+        elsewhere=round((1 + slack_share) * max(0, passing.scoring - step)),
     )
 
 

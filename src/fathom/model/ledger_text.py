@@ -22,7 +22,9 @@ KINDS = (
     ("attention", "attention probabilities"),
     ("outside", "embeddings, head, loss"),
     ("working", "working space"),
+    ("prepared", "prepared products"),
     ("slack", "allocator"),
+    ("elsewhere", "loading or scoring, above training"),
 )
 
 

@@ -1,35 +1,30 @@
 """Forecast of the peak memory of a training run on a processor, in named terms.
 
-    peak = process + weights + copies + gradients + optimizer + activations + attention + outside + working + slack
+    peak = process + weights + copies + gradients + optimizer + activations + attention + outside + working + prepared
+        + slack + elsewhere
 
 States are counted exactly. Activations are counted from the tensors that autograd keeps in a block, as the packed
-loop runs it; what cannot be counted (interpreter, libraries, allocator) are the constants below, each measured.
+loop runs it (`kept`, `working`, `head_memory`), oneDNN's code from the shapes of the run (`prepared`). What cannot be
+counted are the constants below, each measured; a run asks its own process how large it is before the first step.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 
-from fathom.model import families
-from fathom.model.flops import Place
-from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
 from fathom.model.layout import attended, cut_buckets, num_slots
 
 MEBIBYTE = 1 << 20
 PROCESS_BYTES = 425 * MEBIBYTE
 """Resident memory of the interpreter with torch, transformers, one modeling file and the reading libraries imported, no
 model loaded (torch alone: 219 MiB, with transformers and BERT's file: 371 MiB; Linux x86-64, torch 2.13 CPU)."""
-LIBRARY_BYTES = 24 * MEBIBYTE
-"""Thread stacks and what the matrix libraries keep in float32."""
-PREPARED_BYTES = 96 * MEBIBYTE
-"""Code and scratch that oneDNN keeps for bf16 products of every shape it met (the median that ten MiniLM runs lacked,
-`benchmarks/results/minilm-*.json`)."""
-SLACK_SHARE = 0.06
+LIBRARY_BYTES = 16 * MEBIBYTE
+"""Library pages first touched by a step, thread stacks and what the matrix libraries keep for themselves."""
+SLACK_SHARE = 0.15
 """Freed blocks the allocator keeps, as a share of what comes and goes in a step."""
 MASK_BYTES = 2
 """One dropout mask element."""
@@ -50,6 +45,10 @@ class MicroBatch:
     """Positions attention gathers: the tokens, and the padding of its buckets."""
     pairs: int
     """Positions a sequence compares, summed: the length of its bucket squared."""
+    largest_pairs: int = 0
+    """Those of the largest bucket: scores are made one bucket at a time."""
+    packed: bool = True
+    """Whether blocks run on tokens; on padded positions otherwise."""
 
     @classmethod
     def uniform(cls, sequences: int, length: int) -> MicroBatch:
@@ -60,13 +59,22 @@ class MicroBatch:
     def of(cls, lengths: Sequence[int]) -> MicroBatch:
         """Sequences of these lengths, packed."""
         buckets = cut_buckets(np.array(sorted(lengths, reverse=True)))
-        pairs = sum(bucket.sequences * bucket.length**2 for bucket in buckets)
-        return cls(len(lengths), max(lengths), sum(lengths), attended(buckets), pairs)
+        pairs = [bucket.sequences * bucket.length**2 for bucket in buckets]
+        return cls(len(lengths), max(lengths), sum(lengths), attended(buckets), sum(pairs), max(pairs))
+
+    @classmethod
+    def padded(cls, lengths: Sequence[int], more_keys: int = 0) -> MicroBatch:
+        """Sequences of these lengths, each padded to the longest; every query sees so many keys more (a prefix)."""
+        positions = len(lengths) * max(lengths)
+        pairs = positions * (max(lengths) + more_keys)
+        return cls(
+            len(lengths), max(lengths), positions, positions + len(lengths) * more_keys, pairs, pairs, packed=False
+        )
 
     @property
     def slots(self) -> int:
         """Packed slots: the tokens, rounded up to one of few."""
-        return num_slots(self.tokens, self.attended)
+        return num_slots(self.tokens, self.attended) if self.packed else self.tokens
 
     @property
     def positions(self) -> int:
@@ -92,6 +100,10 @@ class Setting:
     """Whether blocks are recomputed in the backward pass."""
     trainable_vocabulary: int | None = None
     """Rows of the word embeddings that occur in the training data: only they have gradients and moments. None: all."""
+    first_block: int = 0
+    """First block that runs, where the output of those below is read from a cache: they hold weights and no more."""
+    labelled_share: float | None = None
+    """Share of the tokens that carry a label, where the head is over the vocabulary and makes its logits in chunks."""
     head_positions: int | None = None
     """Positions of a sequence the head runs on; None: asked of the model (1 where it reads one pooled vector)."""
 
@@ -129,8 +141,22 @@ class Memory:
     """What embeddings, head and loss keep, on padded positions."""
     working: int
     """What comes and goes while the highest block runs backward."""
+    prepared: int
+    """Code that oneDNN keeps for every shape of a low-precision product."""
     slack: int
     """What the allocator keeps of freed memory."""
+    elsewhere: int = 0
+    """What loading before, or scoring between the steps takes above all of that; 0 where training is the peak."""
+
+    @property
+    def states(self) -> int:
+        """What is there before the first step and stays."""
+        return self.weights + self.copies + self.gradients + self.optimizer
+
+    @property
+    def passing(self) -> int:
+        """What comes and goes in every step."""
+        return self.activations + self.attention + self.outside + self.working
 
     @property
     def total(self) -> int:
@@ -141,142 +167,13 @@ class Memory:
         """Return bytes by kind, with their total."""
         return {**asdict(self), "total": self.total}
 
+    def in_process(self, resident_bytes: int, peak_bytes: int) -> Memory:
+        """Return the forecast of a process that is ready for its first step.
 
-@dataclass(frozen=True)
-class Kept:
-    """Bytes kept for the backward pass by one place of the model."""
-
-    activations: int = 0
-    attention: int = 0
-
-    def __add__(self, other: Kept) -> Kept:
-        return Kept(self.activations + other.activations, self.attention + other.attention)
-
-
-def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> dict[Place, Kept]:
-    """Count the tensors autograd keeps, by block and component."""
-    kept: dict[Place, Kept] = defaultdict(Kept)
-    for stack in flow.stacks:
-        here = micro_batch.resized(stack.length)
-        for block in stack.blocks:
-            if not block.gradient:
-                continue
-            if setting.checkpointing:  # only the block's input stays
-                kept[block.index, "norm"] += Kept(here.slots * block.width * setting.stream_bytes)
-                continue
-            for component, found in _block_kept(block, stack, config, here, setting).items():
-                kept[block.index, component] += found
-    kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, micro_batch))
-    kept[None, "head"] += Kept(_head_kept(flow, config, micro_batch, setting))
-    return dict(kept)
-
-
-def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
-    """Count what comes and goes while the largest block runs, forward or backward."""
-    largest = 0
-    for stack in flow.stacks:
-        here = micro_batch.resized(stack.length)
-        for block in stack.blocks[:1] + stack.blocks[-1:]:
-            inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
-            passing = here.slots * (2 * inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
-            product = inner * block.width * setting.product_bytes
-            scores = sum(2 * here.pairs * item.heads * 4 for item in block.attentions[:1])
-            again = 0
-            if setting.checkpointing and block.gradient:
-                found = _block_kept(block, stack, config, here, setting).values()
-                again = sum(kept.activations + kept.attention for kept in found)
-            largest = max(largest, passing + product, scores) + again
-    return largest
-
-
-def _block_kept(
-    block: BlockFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
-) -> dict[str, Kept]:
-    """Tensors one block keeps: see the comments for which operation keeps which."""
-    tokens = micro_batch.slots
-    masks = MASK_BYTES * tokens * block.width if families.dropout_rate(config) > 0 else 0
-    attention = Kept()
-    for item in block.attentions:
-        attention += _attention_kept(item, stack, config, micro_batch, setting)
-        if (item.gradient or item.output.learns) and families.drops_after_attention(config):
-            attention += Kept(masks)  # dropout after the projection out
-    # a norm keeps its input and two statistics of every token; a norm written out keeps the normalised value too
-    written_out = 4 if families.has_rms_norm(config) else 0
-    per_norm = tokens * (block.width * (written_out + setting.stream_bytes) + 8)
-    norms = Kept(block.num_norms * per_norm)
-    feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, setting) + masks)
-    return {"attention": attention, "norm": norms, "feed-forward": feed_forward}
-
-
-def _attention_kept(
-    item: AttentionFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
-) -> Kept:
-    tokens, size = micro_batch.slots, setting.product_bytes
-    readers = sum(unit.keeps_input for unit in item.projections)
-    kept = tokens * item.projections[0].inputs * size * setting.reads(readers)
-    if item.output.keeps_input:
-        kept += tokens * item.output.inputs * size
-    kept += sum(_adapter_kept(unit, tokens, size) for unit in (*item.projections, item.output))
-    if not item.gradient:
-        return Kept(kept)
-    if families.rotation_widens(config):
-        size = max(size, setting.stream_bytes)
-    kept += 3 * micro_batch.attended * item.width * size  # queries, keys and values as the products read them
-    keys = stack.source_length if item.cross else stack.length
-    pairs = micro_batch.pairs if keys == stack.length else tokens * keys
-    masked = families.attention_dropout_rate(config) > 0
-    return Kept(kept, pairs * item.heads * (size + (MASK_BYTES if masked else 0)))
-
-
-def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, setting: Setting) -> int:
-    if not units:
-        return 0
-    first, last = units[0], units[-1]
-    readers = sum(unit.keeps_input for unit in units[:-1])
-    kept = first.inputs * setting.reads(readers)
-    if last.keeps_input:
-        kept += last.inputs
-    below = any(factor.input_gradient for unit in units for factor in unit.factors) or first.learns
-    if below and len(units) > 1:
-        kept += last.inputs * _activation_tensors(families.activation_name(config))
-        gated = len(units) > 2 or first.outputs == 2 * last.inputs
-        if gated:  # the product of the two branches keeps both
-            kept += 2 * last.inputs
-    size = setting.product_bytes
-    return tokens * kept * size + sum(_adapter_kept(unit, tokens, size) for unit in units)
-
-
-def _activation_tensors(name: str) -> int:
-    """Tensors of the inner width the activation keeps beside what the next projection keeps."""
-    if name == "relu":
-        return 0  # keeps its output, which the projection keeps anyway
-    return 4 if name == "gelu_new" else 1  # gelu_new is written out: cube, tanh and a product
-
-
-def _adapter_kept(unit: Unit, tokens: int, size: int) -> int:
-    """What an adapter's second matrix reads."""
-    return sum(tokens * factor.inputs * size for factor in unit.factors[1:] if factor.inputs != unit.inputs)
-
-
-def _embedding_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch) -> int:
-    """The sum of the looked-up vectors that the first norm keeps, float32, and a mask, where anything there learns."""
-    blocks = flow.stacks[0].blocks
-    if not (flow.embeddings_learn and blocks):
-        return 0
-    mask = MASK_BYTES if families.dropout_rate(config) > 0 else 0
-    return micro_batch.resized(flow.stacks[0].length).positions * blocks[0].width * (4 + mask)
-
-
-def _head_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
-    """The last hidden states, what the head reads, and its logits as made, as log-probabilities and as gradient."""
-    width = flow.stacks[-1].blocks[-1].width
-    padded = micro_batch.positions
-    unpacked = 4 * padded * width if flow.head_gradient else 0
-    if flow.head_gradient and families.normalises_first(config):
-        unpacked *= 2  # the norm after the last block keeps its input too
-    if not flow.head:
-        return unpacked
-    positions = padded if setting.head_positions is None else micro_batch.sequences * setting.head_positions
-    read = sum(unit.inputs for unit in flow.head if unit.keeps_input)
-    mask = MASK_BYTES * width if families.dropout_rate(config) > 0 and flow.head_gradient else 0
-    return unpacked + positions * (4 * (read + 3 * flow.head[-1].outputs) + mask)
+        Args:
+            resident_bytes: What it takes now, every state in place: what the states do not explain is its own.
+            peak_bytes: The most it has taken.
+        """
+        own = max(0, resident_bytes - self.states) + LIBRARY_BYTES
+        ready = replace(self, process=own)
+        return replace(ready, elsewhere=ready.elsewhere + max(0, peak_bytes - ready.total))

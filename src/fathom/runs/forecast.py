@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from fathom.data.batch import cut
-from fathom.device import Machine, probe_machine
+from fathom.device import Machine, current_memory_bytes, probe_machine
 from fathom.device import peak_memory_bytes as host_peak
-from fathom.model.ledger import Ledger, build_ledger
-from fathom.model.memory import MicroBatch
+from fathom.model.ledger import Course, Ledger, build_ledger
+from fathom.model.prepared import Layouts
 from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
-from fathom.runs.micro_batch import Order, largest_micro_batch, memory_setting, usual_order
-from fathom.runs.prepare import PreparedModel
+from fathom.runs.micro_batch import Passes, memory_setting
+from fathom.runs.prepare import PreparedModel, labelled_share
 from fathom.runs.prepared import PreparedData
-from fathom.training.loop import Clock, Plan
+from fathom.runs.scoring import scoring_passes
+from fathom.training.loop import Clock
+from fathom.training.settings import Training
 from fathom.training.step import Workload
 
 STEPS_COUNTED = 64
@@ -86,25 +86,36 @@ class Forecast:
 
 
 def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel, machine: Machine | None = None) -> Forecast:
-    """Forecast a run from its model, strategy and the lengths of its very sequences."""
+    """Forecast a run from its model, strategy and the lengths of its very sequences; call before the first step."""
     work, settings = prepared.work, recipe.training
     machine = machine or probe_machine()
-    order = work.sampler or usual_order(work.store, settings)
-    largest = largest_micro_batch(work.store, order, work.most_tokens)
-    compact = any(slot.rows is not None for slot in work.parameters.slots.values())
-    setting = memory_setting(settings, work.packed, len(work.store.used_ids()) if compact else None)
-    ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes)
-    steps = list(_steps(work, order))
+    passes = Passes.of(settings, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
+    rows = next((len(slot.rows) for slot in work.parameters.slots.values() if slot.rows is not None), None)
+    setting = memory_setting(settings, work.packed, rows, labelled_share(work))
+    largest = passes.largest(work.most_tokens)
+    course = _course(settings, data, passes, work)
+    ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes, course)
+    steps = [
+        [passes.micro_batch(part) for part in passes.cut(batch, work.most_tokens)]
+        for batch in passes.steps(STEPS_COUNTED)
+    ]
     family = f"{work.packed.model.config.model_type} {ledger.width} {recipe.tuning.kind}"
     kind = Kind(machine_key(machine), setting.precision, work.packed.packed, family)
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
-    return Forecast(ledger, time, kind, Plan.of(settings, work.num_sequences).total_steps, machine.device)
+    if machine.device == "cpu":
+        ledger = replace(ledger, memory=ledger.memory.in_process(current_memory_bytes(), host_peak()))
+    return Forecast(ledger, time, kind, passes.num_steps, machine.device)
 
 
-def _steps(work: Workload, order: Order) -> Iterator[list[MicroBatch]]:
-    """The passes of the first steps."""
-    lengths = np.asarray(work.store.lengths)
-    for step in range(min(STEPS_COUNTED, order.steps_per_epoch)):
-        batch = lengths[order.batch(step)]
-        yield [MicroBatch.of(batch[part].tolist()) for part in cut(batch, work.most_tokens)]
+def _course(settings: Training, data: PreparedData, passes: Passes, work: Workload) -> Course:
+    """What the steps and the evaluations of a run meet."""
+    layouts = passes.layouts(work.most_tokens)
+    split = data.split("validation")
+    if split is None:
+        return Course(layouts)
+    lengths = np.asarray(split[0].lengths)
+    order = np.argsort(-lengths, kind="stable")
+    scored = [lengths[rows] for rows in scoring_passes(order, lengths, settings.eval_batch_size)]
+    shapes = ((part + passes.virtual_tokens).tolist() for part in scored)
+    return Course(layouts, Layouts.of(shapes, packed=passes.packed), passes.micro_batch(scored[0]))

@@ -14,6 +14,9 @@ from fathom.errors import ConfigError, ModelError
 from fathom.model.section import ModelSection
 from fathom.runs.subject import BASE_CLASS, architecture, read_subject
 
+MASKED_SHARE = 0.15
+"""Share of the tokens that a masked language model is asked for, as its task has it."""
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -159,7 +162,7 @@ def inspect(
     parameters = sum(parameter.numel() for parameter in bare.parameters())
     sizes = tuple(sum(p.numel() for p in bare.get_submodule(block.path).parameters()) for block in anatomy.blocks)
     last = anatomy.stacks[-1].name
-    setting = Setting(precision=chosen)
+    setting = Setting(precision=chosen, stream=chosen, labelled_share=_labelled_share(auto_class))
     micro_batch = MicroBatch.uniform(
         batch_size or subject.batch_size, stack_length(config, last, length or subject.length)
     )
@@ -188,6 +191,13 @@ def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Str
     except ModelError as error:
         return Strategy(kind, None, str(error))
     return Strategy(kind, build_ledger(model, *load))
+
+
+def _labelled_share(auto_class: str) -> float | None:
+    """Share of the tokens a vocabulary's logits are made for; None for other heads."""
+    if auto_class == "AutoModelForMaskedLM":
+        return MASKED_SHARE
+    return 1.0 if auto_class in {"AutoModelForCausalLM", "AutoModelForSeq2SeqLM"} else None
 
 
 def _strategies(text: str) -> list[tuple[str, Any]]:

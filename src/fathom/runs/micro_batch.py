@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from fathom.data.batch import cut
+from fathom.data.batch import cut, padded_groups
 from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
 from fathom.device import Machine
 from fathom.log import format_bytes, get_console
-from fathom.model.ledger import build_ledger
+from fathom.model.ledger import Course, build_ledger
 from fathom.model.memory import MicroBatch, Setting
 from fathom.model.packing import PackedModel
+from fathom.model.prepared import Layouts
+from fathom.model.virtual_tokens import BEFORE_EMBEDDINGS, num_virtual_tokens, peft_type
+from fathom.training.loop import Plan
 from fathom.training.settings import Training
 
 MEMORY_SHARE = 0.8
@@ -24,17 +29,23 @@ MEMORY_SHARE = 0.8
 HEAVIEST = 32
 """Batches that are looked at while the most tokens are searched for: those with the most padded positions."""
 
+MOST_STEPS = 4096
+"""Steps whose lengths are looked at; a longer run meets hardly anything new."""
+
 Lengths = np.ndarray[Any, Any]
 Order = Sampler | MixtureSampler
 
 
-def memory_setting(training: Training, packed: PackedModel, trained_rows: int | None) -> Setting:
+def memory_setting(
+    training: Training, packed: PackedModel, trained_rows: int | None, labelled_share: float | None = None
+) -> Setting:
     """Return how a run keeps its numbers, for the ledger.
 
     Args:
         training: Resolved.
         packed: How the blocks run.
         trained_rows: Rows of the word embeddings that have gradients; None for all.
+        labelled_share: Of the tokens, where the head is over the vocabulary.
     """
     low = training.precision == "bf16"
     return Setting(
@@ -42,20 +53,97 @@ def memory_setting(training: Training, packed: PackedModel, trained_rows: int | 
         stream="bf16" if low and packed.packed else "fp32",
         checkpointing=training.activation_checkpointing,
         trainable_vocabulary=trained_rows,
+        labelled_share=labelled_share,
     )
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How the batches of a run go through its model."""
+
+    store: Sequences
+    order: Order
+    num_steps: int
+    """Of the whole run."""
+    packed: bool = True
+    virtual_tokens: int = 0
+    """Positions a strategy puts before every sequence."""
+    virtual_keys: int = 0
+    """Keys that every query sees beside those of its sequence."""
+
+    @classmethod
+    def of(cls, training: Training, work: tuple[Sequences, Order | None], model: nn.Module, *, packed: bool) -> Passes:
+        """Return those of a run.
+
+        Args:
+            training: Resolved.
+            work: The training split, and the order its batches come in; None for the usual one.
+            model: As the tuning strategy left it.
+            packed: Whether its blocks run packed.
+        """
+        store, order = work
+        order = order or usual_order(store, training)
+        size = len(store) if isinstance(order, Sampler) else order.size
+        before = peft_type(model) in BEFORE_EMBEDDINGS
+        virtual = num_virtual_tokens(model)
+        return cls(
+            store, order, Plan.of(training, size).total_steps, packed, virtual * before, virtual * (not before)
+        )  # fmt: skip
+
+    def cut(self, lengths: Lengths, most_tokens: int | None) -> list[Lengths]:
+        """Cut a batch, given as lengths without virtual tokens, into its passes."""
+        groups = [lengths] if self.packed else [lengths[group] for group in padded_groups(lengths)]
+        return [group[part] for group in groups for part in cut(group, most_tokens)]
+
+    def micro_batch(self, lengths: Lengths) -> MicroBatch:
+        """Return a pass as the ledger sees it."""
+        seen = (lengths + self.virtual_tokens).tolist()
+        return MicroBatch.of(seen) if self.packed else MicroBatch.padded(seen, self.virtual_keys)
+
+    def steps(self, count: int) -> Iterator[Lengths]:
+        """Yield the lengths of the first batches, uncut."""
+        lengths = np.asarray(self.store.lengths)
+        for step in range(min(self.num_steps, count)):
+            yield lengths[self.order.batch(step)]
+
+    def heaviest(self) -> list[Lengths]:
+        """The batches of the run that weigh most, uncut; where all sequences are alike, one of them."""
+        lengths = np.asarray(self.store.lengths)
+        alike = lengths.min() == lengths.max()
+        return heapq.nlargest(HEAVIEST, self.steps(1 if alike else MOST_STEPS), key=_weight)
+
+    def largest(self, most_tokens: int | None) -> MicroBatch:
+        """Return the pass that takes most, about."""
+        return self.micro_batch(self._heaviest_pass(self.heaviest(), most_tokens))
+
+    def layouts(self, most_tokens: int | None) -> Layouts:
+        """Count the shapes the run meets."""
+        found = (part for batch in self.steps(MOST_STEPS) for part in self.cut(batch, most_tokens))
+        return Layouts.of(((part + self.virtual_tokens).tolist() for part in found), packed=self.packed)
+
+    def _heaviest_pass(self, batches: list[Lengths], most_tokens: int | None) -> Lengths:
+        return max((part for batch in batches for part in self.cut(batch, most_tokens)), key=_weight)
+
+
 def fit_micro_batch(
-    training: Training, work: tuple[Sequences, Order | None], model: nn.Module, setting: Setting, machine: Machine
+    training: Training,
+    passes: Passes,
+    model: nn.Module,
+    setting: Setting,
+    machine: Machine,
+    *,
+    resident_bytes: int | None = None,
 ) -> int | None:
     """Return the most tokens of one pass: what the recipe says, or what fits the memory by forecast.
 
     Args:
         training: Resolved.
-        work: The training split, and the order its batches come in; None for the usual one.
+        passes: Of the run.
         model: As the tuning strategy left it.
         setting: See `memory_setting`.
         machine: Whose memory.
+        resident_bytes: What the process takes with model and gradients in place, but no optimizer; left out, a usual
+            process is taken for this one.
 
     Returns:
         None where whole batches fit, which is the common case.
@@ -64,11 +152,18 @@ def fit_micro_batch(
     if isinstance(wanted, int):
         return wanted
     limit = MEMORY_SHARE * memory_bytes(machine)
-    batches = _heaviest_batches(work[0], work[1] or usual_order(work[0], training))
+    batches = passes.heaviest()
+    layouts = passes.layouts(None)
 
     def needed(most_tokens: int | None) -> int:
-        largest = MicroBatch.of(_heaviest_pass(batches, most_tokens).tolist())
-        return build_ledger(model, largest, setting, training.optimizer.state_bytes).memory.total
+        largest = passes.micro_batch(passes._heaviest_pass(batches, most_tokens))
+        course = Course(layouts)
+        memory = build_ledger(model, largest, setting, training.optimizer.state_bytes, course).memory
+        if machine.device != "cpu":
+            return memory.total - memory.process
+        if resident_bytes is None:
+            return memory.total
+        return memory.in_process(resident_bytes + memory.optimizer, 0).total
 
     if needed(None) <= limit:
         return None
@@ -99,22 +194,6 @@ def memory_bytes(machine: Machine) -> int:
 def usual_order(store: Sequences, training: Training) -> Sampler:
     """Return the order of a split that is not mixed of several."""
     return Sampler(len(store), training.batch_size, training.seed)
-
-
-def largest_micro_batch(store: Sequences, order: Order, most_tokens: int | None) -> MicroBatch:
-    """Return the pass with the most padded positions in the first epoch's order."""
-    return MicroBatch.of(_heaviest_pass(_heaviest_batches(store, order), most_tokens).tolist())
-
-
-def _heaviest_batches(store: Sequences, order: Order) -> list[Lengths]:
-    """The batches of the first epoch that weigh most, uncut; where all sequences are alike, one of them."""
-    lengths = np.asarray(store.lengths)
-    steps = range(order.steps_per_epoch if lengths.min() < lengths.max() else 1)
-    return heapq.nlargest(HEAVIEST, (lengths[order.batch(step)] for step in steps), key=_weight)
-
-
-def _heaviest_pass(batches: list[Lengths], most_tokens: int | None) -> Lengths:
-    return max((batch[part] for batch in batches for part in cut(batch, most_tokens)), key=_weight)
 
 
 def _weight(lengths: Lengths) -> int:

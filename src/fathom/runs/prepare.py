@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from fathom.data.example import Example
+from fathom.data.example import IGNORED_LABEL, Example
 from fathom.data.load import load_splits
+from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore, open_or_build
-from fathom.device import Machine, seed_everything
+from fathom.device import Machine, current_memory_bytes, seed_everything
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
@@ -30,12 +31,15 @@ from fathom.model.vocabulary import VocabularyHead
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import prepare_media
-from fathom.runs.micro_batch import fit_micro_batch, memory_setting
+from fathom.runs.micro_batch import Passes, fit_micro_batch, memory_setting
 from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
+
+LABELS_COUNTED = 64
+"""Sequences of a language task whose labels stand for those of all."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,21 @@ def make_workload(
         stages=stages,
         frozen=find_frozen(model, anatomy) if recipe.tuning.keeps_prefix and not settings.frozen_dropout else NOTHING,
     )  # fmt: skip
-    setting = memory_setting(settings, packed, next((len(rows) for rows in compact.values()), None))
-    work.most_tokens = fit_micro_batch(settings, (work.store, work.sampler), model, setting, machine)
+    trained_rows = next((len(rows) for rows in compact.values()), None)
+    setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
+    passes = Passes.of(settings, (work.store, work.sampler), model, packed=packed.packed)
+    resident = current_memory_bytes()
+    work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, resident_bytes=resident)
     return work
+
+
+def labelled_share(work: Workload) -> float | None:
+    """Return the share of tokens that carry a label in the first batch; None where labels are not words."""
+    if not work.task.vocabulary:
+        return None
+    rows = (work.sampler or Sampler(len(work.store), LABELS_COUNTED, work.seed)).batch(0)[:LABELS_COUNTED]
+    batch = work.make_batch(rows, 0)
+    return float(batch["labels"].ne(IGNORED_LABEL).sum() / batch["attention_mask"].sum())
 
 
 def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False) -> list[str]:

@@ -173,7 +173,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
     records: list[Any] = [None] * len(window)
     labelled = task.vocabulary or bool({"labels", "label"} & store[0].keys())
     with torch.inference_mode():
-        for chosen in _passes(order, store.lengths, scorer.batch_size):
+        for chosen in scoring_passes(order, store.lengths, scorer.batch_size):
             draw = Draw(scorer.seed, EVALUATION, chosen)
             placed = runner.place(make_batch(task, store, chosen, draw))
             found, loss, side = _judge(runner, placed)
@@ -187,7 +187,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
     return records
 
 
-def _passes(order: Indices, lengths: np.ndarray[Any, Any], batch_size: int) -> Iterator[Indices]:
+def scoring_passes(order: Indices, lengths: np.ndarray[Any, Any], batch_size: int) -> Iterator[Indices]:
     """Cut sequences, longest first, into passes that hold no more memory than training does."""
     start = 0
     while start < len(order):

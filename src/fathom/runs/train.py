@@ -101,6 +101,8 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tup
     total = Plan.of(settings, work.num_sequences).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
         hooks = replace(_hooks(recipe, seen, prepared, (keeper, trackers, progress)), pause=pause_at(deadline))
+        if expected.device == "cpu":
+            hooks = replace(hooks, memory_bytes=expected.peak_memory_bytes)
         metric = settings.metric_for_best_model or data.task.main_metric
         loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)

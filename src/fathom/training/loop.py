@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
-from fathom.device import current_memory_bytes, process_age_seconds
+from fathom.device import current_memory_bytes, process_age_seconds, release_free_memory
 from fathom.errors import ConfigError
 from fathom.log import Progress, format_bytes, get_console
 from fathom.training.diagnostics import GradientWatch
@@ -19,6 +19,8 @@ from fathom.training.schedule import Schedule
 from fathom.training.settings import Training
 from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
 
+STEPS_BETWEEN_RELEASES = 4
+"""Giving memory back costs page faults when it is taken again: about a twentieth of a step."""
 LOWER_IS_BETTER = ("loss", "mse", "perplexity", "ter")
 
 
@@ -64,6 +66,8 @@ class Hooks:
         after_step: What the tuning strategy does after update `step` of `total_steps`, gradients still in place;
             returns whether it changed weights.
         pause: Says after a step whether to leave the loop before the plan ends, to go on another time.
+        memory_bytes: What the process should take at most, by forecast; above it, memory that the allocator keeps of
+            what was freed is given back.
     """
 
     log: Callable[[int, Mapping[str, Any]], None]
@@ -74,6 +78,7 @@ class Hooks:
     progress: Progress
     after_step: Callable[[int, int], bool] | None = None
     pause: Callable[[int], bool] | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass
@@ -170,6 +175,7 @@ class Loop:
             self.clock.steps += 1
             if self.clock.seconds_to_first_step is None:
                 self.clock.seconds_to_first_step = process_age_seconds()
+            self._keep_within_memory()
             self._log_step(state, result)
             evaluated = self._evaluate_if_due(state)
             pause = self.hooks.pause
@@ -180,6 +186,13 @@ class Loop:
 
     def _has_more(self, state: LoopState) -> bool:
         return state.step < self.plan.total_steps and not state.stopped_early
+
+    def _keep_within_memory(self) -> None:
+        """Passes of ever new sizes leave holes in the heap, half as large as all that a step needs."""
+        limit = self.hooks.memory_bytes
+        if limit is None or self.clock.steps % STEPS_BETWEEN_RELEASES or current_memory_bytes() <= limit:
+            return
+        release_free_memory()
 
     def _step(self, state: LoopState) -> StepResult:
         """Compute one step and, if it is sound, update."""

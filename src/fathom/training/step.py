@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fathom.data.batch import cut
+from fathom.data.batch import cut, padded_groups
 from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.draw import Draw
 from fathom.data.sampler import Indices
@@ -19,7 +19,6 @@ from fathom.log import get_console
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import NOTHING, FrozenPart
-from fathom.model.layout import SEQUENCES_PER_BUCKET
 from fathom.model.packing import PackedModel
 from fathom.model.parameters import FlatParameters
 from fathom.model.vocabulary import VocabularyHead
@@ -158,12 +157,9 @@ def passes(work: Workload, rows: Indices) -> list[Indices]:
     Padded batches of unequal lengths are bucketed: sorted by length and cut into a few groups, each padded to its
     own longest.
     """
-    lengths = work.store.lengths[rows]
-    if work.packed.packed or lengths.min() == lengths.max():
-        groups = [rows]
-    else:
-        ordered = rows[np.argsort(-lengths, kind="stable")]
-        groups = np.array_split(ordered, -(-len(rows) // SEQUENCES_PER_BUCKET))
+    groups = [rows]
+    if not work.packed.packed:
+        groups = [rows[group] for group in padded_groups(work.store.lengths[rows])]
     return [group[part] for group in groups for part in cut(work.store.lengths[group], work.most_tokens)]
 
 

@@ -27,7 +27,9 @@ def ledger(**options: object) -> Ledger:
 
 
 def test_a_batch_of_lengths() -> None:
-    assert MicroBatch(sequences=3, length=9, tokens=17, attended=48, pairs=3 * 16 * 16) == BATCH
+    assert (
+        MicroBatch(sequences=3, length=9, tokens=17, attended=48, pairs=3 * 16 * 16, largest_pairs=3 * 16 * 16) == BATCH
+    )
     assert BATCH.positions == 27
     assert MicroBatch.uniform(3, 9) == MicroBatch.of([9, 9, 9])
 

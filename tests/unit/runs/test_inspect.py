@@ -72,7 +72,8 @@ def test_numbers_as_json() -> None:
     first = raw["strategies"][0]
     assert first["parameters"] == sum(row["parameters"] for row in first["rows"])
     assert first["memory"]["total"] == sum(size for kind, size in first["memory"].items() if kind != "total")
-    assert first["micro_batch"] == {"sequences": 4, "length": 16, "tokens": 64, "attended": 64, "pairs": 4 * 16 * 16}
+    micro_batch = {"sequences": 4, "length": 16, "tokens": 64, "attended": 64, "pairs": 4 * 16 * 16}
+    assert first["micro_batch"] == {**micro_batch, "largest_pairs": 4 * 16 * 16, "packed": True}
 
 
 def test_a_task_gives_the_model_its_head() -> None:

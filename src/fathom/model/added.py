@@ -1,0 +1,98 @@
+"""What tuning strategies put beside a projection, and what autograd keeps for it, token by token.
+
+The forms are those of `peft` (and of `fathom.model.bottleneck`), read from their forward passes: which tensor each
+operation keeps depends on which of its two sides learns, and on the casts between float32 vectors and low-precision
+blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Kind = Literal["lora", "dora", "adalora", "vera", "ia3", "ia3-input", "bottleneck"]
+FLOAT_BYTES = 4
+"""Of a number in the type the strategies' own parameters have."""
+
+_MARKS: tuple[tuple[str, Kind], ...] = (
+    ("lora_magnitude_vector.", "dora"),
+    ("lora_E.", "adalora"),
+    ("vera_lambda_d.", "vera"),
+    ("adapter_down.", "bottleneck"),
+    ("lora_A.", "lora"),
+)
+"""Beginnings of parameter names that tell a kind, the most telling first."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What stands beside one projection."""
+
+    kind: Kind
+    rank: int = 0
+    """Width of its inner vector, where it has one."""
+
+    @property
+    def casts_input(self) -> bool:
+        """Whether it makes a copy of its own of what it reads where that is of low precision."""
+        return self.kind in {"dora", "adalora"}
+
+    def input_bytes(self, product_bytes: int) -> int:
+        """Bytes of one number of that copy: AdaLoRA multiplies in float32."""
+        return FLOAT_BYTES if self.kind == "adalora" else product_bytes
+
+    def kept_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
+        """Return the bytes kept for one token beside the projection's input, which all trained parts read.
+
+        Args:
+            inputs: Width the projection reads.
+            outputs: Width it makes.
+            product_bytes: Bytes of one number in the blocks' products.
+        """
+        match self.kind:
+            case "lora":  # what the second matrix reads
+                return self.rank * product_bytes
+            case "dora":  # and both sides of the two products with the trained magnitude
+                return self.rank * product_bytes + outputs * (FLOAT_BYTES + product_bytes)
+            case "adalora":
+                return self.rank * FLOAT_BYTES
+            case "vera":  # what each of the two trained vectors is multiplied by
+                return (self.rank + outputs) * FLOAT_BYTES
+            case "ia3":
+                return outputs * product_bytes
+            case "ia3-input":
+                return inputs * FLOAT_BYTES
+            case "bottleneck":  # what its activation and its second matrix read
+                return 2 * self.rank * product_bytes
+
+    def working_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
+        """Return the bytes that come and go whatever the number of tokens."""
+        if self.kind != "dora":
+            return 0
+        # PEFT multiplies the thin matrices by way of an identity matrix, then adds the frozen weight
+        return inputs**2 * (FLOAT_BYTES + product_bytes % FLOAT_BYTES) + 2 * inputs * outputs * FLOAT_BYTES
+
+
+def find_added(parameters: Iterable[tuple[str, Tensor]], inputs: int) -> Added | None:
+    """Return what the parameters of a wrapped projection say stands beside it; None for a bare one.
+
+    Args:
+        parameters: By name within the wrapper.
+        inputs: Width the projection reads.
+    """
+    named = dict(parameters)
+    for name, tensor in named.items():
+        if name.startswith("ia3_l."):  # a column for what comes out, a row for what goes in
+            return Added("ia3-input" if tensor.shape[-1] == inputs and tensor.shape[0] == 1 else "ia3")
+    for mark, kind in _MARKS:
+        if any(name.startswith(mark) for name in named):
+            return Added(kind, _rank(named))
+    return None
+
+
+def _rank(named: dict[str, Tensor]) -> int:
+    thin = ("lora_A.", "vera_lambda_d.", "adapter_down.weight")
+    return next((int(tensor.shape[0]) for name, tensor in named.items() if name.startswith(thin)), 0)

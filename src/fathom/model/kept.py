@@ -1,0 +1,143 @@
+"""What autograd keeps for the backward pass, counted from the operations of a block as the packed loop runs it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fathom.model import families
+from fathom.model.added import FLOAT_BYTES
+from fathom.model.flops import Place
+from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
+from fathom.model.head_memory import head_kept
+from fathom.model.memory import MASK_BYTES, MicroBatch, Setting
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes kept for the backward pass by one place of the model."""
+
+    activations: int = 0
+    attention: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(self.activations + other.activations, self.attention + other.attention)
+
+
+def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> dict[Place, Kept]:
+    """Count the tensors autograd keeps, by block and component."""
+    kept: dict[Place, Kept] = defaultdict(Kept)
+    for stack in flow.stacks:
+        here = micro_batch.resized(stack.length)
+        for block in stack.blocks:
+            if not block.gradient or block.index < setting.first_block:
+                continue
+            if setting.checkpointing:  # only the block's input stays
+                kept[block.index, "norm"] += Kept(here.slots * block.width * setting.stream_bytes)
+                continue
+            for component, found in block_kept(block, stack, config, here, setting).items():
+                kept[block.index, component] += found
+    kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, micro_batch, setting))
+    kept[None, "head"] += Kept(head_kept(flow, config, micro_batch, setting))
+    return dict(kept)
+
+
+def block_kept(
+    block: BlockFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
+) -> dict[str, Kept]:
+    """Tensors one block keeps: see the comments for which operation keeps which."""
+    tokens = micro_batch.slots
+    masks = MASK_BYTES * tokens * block.width if families.dropout_rate(config) > 0 else 0
+    attention = Kept()
+    for item in block.attentions:
+        attention += _attention_kept(item, stack, config, micro_batch, setting)
+        if (item.gradient or item.output.learns) and families.drops_after_attention(config):
+            attention += Kept(masks)  # dropout after the projection out
+    # a norm keeps its input and two statistics of every token; a norm written out keeps the normalised value too
+    written_out = 4 if families.has_rms_norm(config) else 0
+    per_norm = tokens * (block.width * (written_out + setting.stream_bytes) + 8)
+    norms = Kept(block.num_norms * per_norm)
+    feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, setting) + masks)
+    return {"attention": attention, "norm": norms, "feed-forward": feed_forward}
+
+
+def _attention_kept(
+    item: AttentionFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
+) -> Kept:
+    tokens, size = micro_batch.slots, setting.product_bytes
+    kept = tokens * (_inputs_kept(item.projections, setting) + _inputs_kept([item.output], setting))
+    kept += tokens * sum(_added_kept(unit, size) for unit in (*item.projections, item.output))
+    if not item.gradient:
+        return Kept(kept)
+    if not micro_batch.packed:
+        return Kept(kept) + _padded_products_kept(item, stack, config, micro_batch, setting)
+    if families.rotation_widens(config):
+        size = max(size, setting.stream_bytes)
+    kept += 3 * micro_batch.attended * item.width * size  # queries, keys and values as the products read them
+    keys = stack.source_length if item.cross else stack.length
+    pairs = micro_batch.pairs if keys == stack.length else tokens * keys
+    masked = families.attention_dropout_rate(config) > 0
+    return Kept(kept, pairs * item.heads * (size + (MASK_BYTES if masked else 0)))
+
+
+def _padded_products_kept(
+    item: AttentionFlow, stack: StackFlow, config: Any, micro_batch: MicroBatch, setting: Setting
+) -> Kept:
+    """What torch's own attention keeps: the fused kernel takes no dropout, and the written-out form runs in float32."""
+    keys = micro_batch.sequences * (stack.source_length if item.cross else 0) or micro_batch.attended
+    cells = micro_batch.slots * stack.source_length if item.cross else micro_batch.pairs
+    if families.attention_dropout_rate(config) == 0:
+        return Kept((2 * micro_batch.slots + 2 * keys) * item.width * setting.product_bytes)
+    heads = (micro_batch.slots + 2 * keys) * item.width * FLOAT_BYTES
+    return Kept(heads, 3 * cells * item.heads * FLOAT_BYTES)  # probabilities, their mask and what is left of them
+
+
+def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, setting: Setting) -> int:
+    if not units:
+        return 0
+    first, last = units[0], units[-1]
+    size = setting.product_bytes
+    inputs = _inputs_kept(units[:-1], setting) + _inputs_kept([last], setting)
+    kept = 0
+    below = any(factor.input_gradient for unit in units for factor in unit.factors) or first.learns
+    if below and len(units) > 1:
+        kept += last.inputs * _activation_tensors(families.activation_name(config))
+        gated = len(units) > 2 or first.outputs == 2 * last.inputs
+        if gated:  # the product of the two branches keeps both
+            kept += 2 * last.inputs
+    return tokens * (inputs + kept * size + sum(_added_kept(unit, size) for unit in units))
+
+
+def _activation_tensors(name: str) -> int:
+    """Tensors of the inner width the activation keeps beside what the next projection keeps."""
+    if name == "relu":
+        return 0  # keeps its output, which the projection keeps anyway
+    return 4 if name == "gelu_new" else 1  # gelu_new is written out: cube, tanh and a product
+
+
+def _inputs_kept(units: Sequence[Unit], setting: Setting) -> int:
+    """Bytes a token keeps of what several products read: one tensor for all, unless they cast for themselves."""
+    if not units:
+        return 0
+    size, keeping = setting.product_bytes, [unit for unit in units if unit.keeps_input]
+    casting = [unit for unit in keeping if unit.added is not None and unit.added.casts_input and size < FLOAT_BYTES]
+    own = sum(unit.inputs * unit.added.input_bytes(size) for unit in casting if unit.added is not None)
+    return own + units[0].inputs * size * setting.reads(len(keeping) - len(casting))
+
+
+def _added_kept(unit: Unit, size: int) -> int:
+    """Bytes a token keeps for what a strategy put beside a projection."""
+    return 0 if unit.added is None else unit.added.kept_bytes(unit.inputs, unit.outputs, size)
+
+
+def _embedding_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
+    """The sum of the looked-up vectors that the first norm keeps, float32, and a mask, where anything there learns."""
+    blocks = flow.stacks[0].blocks
+    if setting.first_block:  # what the run begins with, read from the cache
+        return micro_batch.slots * blocks[0].width * setting.stream_bytes
+    if not (flow.embeddings_learn and blocks):
+        return 0
+    mask = MASK_BYTES if families.dropout_rate(config) > 0 else 0
+    return micro_batch.resized(flow.stacks[0].length).positions * blocks[0].width * (4 + mask)

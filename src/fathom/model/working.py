@@ -27,11 +27,11 @@ def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting
 
 def scoring_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
     """Count what a pass without gradients takes: one block at a time, then the head."""
-    blocks = max(
-        max(_feed_forward_working(block, here, setting), _attention_working(block, config, here, setting, masked=False))
-        for stack, block in _ends(flow, setting)
-        for here in (micro_batch.resized(stack.length),)
-    )
+    blocks = 0
+    for stack, block in _ends(flow, setting):
+        here = micro_batch.resized(stack.length)
+        attention = _attention_working(block, config, here, setting, masked=False)
+        blocks = max(blocks, _feed_forward_working(block, here, setting), attention)
     embedded = 4 * micro_batch.positions * flow.stacks[0].blocks[0].width
     head = head_scoring_bytes(flow, micro_batch, setting)
     return max(blocks + embedded, head) + view_bytes(flow, config, micro_batch, setting)

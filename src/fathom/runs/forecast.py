@@ -14,6 +14,7 @@ from fathom.model.prepared import Layouts
 from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
+from fathom.runs.frozen_prefix import FrozenPrefix
 from fathom.runs.micro_batch import Passes, memory_setting
 from fathom.runs.prepare import PreparedModel, labelled_share
 from fathom.runs.prepared import PreparedData
@@ -85,13 +86,31 @@ class Forecast:
         remember(self.time, self.kind, clock.steps, clock.train_seconds)
 
 
-def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel, machine: Machine | None = None) -> Forecast:
-    """Forecast a run from its model, strategy and the lengths of its very sequences; call before the first step."""
+def forecast(
+    recipe: Recipe,
+    data: PreparedData,
+    prepared: PreparedModel,
+    machine: Machine | None = None,
+    *,
+    frozen: FrozenPrefix | None = None,
+) -> Forecast:
+    """Forecast a run from its model, strategy and the lengths of its very sequences; call before the first step.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded.
+        prepared: The model, ready.
+        machine: Probed if left out.
+        frozen: Where the run starts above its frozen part: nothing is kept below, and the pages of the cache that are
+            read stay in memory.
+    """
     work, settings = prepared.work, recipe.training
     machine = machine or probe_machine()
     passes = Passes.of(settings, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
     rows = next((len(slot.rows) for slot in work.parameters.slots.values() if slot.rows is not None), None)
     setting = memory_setting(settings, work.packed, rows, labelled_share(work))
+    if frozen is not None:
+        setting = replace(setting, first_block=frozen.prefix.first_block)
     largest = passes.largest(work.most_tokens)
     course = _course(settings, data, passes, work)
     ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes, course)
@@ -104,7 +123,9 @@ def forecast(recipe: Recipe, data: PreparedData, prepared: PreparedModel, machin
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
-        ledger = replace(ledger, memory=ledger.memory.in_process(current_memory_bytes(), host_peak()))
+        memory = ledger.memory.in_process(current_memory_bytes(), host_peak())
+        mapped = 0 if frozen is None else int(frozen.facts["bytes"])
+        ledger = replace(ledger, memory=replace(memory, outside=memory.outside + mapped))
     return Forecast(ledger, time, kind, passes.num_steps, machine.device)
 
 

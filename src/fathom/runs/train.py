@@ -88,14 +88,14 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tup
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
     places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}
     optimizer = open_optimizer(settings.optimizer, work.parameters, settings, places)
-    expected = forecast(recipe, data, prepared)
-    get_console().info(expected.to_text())
     keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
     write_skipped(folder, data.splits.skipped)
     frozen = attach_prefix(recipe, data, prepared)
     seen = data if frozen is None else frozen.data
+    expected = forecast(recipe, seen, prepared, frozen=frozen)
+    get_console().info(expected.to_text())
     if state.step == 0 and settings.evaluate_before:
         _score_before(recipe, seen, prepared, (state, trackers))
     total = Plan.of(settings, work.num_sequences).total_steps

@@ -8,9 +8,11 @@ import pytest
 from torch import nn
 
 from fathom.model.anatomy import find_anatomy
-from fathom.model.ledger import Ledger, build_ledger
+from fathom.model.chunked_loss import CHUNK_BYTES
+from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.load import build_on_meta, load_config
-from fathom.model.memory import MicroBatch, Setting
+from fathom.model.memory import LIBRARY_BYTES, MEBIBYTE, MicroBatch, Setting
+from fathom.model.prepared import MOST_PRODUCTS, PRODUCT_BYTES, Layouts
 from fathom.tuning.head import Head
 
 BATCH = MicroBatch.of([9, 4, 4])
@@ -89,3 +91,68 @@ def test_equal_blocks_are_one_line() -> None:
     assert "blocks 0-1, each" in text
     assert text.count("attention ") >= 1
     assert "2 blocks of width 16" in text
+
+
+def test_blocks_below_the_first_that_runs_hold_weights_and_no_more() -> None:
+    whole, upper = ledger(), ledger(first_block=1)
+    assert upper.memory.weights == whole.memory.weights
+    assert upper.memory.activations == whole.memory.activations // 2
+    assert upper.memory.attention == whole.memory.attention // 2
+    assert {row.depth for row in upper.rows if row.forward_flops} == {1, None}
+    assert all(row.activation_bytes == 0 for row in upper.block_rows(0))
+    head = ledger(first_block=2)  # the head alone: every block's output was computed once
+    assert head.memory.activations == head.memory.attention == head.memory.working == 0
+    assert head.memory.outside > 0
+
+
+def test_prepared_products_grow_with_the_shapes_a_run_meets() -> None:
+    low = {"precision": "bf16", "stream": "bf16"}
+
+    def prepared(slots: int, buckets: int) -> int:
+        course = Course(Layouts(slots, buckets))
+        return build_ledger(model(), BATCH, Setting(**low), course=course).memory.prepared  # type: ignore[arg-type]
+
+    # forward, input and weight products of three shapes, sums over tokens of two widths
+    assert prepared(2, 1) - prepared(1, 1) == 11 * PRODUCT_BYTES
+    assert prepared(1, 2) - prepared(1, 1) == 6 * PRODUCT_BYTES
+    assert prepared(1000, 1000) == MOST_PRODUCTS * PRODUCT_BYTES
+    assert build_ledger(model(), BATCH, Setting(), course=Course(Layouts(9, 9))).memory.prepared == 0
+
+
+def test_shapes_are_counted_once() -> None:
+    assert Layouts.of([[9, 4], [9, 4], [4, 9], [10, 3]]) == Layouts(1, 1)
+    assert Layouts.of([[9, 4], [40, 4]]) == Layouts(2, 2)
+    assert Layouts.of([[9, 4], [40, 4]], packed=False) == Layouts(2, 2)
+
+
+def test_scoring_more_than_training_holds_is_told_apart() -> None:
+    frozen = model()
+    frozen = Head().apply(frozen, find_anatomy(frozen))
+    scored = MicroBatch.of([16] * 64)
+    plain = build_ledger(frozen, BATCH).memory
+    found = build_ledger(frozen, BATCH, course=Course(Layouts(), scored=scored)).memory
+    assert plain.elsewhere == 0
+    assert found.elsewhere > 0
+    assert found.total == plain.total + found.elsewhere
+
+
+def test_a_process_says_what_it_takes_itself() -> None:
+    memory = ledger().memory
+    resident = memory.states + 100 * MEBIBYTE
+    found = memory.in_process(resident, 0)
+    assert found.process == 100 * MEBIBYTE + LIBRARY_BYTES
+    assert found.total == memory.total - memory.process + found.process
+    peak = found.total + 5
+    assert memory.in_process(resident, peak).total == peak  # loading took more than training will
+
+
+def test_a_vocabulary_is_counted_in_chunks() -> None:
+    config = load_config("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 2}, from_preset=True)
+    language = build_on_meta(config, "AutoModelForCausalLM")
+    batch = MicroBatch.of([128] * 64)
+    found = build_ledger(language, batch, Setting(labelled_share=1.0)).memory
+    everything = build_ledger(language, batch, Setting()).memory
+    assert found.outside < everything.outside / 4
+    assert found.outside > CHUNK_BYTES
+    fewer = build_ledger(language, batch, Setting(labelled_share=0.15)).memory
+    assert fewer.outside < found.outside

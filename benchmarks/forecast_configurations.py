@@ -28,9 +28,9 @@ LANGUAGE_STRATEGIES = ("full", "full", "top-layers", "lora", "dora", "vera", "ad
 OPTIMIZERS = (
     *("adamw", "adamw", "adamw", "adam", "adam-8bit", "adafactor", "lion", "muon", "sgd", "adagrad", "rmsprop"),
 )
-MOST_TOKENS = 4000
+MOST_TOKENS = 2500
 """Of one step: the runs are many, and the largest of them tell the least for their time."""
-STEPS = 4
+STEPS = 3
 TRAINED, VALIDATED = 2000, 64
 """Rows of the splits."""
 NEVER = 1_000_000_000

@@ -114,8 +114,7 @@ def remember(forecast: TimeForecast, kind: Kind, num_steps: int, seconds: float)
         return
     efficiency = ideal_seconds(forecast.work, forecast.rates) / (seconds / num_steps)
     record = {**asdict(kind), **asdict(forecast.work), "step_seconds": seconds / num_steps, "efficiency": efficiency}
-    lines = [json.dumps(line, sort_keys=True) for line in [*_read_history()[1 - RUNS_KEPT :], record]]
-    _write(files.cache_folder() / HISTORY, "\n".join(lines) + "\n")
+    append_record(HISTORY, record)
 
 
 def machine_rates(width: int, kind: Kind, device: str) -> Rates:
@@ -162,10 +161,18 @@ def _fastest(work: Callable[[], Any], device: str, rounds: int = 4) -> float:
 
 
 def _read_history() -> list[dict[str, Any]]:
-    """The lines that can be read: a damaged cache costs accuracy, never a run."""
+    return [
+        record
+        for record in read_records(HISTORY)
+        if isinstance(record.get("efficiency"), float) and record["efficiency"] > 0
+    ]
+
+
+def read_records(name: str) -> list[dict[str, Any]]:
+    """Return the lines of a history that can be read: a damaged cache costs accuracy, never a run."""
     found = []
     try:
-        lines = (files.cache_folder() / HISTORY).read_text(encoding="utf-8").splitlines()
+        lines = (files.cache_folder() / name).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return []
     for line in lines:
@@ -173,9 +180,15 @@ def _read_history() -> list[dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             continue
-        if isinstance(record, dict) and isinstance(record.get("efficiency"), float) and record["efficiency"] > 0:
+        if isinstance(record, dict):
             found.append(record)
     return found
+
+
+def append_record(name: str, record: dict[str, Any]) -> None:
+    """Add a line to a history, and drop the oldest beyond `RUNS_KEPT`."""
+    lines = [json.dumps(line, sort_keys=True) for line in [*read_records(name)[1 - RUNS_KEPT :], record]]
+    _write(files.cache_folder() / name, "\n".join(lines) + "\n")
 
 
 def _read_rates(path: Path) -> dict[str, dict[str, float]]:

@@ -95,7 +95,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "measured": outcome.expected.judge(outcome.peak_bytes, parameters["trainable"], outcome.clock),
         "timing": _timing(outcome),
     }
-    outcome.expected.remember(outcome.clock)
+    outcome.expected.remember(outcome.clock, outcome.peak_bytes)
     folder = outcome.folder
     work.packed.remove()
     if work.vocabulary is not None:

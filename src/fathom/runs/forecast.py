@@ -15,6 +15,7 @@ from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
 from fathom.runs.frozen_prefix import FrozenPrefix
+from fathom.runs.memory_history import MemoryRecord, remember_memory, slack_share
 from fathom.runs.micro_batch import Passes, memory_setting
 from fathom.runs.prepare import PreparedModel, labelled_share
 from fathom.runs.prepared import PreparedData
@@ -81,9 +82,14 @@ class Forecast:
             found["step_seconds_error"] = self.time.step_seconds / found["step_seconds"] - 1.0
         return found
 
-    def remember(self, clock: Clock) -> None:
+    def remember(self, clock: Clock, peak_memory_bytes: int) -> None:
         """Let what the steps took correct the next forecast on this machine."""
         remember(self.time, self.kind, clock.steps, clock.train_seconds)
+        if self.device == "cpu" and clock.steps:
+            memory = self.ledger.memory
+            record = MemoryRecord.of(self.kind.machine, self.kind.precision, memory, peak_memory_bytes)
+            if record is not None:
+                remember_memory(record)
 
 
 def forecast(
@@ -112,14 +118,15 @@ def forecast(
     if frozen is not None:
         setting = replace(setting, first_block=frozen.prefix.first_block)
     largest = passes.largest(work.most_tokens)
-    course = _course(settings, data, passes, work)
+    key = machine_key(machine)
+    course = replace(_course(settings, data, passes, work), slack_share=slack_share(key, setting.precision))
     ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes, course)
     steps = [
         [passes.micro_batch(part) for part in passes.cut(batch, work.most_tokens)]
         for batch in passes.steps(STEPS_COUNTED)
     ]
     family = f"{work.packed.model.config.model_type} {ledger.width} {recipe.tuning.kind}"
-    kind = Kind(machine_key(machine), setting.precision, work.packed.packed, family)
+    kind = Kind(key, setting.precision, work.packed.packed, family)
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -105,16 +105,18 @@ def main() -> None:
     result = {} if arguments.again else read_result(name)
     if result.get("seed") != arguments.seed:
         result = {"seed": arguments.seed, "runs": {}, "refused": {}}
-    known = {*result["runs"], *result["refused"]}
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        # a strategy that a family does not take is refused and replaced by the next configuration
-        for number in range(0, 10 * arguments.runs, arguments.jobs):
-            if len(result["runs"]) >= arguments.runs:
-                break
-            drawn = [draw(arguments.seed, number + place) for place in range(arguments.jobs)]
-            drawn = [item for item in drawn if item.name not in known]
-            found = pool.map(lambda item: run(item, arguments.threads, arguments.work), drawn)
-            for configuration, figures in zip(drawn, found, strict=True):
+        running: dict[Future[Figures], Configuration] = {}
+        number = 0
+        while len(result["runs"]) < arguments.runs:
+            # a strategy that a family does not take is refused and replaced by the next configuration
+            while len(running) < min(arguments.jobs, arguments.runs - len(result["runs"])):
+                configuration = draw(arguments.seed, number)
+                number += 1
+                if configuration.name not in result["runs"] and configuration.name not in result["refused"]:
+                    running[pool.submit(run, configuration, arguments.threads, arguments.work)] = configuration
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                configuration, figures = running.pop(ended), ended.result()
                 result["refused" if "refused" in figures else "runs"][configuration.name] = figures
                 print(_line(configuration, figures), flush=True)
             result["versions"] = versions()

@@ -68,12 +68,10 @@ class Added:
             case "bottleneck":  # what its activation and its second matrix read
                 return 2 * self.rank * product_bytes
 
-    def working_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
+    def working_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes that come and go whatever the number of tokens."""
-        if self.kind != "dora":
-            return 0
-        # PEFT multiplies the thin matrices by way of an identity matrix, then adds the frozen weight
-        return inputs**2 * (FLOAT_BYTES + product_bytes % FLOAT_BYTES) + 2 * inputs * outputs * FLOAT_BYTES
+        # the update, scaled, and added to the frozen weight, in float32
+        return 3 * inputs * outputs * FLOAT_BYTES if self.kind == "dora" else 0
 
 
 def find_added(parameters: Iterable[tuple[str, Tensor]], inputs: int) -> Added | None:

@@ -73,7 +73,7 @@ def _added_working(unit: Unit, micro_batch: MicroBatch, setting: Setting) -> int
     if unit.added is None:
         return 0
     passing = 0 if unit.added.kind in {"lora", "bottleneck"} else 2 * 4 * micro_batch.slots * unit.outputs
-    return passing + unit.added.working_bytes(unit.inputs, unit.outputs, setting.product_bytes)
+    return passing + unit.added.working_bytes(unit.inputs, unit.outputs)
 
 
 def _units(block: BlockFlow) -> Iterator[Unit]:

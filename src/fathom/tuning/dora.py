@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import wrap
@@ -37,4 +38,23 @@ class Dora(LowRank):
         """
         from peft import LoraConfig
 
-        return wrap(model, LoraConfig(**self.lora_options(model, anatomy), use_dora=True))
+        return _multiply_directly(wrap(model, LoraConfig(**self.lora_options(model, anatomy), use_dora=True)))
+
+
+def _multiply_directly(model: nn.Module) -> nn.Module:
+    """Let every layer multiply its two thin matrices.
+
+    PEFT sends an identity matrix as wide as the layer through them, for the sake of sharded training: in a small
+    encoder that is more work and memory than the layer itself. What comes out is used for a norm without gradient only.
+    """
+    from peft.tuners.lora.dora import DoraLinearLayer
+
+    for module in model.modules():
+        if isinstance(module, DoraLinearLayer):
+            vars(module)["get_lora_weight"] = _product
+    return model
+
+
+@torch.no_grad()
+def _product(lora_A: nn.Module, lora_B: nn.Module, adapter_name: str | None = None) -> Tensor:
+    return lora_B.get_parameter("weight") @ lora_A.get_parameter("weight")

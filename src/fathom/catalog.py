@@ -17,6 +17,7 @@ CATALOG: dict[str, dict[str, str]] = {
     "task": {
         "text-classification": "fathom.tasks.text_classification:TextClassification",
         "token-classification": "fathom.tasks.token_classification:TokenClassification",
+        "relation-extraction": "fathom.tasks.relation_extraction:RelationExtraction",
         "masked-lm": "fathom.tasks.masked_lm:MaskedLm",
         "causal-lm": "fathom.tasks.causal_lm:CausalLm",
         "span-denoising": "fathom.tasks.sequence_denoising:SpanDenoising",
@@ -59,6 +60,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "parquet": "fathom.data.readers.parquet:ParquetReader",
         "conll": "fathom.data.readers.conll:ConllReader",
         "parallel": "fathom.data.readers.parallel:ParallelReader",
+        "semeval": "fathom.data.readers.semeval:SemEvalReader",
         "hub": "fathom.data.readers.hub:HubReader",
         "image-folder": "fathom.data.readers.folders:ImageFolderReader",
         "sound-folder": "fathom.data.readers.folders:SoundFolderReader",
@@ -91,6 +93,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "spearman": "fathom.evaluation.regression:Spearman",
         "mse": "fathom.evaluation.regression:MeanSquaredError",
         "entity-f1": "fathom.evaluation.entities:EntityF1",
+        "relation-f1": "fathom.evaluation.relations:RelationF1",
         "perplexity": "fathom.evaluation.language:Perplexity",
         "retrieval": "fathom.evaluation.retrieval:Retrieval",
         "similarity": "fathom.evaluation.retrieval:Similarity",

@@ -19,6 +19,10 @@ FILES = {
     "multi-label": ["text,label", *(f"{text},{label}{'|warm' * (n % 2)}" for n, (text, label) in enumerate(COLOURS))],
     "regression": ["text,label", *(f"{text},{n / 8}" for n, (text, _) in enumerate(COLOURS))],
     "sentence-pair": ["sentence1,sentence2,label", *(f"{text},it is {label},{label}" for text, label in COLOURS)],
+    "relation-extraction": [
+        "text,label",
+        *(f"<e1>{n}</e1> is <e2>{label}</e2>,{label}" for n, (_, label) in enumerate(COLOURS)),
+    ],
     "token-classification": [
         "\n".join(f"{w}\t{'B-colour' if w in WORDS else 'O'}" for w in t.split()) + "\n" for t, _ in COLOURS
     ],

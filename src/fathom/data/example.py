@@ -15,6 +15,9 @@ Text classification: `text` (str), optionally `text_pair` (str), `label`: a str 
 Token classification: `text` (str), `words`: a list of `(start, end)` character offsets into `text` in reading order,
 not overlapping; `tags`: one IOB2 tag (str) per word, absent when the row is not labelled.
 
+Relation extraction: `text`, `head` and `tail`: each `{"start", "end"}` in characters, with `type` where the data say
+it; `label`: the relation (str), absent when the row is not labelled; see `data.relations`.
+
 Chat: `messages`: the turns, each `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; see
 `data.conversation`.
 

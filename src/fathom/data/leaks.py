@@ -10,7 +10,7 @@ import numpy as np
 
 from fathom.data.conversation import text_of
 from fathom.data.example import Example
-from fathom.data.split import content_key
+from fathom.data.split import content_key, place_of
 
 BANDS = 20
 ROWS = 3
@@ -72,6 +72,8 @@ def find_leaks(earlier: Sequence[Example], later: Sequence[Example]) -> Leaks:
 
 
 def _raw_key(example: Example) -> tuple[str, str | None]:
+    if "head" in example:
+        return text_of(example), f"{place_of(example, 'head')} {place_of(example, 'tail')}"
     return text_of(example), example.get("text_pair")
 
 

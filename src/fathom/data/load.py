@@ -45,6 +45,8 @@ FOLDERS: dict[str | None, str] = {"image": "image-folder", "sound": "sound-folde
 FILES_BESIDE = frozenset({"image", "sound", "speech"})
 """Forms whose tables name files; their content belongs to the digest of the split."""
 
+SEMEVAL_BEGINS = re.compile(rb'\d+\t"[^\n]*</?e[12]>')
+"""The first line of SemEval-2010 task 8 as it was published."""
 _SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
 
 
@@ -222,6 +224,8 @@ def _sniff(file: Path, form: Form) -> str:
         return "jsonl"
     if start == b"[":
         return "json"
+    if SEMEVAL_BEGINS.match(head.removeprefix(b"\xef\xbb\xbf")):
+        return "semeval"
     if form == "spans":
         return "conll"
     lines = [line for line in head.split(b"\n")[:-1] or [head] if line.strip()]

@@ -73,6 +73,13 @@ class Preview:
         lines += [f"negative: {text}" for text in example.get("negatives", ())]
         if "score" in example:
             lines.append(f"score: {example['score']:g}")
+        for role in ("head", "tail"):
+            if role in example:
+                place = example[role]
+                kind = f" {place['type']}" if "type" in place else ""
+                lines.append(
+                    f"{role}: {place['start']}-{place['end']}{kind}: {example['text'][place['start'] : place['end']]}"
+                )
         if "label" in example:
             label = example["label"]
             lines.append(f"label: {', '.join(label) if isinstance(label, list) else label}")

@@ -13,6 +13,7 @@ ROLES = (
     *("text", "text_pair", "label", "targets"),
     *("negative", "score"),
     *("tokens", "tags", "entities"),
+    *("head", "tail", "head_start", "head_end", "tail_start", "tail_end", "head_type", "tail_type", "relations"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
     *("source", "target"),
     *("image", "sound", "transcript", "group"),
@@ -64,8 +65,9 @@ class DataSection(Part):
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
     also `negative` and `score`; for chat `messages`, `prompt`, `input`, `response`, `system`; for translation and
-    summarization `source`, `target`; for images and sounds `image`, `sound`, `label`, `transcript`, `group`; values
-    are column names or positions from 0. Columns left out are guessed from their usual names."""
+    summarization `source`, `target`; for relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`;
+    for images and sounds `image`, `sound`, `label`, `transcript`, `group`; values are column names or positions from 0.
+    Columns left out are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
     delimiter: str | None = None

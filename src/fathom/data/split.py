@@ -22,7 +22,14 @@ def content_key(example: Example) -> str:
     """Return what makes two examples the same input: their normalised text, and pair if there is one."""
     pair = example.get("text_pair")
     key = normalize_text(text_of(example))
+    if "head" in example:
+        pair = f"{place_of(example, 'head')} {place_of(example, 'tail')}"
     return key if pair is None else f"{key}\x1f{normalize_text(pair)}"
+
+
+def place_of(example: Example, role: str) -> str:
+    """Return where an entity stands in its text, for comparisons."""
+    return f"{example[role]['start']}-{example[role]['end']}"
 
 
 def split_key(example: Example) -> str:

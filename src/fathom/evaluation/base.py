@@ -23,7 +23,7 @@ class Accumulator(ABC):
     The forms of a pair, by task: single label `(probabilities float32 [classes], label index int)`; multi-label
     `(probabilities [classes], 0/1 int vector [classes])`, the probabilities rescaled by the task so that its threshold
     lies at 0.5; regression `(value, value)`; entities `(set of (start, end, label), set of (start, end, label))`;
-    vectors as in `evaluation.retrieval`.
+    vectors as in `evaluation.retrieval`; relations `(label or None, label or None)`.
     """
 
     sums_to: ClassVar[str | None] = None

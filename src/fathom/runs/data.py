@@ -38,6 +38,7 @@ UNLIMITED = 1 << 30
 DEFAULT_TASKS: dict[Form, str] = {
     "text": "text-classification",
     "spans": "token-classification",
+    "relation": "relation-extraction",
     "chat": "chat",
     "corpus": "causal-lm",
     "pairs": "sentence-embedding",
@@ -217,6 +218,8 @@ def _guess_form(section: DataSection, task: Any) -> Form:
     if kind is not None:
         form: Form = catalog.load("task", kind).form
         return form
+    if {"head", "tail", "head_start", "relations"} & set(section.columns):
+        return "relation"
     if {"tokens", "tags", "entities"} & set(section.columns):
         return "spans"
     if {"messages", "prompt", "response"} & set(section.columns):

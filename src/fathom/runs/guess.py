@@ -21,6 +21,7 @@ from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 from fathom.runs.guess_files import guess_files
+from fathom.runs.guess_relation import relation_columns
 from fathom.runs.guess_writing import are_written, read_written, writing_task
 
 SAMPLE_ROWS = 1000
@@ -40,9 +41,9 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "chat", "pairs", "writing", "image", "sound" or "speech".
-        problem: "single-label", "multi-label", "regression", "tokens", "conversations", "pairs", "relevance", "files",
-            or of what is written the task.
+        form: "text", "spans", "relation", "chat", "pairs", "writing", "image", "sound" or "speech".
+        problem: "single-label", "multi-label", "regression", "tokens", "relations", "conversations", "pairs",
+            "relevance", "files", or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -71,12 +72,15 @@ def guess_data(path: str) -> Guess:
         return Guess(form, "files", {}, examples, notes)
     section = DataSection(train=path)
     name = detect_format(path, "spans", section)
-    if path.startswith("helpdesk:") and not path.startswith("helpdesk:entities"):
+    if path.startswith("helpdesk:") and not path.startswith(("helpdesk:entities", "helpdesk:relations")):
         return _guess_text(path, name)
     pairs = _pairs_of(map(str, _table(path.partition("#")[0], name)[0])) if name in TABLES else None
     if pairs is not None:
         examples, notes = load_examples(path, "pairs")
         return Guess("pairs", pairs, {}, examples, notes)
+    relations = _guess_relation(path, section)
+    if relations is not None:
+        return relations
     try:
         examples, notes = load_examples(path, "spans")
     except DataError:
@@ -94,6 +98,34 @@ def _pairs_of(columns: Iterable[str]) -> str | None:
     if not {"anchor", "query"} & names or not {"positive", "pos", "passage", "document"} & names:
         return None
     return "relevance" if {"label", "relevance", "score"} & names else "pairs"
+
+
+def _guess_relation(path: str, section: DataSection) -> Guess | None:
+    """The file as pairs of entities; None where it holds none. A few bad rows are left out, and the recipe says so."""
+    options: dict[str, Any] = {}
+    try:
+        name = detect_format(path, "relation", section)
+    except DataError:
+        return None
+    if name != "semeval" and not path.startswith("helpdesk:relations"):
+        names, rows, header = _table(path.partition("#")[0], name)
+        places = {key: [row[place] for row in rows if place < len(row)] for place, key in enumerate(names)}
+        columns = relation_columns(places, _may_be_label)
+        if columns is None:
+            return None
+        if columns:
+            options = {"columns": columns, **({} if header is None else {"header": header})}
+    try:
+        examples, notes = load_examples(path, "relation", DataSection(train=path, **options))
+    except DataError as error:
+        try:
+            examples, notes = load_examples(path, "relation", DataSection(train=path, on_error="skip", **options))
+        except DataError:
+            raise error from None
+        options["on_error"] = "skip"
+    if not any("label" in example for example in examples):
+        return None
+    return Guess("relation", "relations", options, examples, notes)
 
 
 def _guess_text(path: str, name: str) -> Guess:

@@ -123,6 +123,7 @@ def _remarks(guess: Guess) -> list[str]:
         "multi-label": "any number of labels for each text",
         "regression": "a number for each text",
         "tokens": "spans in text",
+        "relations": "a relation for two entities of a text",
         "conversations": "the turns of a conversation",
         "pairs": "texts that belong together",
         "relevance": "queries, documents and how relevant each is",
@@ -139,7 +140,7 @@ def _remarks(guess: Guess) -> list[str]:
     if guess.problem != "regression" and counts:
         (most, top), (least, bottom) = counts.most_common(1)[0], counts.most_common()[-1]
         remarks.append(f"{len(counts)} labels, from '{most}' ({top:,}) to '{least}' ({bottom:,})")
-        if top > 20 * bottom and guess.form == "text":
+        if top > 20 * bottom and guess.form in ("text", "relation"):
             remarks.append("the rare labels may want more weight: task.class_weights=balanced")
     if guess.form in FILE_KEYS:
         return remarks

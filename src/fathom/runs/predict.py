@@ -27,7 +27,10 @@ OUTPUT_SUFFIXES = (".jsonl", ".csv")
 VECTOR_SUFFIXES = (".npy", ".safetensors")
 """Of vectors alone, a row for each input: a NumPy array, or a tensor called `embeddings`."""
 STANDARD_INPUT = "-"
-_INPUT_KEYS = ("text", "text_pair", "words", "image", "sound")
+_INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "image", "sound")
+_ENTITIES = (f"{role}{part}" for role in ("head", "tail") for part in ("", "_start", "_end", "_type"))
+INPUT_ROLES = frozenset({"text", "text_pair", "tokens", "image", "sound", *_ENTITIES})
+"""Roles of columns that a prediction needs."""
 
 Inputs = str | Path | Iterable[str | Mapping[str, Any]]
 """Texts (or mappings with `text` and `text_pair`), the path of a file, or `-`."""
@@ -149,11 +152,9 @@ def _of_folder(folder: str, key: str) -> list[Example]:
 
 
 def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
-    """The columns of text the training files had; labels are not needed."""
+    """The columns of text and entities the training files had; labels are not needed."""
     columns = predictor.info.get("data", {}).get("columns", {})
-    return {
-        role: column for role, column in columns.items() if role in ("text", "text_pair", "tokens", "image", "sound")
-    }
+    return {role: column for role, column in columns.items() if role in INPUT_ROLES}
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:

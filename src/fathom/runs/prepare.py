@@ -28,6 +28,7 @@ from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.vocabulary import VocabularyHead
+from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import prepare_media
@@ -99,7 +100,10 @@ def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> Prepa
     overrides = dict(data.task.config_overrides)
     if settings.dropout is not None:
         overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
-    model: nn.Module = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
+    loaded = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
+    if data.task.new_tokens:
+        extend_embeddings(loaded, data.task.new_tokens)
+    model: nn.Module = loaded
     model = recipe.tuning.apply(model, find_anatomy(model))
     model.to(machine.device)
     anatomy = find_anatomy(model)

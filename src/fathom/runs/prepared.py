@@ -82,6 +82,13 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
             where="model",
             mend="choose an encoder, such as minilm",
         )
+    if task.new_tokens and recipe.tuning.saves_adapter:
+        raise ConfigError(
+            f"{task.kind} adds {len(task.new_tokens)} tokens, and the folder of an adapter ({recipe.tuning.kind}) has "
+            "no place for their embeddings",
+            where="task.markers",
+            mend="write punctuation, which marks entities with signs the vocabulary has, or tuning=full",
+        )
     if task.auto_class == "AutoModelForPreTraining" and config.model_type not in JUDGES_PAIRS:
         raise ModelError(
             f"transformers has no head for pairs of passages in the family '{config.model_type}'",

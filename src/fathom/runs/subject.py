@@ -26,6 +26,7 @@ DEFAULT_VOCABULARY = 32_000
 TASK_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
+    "relation-extraction": "AutoModelForTokenClassification",
     "masked-lm": "AutoModelForMaskedLM",
     "causal-lm": "AutoModelForCausalLM",
     "prefix-lm": "AutoModelForSeq2SeqLM",
@@ -35,7 +36,7 @@ TASK_CLASSES = {
     "summarization": "AutoModelForSeq2SeqLM",
     "text-infilling": "AutoModelForSeq2SeqLM",
 }
-LABELLED = frozenset({"text-classification", "token-classification"})
+LABELLED = frozenset({"text-classification", "token-classification", "relation-extraction"})
 """Tasks whose head has a row for each label."""
 BASE_CLASS = "AutoModel"
 ENDINGS = (

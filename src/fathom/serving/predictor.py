@@ -24,7 +24,7 @@ from fathom.tasks.base import OpenTask, Task
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
 """Batches read ahead at a time: inputs within them are sorted by length, so that a batch's are nearly equal."""
-INPUT_KEYS = ("text", "text_pair", "words")
+INPUT_KEYS = ("text", "text_pair", "words", "head", "tail")
 """What an input may say; other keys are refused, so that a misspelt one is not silently ignored."""
 
 
@@ -103,7 +103,8 @@ class Predictor:
             )
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}", mend="give at least 1")
-        examples = (as_example(given, number, self.form) for number, given in enumerate(inputs, start=1))
+        given = (as_example(item, number, self.form) for number, item in enumerate(inputs, start=1))
+        examples = map(self.task.prepare, given)
         while window := list(islice(examples, batch_size * WINDOW_BATCHES)):
             yield from self._predict_window(window, batch_size)
 

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
@@ -36,7 +37,9 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs", "writing", "image", "sound", "speech"]]
+    form: ClassVar[
+        Literal["text", "spans", "relation", "chat", "corpus", "pairs", "writing", "image", "sound", "speech"]
+    ]
     """What its examples look like; see `data.example`."""
 
     def suited(self, config: Any) -> Self:
@@ -95,6 +98,9 @@ class OpenTask(ABC):
     generation: Mapping[str, Any] = {}
     """Settings of generation that are saved with a model that writes."""
 
+    new_tokens: Mapping[int, Sequence[int]] = MappingProxyType({})
+    """Tokens the task added to the tokenizer, each with the ids that stood in its place: rows the model has to get."""
+
     kind: str
     labels: tuple[str, ...]
     tokenizer: PreTrainedTokenizerBase
@@ -114,6 +120,14 @@ class OpenTask(ABC):
     @abstractmethod
     def main_metric(self) -> str:
         """The key of the score that chooses the best model, e.g. 'accuracy', 'f1', 'pearson'."""
+
+    def prepare(self, example: Example) -> Example:
+        """Return what a user gave to predict on in the form `encode` takes.
+
+        Raises:
+            DataError: The task needs more than was given; says what.
+        """
+        return example
 
     @abstractmethod
     def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
@@ -189,7 +203,8 @@ class OpenTask(ABC):
 
         Classification: `{"label", "score", "probabilities": {label: p}}`; multi-label: `{"labels": [...],
         "probabilities"}`; regression: `{"value"}`. Token classification: `{"entities": [{"start", "end", "label",
-        "text", "score"}], "tags": [...]}` with offsets into the example's text.
+        "text", "score"}], "tags": [...]}` with offsets into the example's text. Relations: `{"text", "head", "tail",
+        "label", "score", "probabilities"}`.
         """
 
     @abstractmethod

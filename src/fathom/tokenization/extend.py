@@ -115,6 +115,23 @@ def add_given(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> Exte
     return Extended(tokenizer, new, tuple(known))
 
 
+def add_markers(tokenizer: PreTrainedTokenizerBase, markers: Sequence[str]) -> Extended:
+    """Add tokens that stand for no text (marks around entities), found exactly as they are written.
+
+    The tokenizer given is changed; markers it has already are left alone.
+    """
+    from tokenizers import AddedToken
+
+    vocabulary = tokenizer.get_vocab()
+    known = tuple(marker for marker in markers if marker in vocabulary)
+    fresh = [marker for marker in dict.fromkeys(markers) if marker not in vocabulary]
+    backend = clean_backend(tokenizer)
+    pieces = [tuple(backend.encode(marker, add_special_tokens=False).ids) for marker in fresh]
+    tokenizer.add_tokens([AddedToken(marker, normalized=False, special=True) for marker in fresh], special_tokens=True)
+    ids = [int(number) for number in tokenizer.convert_tokens_to_ids(fresh)]
+    return Extended(tokenizer, tuple(NewToken(*item) for item in zip(ids, fresh, pieces, strict=True)), known)
+
+
 def learn_more(tokenizer: PreTrainedTokenizerBase, corpus: Corpus, size: int, folder: Path) -> Extended:
     """Learn new pieces from a corpus, by joining the pieces the tokenizer cuts it into.
 

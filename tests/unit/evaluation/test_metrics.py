@@ -18,6 +18,7 @@ PAIRS = {
     "multi": (np.array([0.1, 0.7, 0.2]), np.array([0, 1, 1])),
     "numbers": (0.5, 1.0),
     "tokens": ((9.5, 4, 2), 17),
+    "relations": ("a", None),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }
 FORM = {
@@ -28,6 +29,7 @@ FORM = {
     "perplexity": "tokens",
     "calibration": "single",
     "top-k": "single",
+    "relation-f1": "relations",
 }
 
 

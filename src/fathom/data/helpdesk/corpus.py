@@ -14,16 +14,18 @@ from fathom.data.helpdesk.grammar import SPLITS, Chooser, Language, Split, owner
 from fathom.data.helpdesk.messages import LABELS, compose, speech
 from fathom.data.helpdesk.pairs import compose_pair
 from fathom.data.helpdesk.records import Record, compose_question, compose_ticket
+from fathom.data.helpdesk.relations import compose_relations
 from fathom.data.helpdesk.words import join, tag
 from fathom.errors import DataError
 
-Kind = Literal["intents", "entities", "dialogues", "faq", "tickets", "parallel"]
+Kind = Literal["intents", "entities", "relations", "dialogues", "faq", "tickets", "parallel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 DEFAULT_SIZES: dict[Kind, dict[Split, int]] = {
     "intents": {"train": 3000, "validation": 400, "test": 800},
     "entities": {"train": 2400, "validation": 400, "test": 600},
+    "relations": {"train": 1500, "validation": 200, "test": 400},
     "dialogues": {"train": 2000, "validation": 200, "test": 400},
     "faq": {"train": 1500, "validation": 200, "test": 400},
     "tickets": {"train": 2000, "validation": 200, "test": 400},
@@ -117,6 +119,21 @@ def _make_entities(split: Split, language: Language, label: str, chooser: Choose
     }
 
 
+def _make_relations(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    """The intent plays no part: what is stated is in the sentence alone."""
+    stated = compose_relations(language, split, chooser)
+    words, tags = tag(stated.text, stated.entities)
+    return {
+        "text": stated.text,
+        "words": words,
+        "tags": tags,
+        "language": language,
+        "entities": stated.entities,
+        "relations": stated.relations,
+        "templates": [stated.template],
+    }
+
+
 def _make_dialogue(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
     dialogue = compose_dialogue(speech(language, split), label, chooser)
     return {
@@ -163,6 +180,7 @@ def _shared(record: Record, language: Language) -> Example:
 _MAKERS: dict[Kind, Callable[[Split, Language, str, Chooser], Example]] = {
     "intents": _make_intent,
     "entities": _make_entities,
+    "relations": _make_relations,
     "dialogues": _make_dialogue,
     "faq": _make_question,
     "tickets": _make_ticket,

@@ -12,6 +12,7 @@ from fathom.data.readers.columns import Layout
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
+from fathom.data.readers.relations import RelationRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
 from fathom.data.readers.written import WrittenRows
@@ -37,6 +38,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
     """
     if request.form == "spans":
         return _collect_spans(rows, num_rows, layout, request)
+    if request.form == "relation":
+        return _collect_relations(rows, num_rows, layout, request)
     if request.form == "chat":
         return _collect_conversations(rows, num_rows, layout, request)
     if request.form == "pairs":
@@ -79,6 +82,15 @@ def _collect_spans(rows: Rows, num_rows: int, layout: Layout, request: Request) 
             entities = values[roles["entities"]] if "entities" in roles else None
             spans.add_text(line, values[roles["text"]], _as_json(entities))
     return spans.finish(num_rows)
+
+
+def _collect_relations(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    relations = RelationRows(layout, request.options, request.problems)
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line not in spoilt:
+            relations.add(line, {role: values[place] for role, place in layout.roles.items()})
+    return relations.finish(num_rows)
 
 
 def _collect_conversations(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fathom.data.readers.base import Form, Request
@@ -25,6 +25,18 @@ _TARGET = """
 target tgt summary highlights translation tldr title headline reference references output response sentence2
 zh chinese de german fr french es spanish ja 译文 目标 目标语言 总结 概要 标题 中文
 """
+_RELATION = "relation rel predicate relation_type label 关系 关系类型 标签"
+
+
+def _entity_columns() -> dict[str, tuple[str, ...]]:
+    """The usual names of the columns that say where an entity begins and ends, and of what type it is."""
+    return {
+        f"{role}_{part}": tuple(f"{name}_{part}" for name in names)
+        for role, names in (("head", ("head", "subj", "e1", "h")), ("tail", ("tail", "obj", "e2", "t")))
+        for part in ("start", "end", "type")
+    }
+
+
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "text": tuple(_TEXT.split()),
     "text_pair": ("text_pair", "sentence2", "text_b", "text2", "hypothesis", "question2", "句子2", "文本2"),
@@ -32,6 +44,10 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "tokens": ("tokens", "words", "token", "word", "chars", "form", "词", "字"),
     "tags": ("tags", "ner_tags", "ner", "tag", "ner_tag", "labels", "label", "bio_tags", "iob_tags", "标签", "标注"),
     "entities": ("entities", "spans", "entity", "label", "labels", "annotations", "ner", "实体"),
+    "head": ("head", "e1", "entity1", "entity_1", "subject", "subj", "h", "head_entity", "头实体", "主体", "实体1"),
+    "tail": ("tail", "e2", "entity2", "entity_2", "object", "obj", "t", "tail_entity", "尾实体", "客体", "实体2"),
+    **_entity_columns(),
+    "relations": ("relations", "triples", "relation_list", "关系"),
     "messages": ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "对话"),
     "prompt": ("instruction", "prompt", "question", "query", "input", "指令", "提问", "问题"),
     "input": ("input", "context", "输入"),
@@ -73,6 +89,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "text": ("text", "text_pair", "label", "targets"),
     "spans": ("text", "tokens", "tags", "entities"),
+    "relation": ("text", "tokens", "label", "head", "tail", *_entity_columns(), "entities", "relations"),
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
     "corpus": ("text",),
     "pairs": ("text", "text_pair", "negative", "score", "label"),
@@ -216,6 +233,9 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
         for role in ROLES_OF_FORM[form]:
             find(role)
         return
+    if form == "relation":
+        _guess_relation(roles, folded, find)
+        return
     if form == "text":
         find("text")
         pair = _PAIRS.get(folded[roles["text"]]) if "text" in roles else None
@@ -248,6 +268,22 @@ def _guess_pairs(roles: dict[str, int], folded: Sequence[str]) -> None:
         find("score")
     if "score" not in roles:
         find("label")
+
+
+def _guess_relation(roles: dict[str, int], folded: Sequence[str], find: Callable[[str], None]) -> None:
+    if not {"text", "tokens"} & set(roles):
+        find("tokens")
+        if "tokens" not in roles:
+            find("text")
+    for name in _RELATION.split():
+        if not {"label", "relations"} & set(roles) and name in folded and folded.index(name) not in roles.values():
+            roles["label"] = folded.index(name)
+    for role in ("head", "tail", *_entity_columns()):
+        find(role)
+    if not {"head", "head_start"} & set(roles):
+        find("relations")
+        if "relations" in roles:
+            find("entities")
 
 
 def _require(layout: Layout, request: Request, header: bool) -> None:
@@ -283,6 +319,10 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         if kind in roles:
             return
         wanted = f"data.columns.{kind}=NAME data.columns.label=NAME"
+    elif request.form == "relation":
+        if roles & {"text", "tokens"}:
+            return
+        wanted = "data.columns.text=NAME data.columns.label=NAME, and .head and .tail where the text marks no entities"
     else:
         if "tokens" in roles or "text" in roles:
             return

@@ -11,13 +11,16 @@ from fathom.config import suggest
 from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, LANGUAGES, SPLITS, Kind, Language, Split, generate
+from fathom.data.helpdesk.relations import PAIRS
 from fathom.data.readers.base import Form, Reader, Reading
+from fathom.data.relations import pair_examples
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 
 FORMS: dict[Form, tuple[Kind, ...]] = {
     "text": ("intents", "faq", "tickets", "parallel"),
-    "spans": ("entities",),
+    "spans": ("entities", "relations"),
+    "relation": ("relations",),
     "chat": ("dialogues",),
     "corpus": KINDS,
     "pairs": ("faq", "intents"),
@@ -64,11 +67,21 @@ class HelpdeskReader(Reader):
         if form == "writing":
             named = ("text", "language", "where")
             examples = [{**{key: row[key] for key in named}, "references": [row["target"]]} for row in examples]
+        if form == "relation":
+            examples = [pair for row in rows for pair in _pairs(row)]
         if form == "corpus":
             examples = [{"text": text_of(row), "where": row["where"]} for row in examples]
         digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()
         notes = (f"format: generated, helpdesk {kind}, split {split}, language {language}",)
-        return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in examples[0]))
+        return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in rows[0]))
+
+
+def _pairs(row: Example) -> list[Example]:
+    """Return every pair of a message that might be related."""
+    entities = [{"start": item["start"], "end": item["end"], "type": item["label"]} for item in row["entities"]]
+    relations = {(item["head"], item["tail"]): item["type"] for item in row["relations"]}
+    shared = {key: row[key] for key in ("text", "language", "where")}
+    return pair_examples(shared, entities, relations, PAIRS)
 
 
 def _known(path: str, what: str, name: str, names: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from fathom.errors import DataError
 DIGESTS = {
     "intents": "9067a3204d05629e8ed1df95982567a232feb3dcc9593a68ffc10639f3963d49",
     "entities": "55a90630f6bd8b9fad0cfdc5cb09c8d67ea6a320f210a986d549befa378c3839",
+    "relations": "ee8fb9d73006c673a34b0d9cd34ebdbe5cec13c681f52eac86b389e463120236",
     "dialogues": "540691860d76c9d6e948f56a1d57921fd578f3c746d9ed7a42507afe180813b7",
     "faq": "fc201ab39adb5a08ce0d3145f04ff17111fd316afb20d3461d0afbe3e5a86d46",
     "tickets": "84c8f0ca257abad66e4c501650774b255cd623086673716941b8d67f291b53f3",

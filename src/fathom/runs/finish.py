@@ -101,6 +101,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     if work.vocabulary is not None:
         work.vocabulary.remove()
     _save(recipe, data, prepared, (folder / MODEL, metrics))
+    metrics["measured"] |= outcome.expected.judge_disk(folder)
     if recipe.training.verify_reload:
         metrics["reload_difference"] = _verify(data, prepared, folder / MODEL)
     files.write_json(folder / "environment.json", environment())

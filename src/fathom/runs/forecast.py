@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from fathom.device import Machine, current_memory_bytes, probe_machine
 from fathom.device import peak_memory_bytes as host_peak
+from fathom.log import format_bytes
 from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.prepared import Layouts
 from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
+from fathom.runs.disk import Disk, folder_bytes, forecast_disk
 from fathom.runs.frozen_prefix import FrozenPrefix
 from fathom.runs.memory_history import MemoryRecord, remember_memory, slack_share
 from fathom.runs.micro_batch import Passes, memory_setting
@@ -38,6 +41,7 @@ class Forecast:
     num_steps: int
     device: Literal["cpu", "cuda"] = "cpu"
     """Whose memory the run lives in."""
+    disk: Disk | None = None
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -47,7 +51,13 @@ class Forecast:
 
     def to_text(self) -> str:
         """Return the ledger and the time as lines for people."""
-        return f"{self.ledger.to_text()}\n\n{self.time.to_text(self.num_steps)}"
+        text = f"{self.ledger.to_text()}\n\n{self.time.to_text(self.num_steps)}"
+        if self.disk is None:
+            return text
+        return (
+            f"{text}\ndisk forecast: {format_bytes(self.disk.total)}, of these {format_bytes(self.disk.model)} for the "
+            f"model; {format_bytes(self.disk.writing)} more while a checkpoint is written"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what is compared with the measurement, and by what it was made up."""
@@ -55,6 +65,7 @@ class Forecast:
             "peak_memory_bytes": self.peak_memory_bytes,
             "trainable": self.ledger.trainable,
             "memory": self.ledger.memory.to_json(),
+            **({} if self.disk is None else {"disk": self.disk.to_json()}),
             "step_seconds": self.time.step_seconds,
             "train_seconds": self.time.step_seconds * self.num_steps,
             "efficiency": self.time.efficiency,
@@ -81,6 +92,13 @@ class Forecast:
             found["step_seconds"] = clock.train_seconds / clock.steps
             found["step_seconds_error"] = self.time.step_seconds / found["step_seconds"] - 1.0
         return found
+
+    def judge_disk(self, folder: Path) -> dict[str, Any]:
+        """Return what a finished run left on disk, and the error of its forecast."""
+        if self.disk is None:
+            return {}
+        measured = folder_bytes(folder)
+        return {"disk_bytes": measured, "disk_error": self.disk.total / measured - 1.0}
 
     def remember(self, clock: Clock, peak_memory_bytes: int) -> None:
         """Let what the steps took correct the next forecast on this machine."""
@@ -133,7 +151,8 @@ def forecast(
         memory = ledger.memory.in_process(current_memory_bytes(), host_peak())
         mapped = 0 if frozen is None else int(frozen.facts["bytes"])
         ledger = replace(ledger, memory=replace(memory, outside=memory.outside + mapped))
-    return Forecast(ledger, time, kind, passes.num_steps, machine.device)
+    disk = forecast_disk(recipe, data, prepared, ledger)
+    return Forecast(ledger, time, kind, passes.num_steps, machine.device, disk)
 
 
 def _course(settings: Training, data: PreparedData, passes: Passes, work: Workload) -> Course:

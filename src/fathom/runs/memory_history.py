@@ -1,13 +1,12 @@
 """What finished runs took of the memory, so that the next forecast on this machine errs less.
 
-A line of `memory.jsonl` in the cache folder for each finished run: how large the process was without model, and how
-much more its steps took than the tensors that were counted. The second is the allocator's slack, which depends on the C
-library and on how the lengths of batches vary. The file can be deleted at any time.
+A line of `memory.jsonl` in the cache folder for each finished run says how much more its steps took than the tensors
+that were counted: the allocator's slack, which depends on the C library and on how the lengths of batches vary. The
+file can be deleted at any time.
 """
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import asdict, dataclass
 
 from fathom.model.memory import SLACK_SHARE, Memory
@@ -30,8 +29,6 @@ class MemoryRecord:
 
     machine: str
     precision: str
-    process: int
-    """Of the process itself, before the first step."""
     passing: int
     """Tensors of its largest step, by count."""
     slack: int
@@ -43,7 +40,7 @@ class MemoryRecord:
         if forecast.elsewhere:
             return None
         slack = peak_bytes - (forecast.total - forecast.slack)
-        return cls(machine, precision, forecast.process, forecast.passing, slack)
+        return cls(machine, precision, forecast.passing, slack)
 
 
 def remember_memory(record: MemoryRecord) -> None:
@@ -64,12 +61,6 @@ def slack_share(machine: str, precision: str) -> float:
     return min(MOST_SHARE, max(LEAST_SHARE, found))
 
 
-def usual_process_bytes(machine: str) -> int | None:
-    """Return how large a process is on this machine before it has a model; None before a run has told."""
-    found = [record.process for record in _records(machine)][-RUNS_USED:]
-    return round(statistics.median(found)) if found else None
-
-
 def _records(machine: str) -> list[MemoryRecord]:
     names = set(MemoryRecord.__annotations__)
     return [
@@ -80,4 +71,4 @@ def _records(machine: str) -> list[MemoryRecord]:
 
 
 def _is_whole(record: dict[str, object]) -> bool:
-    return all(type(record[name]) is int for name in ("process", "passing", "slack"))
+    return all(type(record[name]) is int for name in ("passing", "slack"))

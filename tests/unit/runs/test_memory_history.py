@@ -1,4 +1,4 @@
-"""Finished runs correct the allocator's share and the size of a process; few runs and damaged files do not."""
+"""Finished runs correct the allocator's share; few runs and damaged files do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from fathom.model.memory import MEBIBYTE, SLACK_SHARE, Memory
 from fathom.runs import memory_history
-from fathom.runs.memory_history import MemoryRecord, remember_memory, slack_share, usual_process_bytes
+from fathom.runs.memory_history import MemoryRecord, remember_memory, slack_share
 
 FORECAST = Memory(*(size * MEBIBYTE for size in (400, 80, 20, 50, 100, 60, 20, 10, 10, 30, 15)))
 
@@ -47,14 +47,6 @@ def test_runs_that_took_less_than_counted_lower_it_to_the_least() -> None:
     assert slack_share("m1", "bf16") == memory_history.LEAST_SHARE
 
 
-def test_the_process_is_the_usual_one() -> None:
-    assert usual_process_bytes("m1") is None
-    for process in (380, 400, 900):
-        note(830, replace(FORECAST, process=process * MEBIBYTE))
-    assert usual_process_bytes("m1") == 400 * MEBIBYTE
-    assert usual_process_bytes("m2") is None
-
-
 def test_a_peak_outside_training_tells_nothing() -> None:
     assert MemoryRecord.of("m1", "bf16", replace(FORECAST, elsewhere=1), 10**9) is None
 
@@ -63,4 +55,3 @@ def test_a_peak_outside_training_tells_nothing() -> None:
 def test_a_damaged_history_is_no_reason_to_fail(own_cache: Path, text: str) -> None:
     (own_cache / memory_history.HISTORY).write_text(text)
     assert slack_share("m1", "bf16") == SLACK_SHARE
-    assert usual_process_bytes("m1") is None

@@ -1,0 +1,80 @@
+"""Forecast of what a run leaves on disk: checkpoints, the best weights, the model folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fathom.model.ledger import Ledger
+from fathom.recipe import Recipe
+from fathom.runs.prepare import PreparedModel
+from fathom.runs.prepared import PreparedData
+from fathom.training.loop import Plan
+from fathom.training.settings import Training
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes by kind; logs and records are small beside them."""
+
+    checkpoints: int
+    """Those that stay: trained weights and what the optimizer keeps."""
+    best: int
+    """Weights of the best evaluation."""
+    model: int
+    """The model folder: all weights, or what an adapter saves, and the tokenizer."""
+    writing: int
+    """A checkpoint more while one is written: the older is removed only after the newer is whole."""
+
+    @property
+    def total(self) -> int:
+        """What is there in the end."""
+        return self.checkpoints + self.best + self.model
+
+    def to_json(self) -> dict[str, int]:
+        """Return bytes by kind, with their total."""
+        return {**asdict(self), "total": self.total}
+
+
+def forecast_disk(recipe: Recipe, data: PreparedData, prepared: PreparedModel, ledger: Ledger) -> Disk:
+    """Count what a run will write.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded; says whether there are evaluations.
+        prepared: The model, ready.
+        ledger: Of the run; says what the optimizer keeps.
+    """
+    settings = recipe.training
+    trained = sum(FLOAT_BYTES * slot.parameter.numel() for slot in prepared.work.parameters.slots.values())
+    checkpoint = trained + ledger.memory.optimizer
+    evaluates = data.split("validation") is not None
+    plan = Plan.of(settings, prepared.work.num_sequences)
+    kept = min(settings.save_total_limit, num_saves(settings, plan, evaluates=evaluates))
+    tokenizer: Any = data.tokenizer
+    words = len(tokenizer.backend_tokenizer.to_str().encode()) if tokenizer is not None else 0
+    whole = sum(FLOAT_BYTES * parameter.numel() for parameter in prepared.model.parameters())
+    return Disk(
+        checkpoints=kept * checkpoint,
+        best=trained if evaluates and settings.load_best_model_at_end else 0,
+        model=(trained if recipe.tuning.saves_adapter else whole) + words,
+        writing=checkpoint,
+    )
+
+
+def num_saves(settings: Training, plan: Plan, *, evaluates: bool) -> int:
+    """Return how often a run that is not stopped early writes a checkpoint; the last step always does."""
+    every = settings.save_steps
+    if every is None:
+        if not evaluates:
+            return 1
+        every = settings.eval_steps or plan.steps_per_epoch
+    return -(-plan.total_steps // every)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

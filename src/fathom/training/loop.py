@@ -19,7 +19,7 @@ from fathom.training.schedule import Schedule
 from fathom.training.settings import Training
 from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
 
-STEPS_BETWEEN_RELEASES = 4
+STEPS_BETWEEN_RELEASES = 2
 """Giving memory back costs page faults when it is taken again: about a twentieth of a step."""
 LOWER_IS_BETTER = ("loss", "mse", "perplexity", "ter")
 

@@ -25,8 +25,9 @@ model loaded (torch alone: 219 MiB, with transformers and BERT's file: 371 MiB; 
 LIBRARY_BYTES = 16 * MEBIBYTE
 """Library pages first touched by a step, thread stacks and what the matrix libraries keep for themselves."""
 SLACK_SHARE = 0.25
-"""Freed blocks the allocator keeps, as a share of what comes and goes in a step: nothing after the first step, 0.3 after
-five, 0.5 after twenty of ever new sizes (MiniLM at batch 64 and 128, glibc 2.36). The loop gives back what is above."""
+"""Freed blocks the allocator keeps, as a share of what comes and goes in a step: nothing after the first step, 0.3
+after five, 0.5 after twenty of ever new sizes (MiniLM at batch 64 and 128, glibc 2.36). The loop gives back what is
+above."""
 MASK_BYTES = 2
 """One dropout mask element."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fathom.runs.data import preview as preview_data
     from fathom.runs.environment import environment
     from fathom.runs.evaluate import evaluate
+    from fathom.runs.find_rate import find_rate
     from fathom.runs.generate import generate
     from fathom.runs.init import init
     from fathom.runs.inspect import inspect
@@ -42,6 +43,7 @@ PUBLIC: dict[str, str] = {
     "environment": "fathom.runs.environment:environment",
     "evaluate": "fathom.runs.evaluate:evaluate",
     "extend_tokenizer": "fathom.runs.tokenizer:extend_tokenizer",
+    "find_rate": "fathom.runs.find_rate:find_rate",
     "generate": "fathom.runs.generate:generate",
     "init": "fathom.runs.init:init",
     "inspect": "fathom.runs.inspect:inspect",
@@ -72,6 +74,7 @@ __all__ = [
     "environment",
     "evaluate",
     "extend_tokenizer",
+    "find_rate",
     "generate",
     "init",
     "inspect",

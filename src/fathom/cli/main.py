@@ -10,6 +10,7 @@ from fathom.cli.about import environment_command, list_command
 from fathom.cli.chat import chat_command
 from fathom.cli.compare import compare_command
 from fathom.cli.data import check_command, init_command, preview_command
+from fathom.cli.find_rate import find_rate_command
 from fathom.cli.inspect import inspect_command
 from fathom.cli.merge import merge_command
 from fathom.cli.predict import predict_command
@@ -34,6 +35,7 @@ app.command("predict")(predict_command)
 app.command("chat")(chat_command)
 app.command("compare")(compare_command)
 app.command("search")(search_command)
+app.command("find-rate")(find_rate_command)
 app.command("inspect")(inspect_command)
 app.command("merge")(merge_command)
 app.add_typer(data_app, name="data")

@@ -23,6 +23,7 @@ from fathom.runs.prepare import prepare_data, prepare_model
 from fathom.runs.rate_curve import RateCurve, judge_curve
 from fathom.training.guard import Guard
 from fathom.training.loop import Hooks, Loop, LoopState
+from fathom.training.optimizers.staged import open_optimizer
 from fathom.training.schedule import Schedule
 
 RESULT = "rate.json"
@@ -141,7 +142,7 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
     check_trainable(prepared.model, recipe.tuning.kind)
     work = prepared.work
     places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}
-    optimizer = settings.optimizer.open(work.parameters, settings, places)
+    optimizer = open_optimizer(settings.optimizer, work.parameters, settings, places)
     assert settings.max_steps is not None
     with get_console().progress(settings.max_steps, "rate") as progress:
         hooks = Hooks(

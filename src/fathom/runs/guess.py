@@ -148,8 +148,9 @@ def _guess_text(path: str, name: str) -> Guess:
             raise mistake
         examples, notes = load_examples(path, "text", DataSection(train=path, **options))
     labels = [example["label"] for example in examples if "label" in example]
-    if len(labels) > MAX_CLASSES and not options and all(isinstance(label, str) for label in labels):
-        pairs = _guess_written(path) if are_written(labels) else None
+    flat = [text for label in labels for text in (label if isinstance(label, list) else [label])]
+    if len(set(flat)) > MAX_CLASSES and not options and all(isinstance(text, str) for text in flat):
+        pairs = _guess_written(path) if are_written(flat) else None
         if pairs is not None:
             return pairs
     problem, separator = _problem_of(labels)

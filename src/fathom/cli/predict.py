@@ -25,7 +25,9 @@ def predict_command(
         str | None,
         typer.Option(help="Write the predictions to this .jsonl or .csv file; vectors also to .npy or .safetensors."),
     ] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Give every label's probability.")] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Give every label's probability, or every answer.")
+    ] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Sequences at once; 64, or 16 for models that write.", show_default=False)
     ] = None,
@@ -113,6 +115,10 @@ def _line(row: Mapping[str, Any]) -> str:
     if "finish_reason" in row:
         return f"> {row['prompt']}\n{row['text']}\n"
     text = str(row.get("text", row.get("image", row.get("sound", "")))).replace("\n", " ")
+    if "answer" in row:
+        found = f"'{row['answer']}' at {row['start']}" if row["answer"] else "no answer in the passage"
+        candidates = [f"    {item['score']:.4f}  {item['text']!r} at {item['start']}" for item in row.get("n_best", ())]
+        return "\n".join([f"{row['question']}\n    {found} {row['score']:.2f}", *candidates])
     if "entities" in row:
         found = ", ".join(f"{item['label']} '{item['text']}' {item['score']:.2f}" for item in row["entities"])
         lines = [f"{text}\n    {found or 'nothing found'}"]

@@ -217,7 +217,7 @@ def _check_repeats(split: str, examples: Sequence[Example]) -> list[Finding]:
         findings.append(Finding("duplicate", "note", said, extra, shown))
     conflicts = [group for group in repeated if len({_label_text(example) for example in group}) > 1]
     if conflicts:
-        what = "tags" if "tags" in conflicts[0][0] else "labels"
+        what = next((name for name in ("tags", "answers") if name in conflicts[0][0]), "labels")
         said = f"{len(conflicts)} texts of {split} occur with different {what}"
         shown = tuple(_conflict_line(group) for group in conflicts[:SHOWN])
         findings.append(Finding("conflict", "warning", said, len(conflicts), shown, "decide for one label"))
@@ -229,13 +229,15 @@ def _quote(example: Example) -> str:
 
 
 def _label_text(example: Example) -> str:
+    if "answers" in example:
+        return str(sorted({answer["text"] for answer in example["answers"]}))
     return str(example.get("tags", example.get("label")))
 
 
 def _conflict_line(group: Sequence[Example]) -> str:
     first = group[0]
     other = next(example for example in group if _label_text(example) != _label_text(first))
-    if "tags" in first:
+    if "tags" in first or "answers" in first:
         return f"{first['where']} and {other['where']}: {_quote(first)}"
     return f"{first['where']} {first.get('label')!r} and {other['where']} {other.get('label')!r}: {_quote(first)}"
 

@@ -18,6 +18,10 @@ not overlapping; `tags`: one IOB2 tag (str) per word, absent when the row is not
 Relation extraction: `text`, `head` and `tail`: each `{"start", "end"}` in characters, with `type` where the data say
 it; `label`: the relation (str), absent when the row is not labelled; see `data.relations`.
 
+Question answering: `text` (str), the passage; `question` (str); `answers`: a list of `{"text": str, "start": int}`,
+empty where the passage holds none, absent when the row is not labelled. `start` is the character offset into the
+passage, -1 where the answer is no literal part of it: such answers are judged by, not learned.
+
 Chat: `messages`: the turns, each `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; see
 `data.conversation`.
 
@@ -51,6 +55,8 @@ PER_TOKEN_PADDING = {
     "word_index": -1,
     "segment": 0,
     "input_values": 0,
+    "char_start": -1,
+    "char_end": -1,
 }
 """The fields that run along the sequence, and the value that pads each (`input_ids` takes the tokenizer's pad id)."""
 

@@ -74,7 +74,7 @@ def find_leaks(earlier: Sequence[Example], later: Sequence[Example]) -> Leaks:
 def _raw_key(example: Example) -> tuple[str, str | None]:
     if "head" in example:
         return text_of(example), f"{place_of(example, 'head')} {place_of(example, 'tail')}"
-    return text_of(example), example.get("text_pair")
+    return text_of(example), example.get("text_pair", example.get("question"))
 
 
 def _near(keys: list[str], later_keys: list[str], rest: list[int]) -> tuple[list[Leak], bool]:

@@ -17,6 +17,7 @@ from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.readers.built_in import built_in
 from fathom.data.readers.folders import folder_kind
 from fathom.data.readers.parallel import split_path
+from fathom.data.readers.squad import is_squad
 from fathom.data.section import DataSection
 from fathom.data.split import content_key, sample, stratified_split
 from fathom.errors import DataError
@@ -191,7 +192,13 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
         raise _missing(file)
     if section.format is not None:
         return section.format
-    return SUFFIXES.get(file.suffix.lower()) or _sniff(file, form)
+    found = SUFFIXES.get(file.suffix.lower()) or _sniff(file, form)
+    return "squad" if form == "questions" and found in ("json", "jsonl") and _holds_squad(file) else found
+
+
+def _holds_squad(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return is_squad(stream.read(65536).decode("utf-8", "ignore"))
 
 
 def _may_be_hub(path: str) -> bool:
@@ -252,7 +259,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
             raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
         return
-    key = {"spans": "tags", "speech": "transcript", "writing": "references"}.get(form, "label")
+    key = {"spans": "tags", "questions": "answers", "speech": "transcript", "writing": "references"}.get(form, "label")
     if any(key in example for example in reading.examples):
         return
     known = ", ".join(f"'{name}'" for name in reading.columns)

@@ -68,6 +68,13 @@ class Preview:
         else:
             lines.append(f"text: {example['text']}")
         lines += [f"target: {reference}" for reference in example.get("references", ())]
+        if "question" in example:
+            lines.append(f"question: {example['question']}")
+        for answer in example.get("answers", ()):
+            place = f"{answer['start']}" if answer["start"] >= 0 else "no literal part of the text"
+            lines.append(f"answer: {answer['text']} ({place})")
+        if example.get("answers") == []:
+            lines.append("no answer")
         if "text_pair" in example:
             lines.append(f"pair: {example['text_pair']}")
         lines += [f"negative: {text}" for text in example.get("negatives", ())]

@@ -14,6 +14,7 @@ ROLES = (
     *("negative", "score"),
     *("tokens", "tags", "entities"),
     *("head", "tail", "head_start", "head_end", "tail_start", "tail_end", "head_type", "tail_type", "relations"),
+    *("context", "question", "answers", "answer_start", "impossible"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
     *("source", "target"),
     *("image", "sound", "transcript", "group"),
@@ -64,9 +65,10 @@ class DataSection(Part):
     or parquet; its other files are running text."""
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
-    also `negative` and `score`; for chat `messages`, `prompt`, `input`, `response`, `system`; for translation and
-    summarization `source`, `target`; for relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`;
-    for images and sounds `image`, `sound`, `label`, `transcript`, `group`; values are column names or positions from 0.
+    also `negative` and `score`; for questions `context`, `question`, `answers`, `answer_start`, `impossible`; for chat
+    `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; for
+    relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`; for images and sounds `image`,
+    `sound`, `label`, `transcript`, `group`; values are column names or positions from 0.
     Columns left out are guessed from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""

@@ -20,7 +20,7 @@ def normalize_text(text: str) -> str:
 
 def content_key(example: Example) -> str:
     """Return what makes two examples the same input: their normalised text, and pair if there is one."""
-    pair = example.get("text_pair")
+    pair = example.get("text_pair", example.get("question"))
     key = normalize_text(text_of(example))
     if "head" in example:
         pair = f"{place_of(example, 'head')} {place_of(example, 'tail')}"

@@ -13,6 +13,7 @@ from fathom.model.base import python_expression
 PIPELINES = {
     "text-classification": "text-classification",
     "token-classification": "token-classification",
+    "question-answering": "question-answering",
     "image-classification": "image-classification",
     "audio-classification": "audio-classification",
     "speech-recognition": "automatic-speech-recognition",
@@ -20,6 +21,7 @@ PIPELINES = {
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
     "image-classification": "AutoModelForImageClassification",
     "audio-classification": "AutoModelForAudioClassification",
     "speech-recognition": "AutoModelForCTC",
@@ -86,7 +88,8 @@ def _lengths(info: Mapping[str, Any]) -> str:
 def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
     auto_class = _AUTO_CLASSES.get(info["task"]["kind"], "AutoModel")
     given, loader, name = _PROCESSORS.get(info["task"]["kind"], _TOKENIZER)
-    lines = ["```bash", f'fathom predict FOLDER "{given}"', "```", "", "or without Fathom:", "", "```python"]
+    shown = '"a question" "a passage"' if info["task"]["kind"] == "question-answering" else f'"{given}"'
+    lines = ["```bash", f"fathom predict FOLDER {shown}", "```", "", "or without Fathom:", "", "```python"]
     if info["weights"] == "adapter":
         count = f", num_labels={info['config'].get('num_labels', len(labels))}"
         expression = python_expression(info.get("base", {}), _public(str(info["base_model"])))
@@ -108,7 +111,9 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
 
 
 def _labels(info: Mapping[str, Any]) -> list[str]:
-    named = info["task"].get("labels") or list(info.get("config", {}).get("id2label", {}).values())
+    named = info["task"].get("labels")
+    if named is None:
+        named = list(info.get("config", {}).get("id2label", {}).values())
     return [str(label) for label in named]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -43,27 +44,36 @@ if adapter:
 else:
     model = auto.from_pretrained(folder, dtype=torch.float32)
 given = load_file(inputs)
+
+def answer(output):
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    return next(output[name] for name in ("logits", "prediction_logits", "last_hidden_state") if name in output)
+
 with torch.no_grad():
     if "num_virtual_tokens" in adapter:
         # PEFT hands a decoder no ids, and it would take padding for the last word: one text at a time, unpadded
         rows, mask = [], given["attention_mask"]
         for row, length in enumerate(mask.sum(1).tolist()):
-            one = model.eval()(**{name: tensor[row : row + 1, :length] for name, tensor in given.items()}).logits[0]
+            one = answer(model.eval()(**{name: tensor[row : row + 1, :length] for name, tensor in given.items()}))[0]
             if one.dim() == 2:
                 one = torch.nn.functional.pad(one[-length:], (0, 0, 0, mask.shape[1] - length))
             rows.append(one)
         logits = torch.stack(rows)
     else:
-        output = model.eval()(**given)
-        names = ("logits", "prediction_logits", "last_hidden_state")
-        logits = next(output[name] for name in names if name in output)
+        logits = answer(model.eval()(**given))
 assert own or "fathom" not in sys.modules
 save_file({"logits": logits.float().contiguous()}, outputs)
 """
 
 
 def answer_of(output: Any) -> Tensor:
-    """Return what is compared of a model's output: its logits, or its last hidden states where it has no head."""
+    """Return what is compared of a model's output: its logits, or its last hidden states where it has no head.
+
+    Of starts and ends of answers it is both, [B, L, 2].
+    """
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
     names = ("logits", "prediction_logits", "last_hidden_state")
     found: Tensor = next(output[name] for name in names if name in output)
     return found

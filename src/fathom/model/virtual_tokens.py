@@ -100,8 +100,10 @@ def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids:
         output = inner(input_ids=torch.cat([stand_in, input_ids], dim=1), **words)
     finally:
         inserted.vectors_ND = None
-    if output.logits.dim() == 3 and output.logits.shape[1] == count + length:
-        output.logits = output.logits[:, count:]
+    for name in ("logits", "start_logits", "end_logits"):
+        scores = output.get(name)
+        if scores is not None and scores.dim() > 1 and scores.shape[1] == count + length:
+            output[name] = scores[:, count:]
     return output
 
 

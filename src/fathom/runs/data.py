@@ -12,12 +12,13 @@ from fathom import catalog
 from fathom.config import apply_edits, validate
 from fathom.data.check import CheckOptions, check_splits
 from fathom.data.corpus.report import check_corpus
-from fathom.data.example import FILE_KEYS, Example
+from fathom.data.example import FILE_KEYS, Example, Features
 from fathom.data.findings import SHOWN, CheckReport, Finding, Severity, order
 from fathom.data.load import detect_format, load_splits, read_path, require_labels
 from fathom.data.preview import Preview, PreviewToken
 from fathom.data.readers.base import Form, Reading
 from fathom.data.readers.parallel import split_path
+from fathom.data.readers.questions import MOVED, NOT_FOUND
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
@@ -39,6 +40,7 @@ DEFAULT_TASKS: dict[Form, str] = {
     "text": "text-classification",
     "spans": "token-classification",
     "relation": "relation-extraction",
+    "questions": "question-answering",
     "chat": "chat",
     "corpus": "causal-lm",
     "pairs": "sentence-embedding",
@@ -148,8 +150,11 @@ def preview(
     windows = []
     for features in task.encode([example]):
         ids = [int(token) for token in features["input_ids"]]
-        labels = [int(label) for label in features["labels"]] if "labels" in features else [-1] * len(ids)
-        names = [_label_name(task, number, label) for number, label in zip(ids, labels, strict=True)]
+        if found.form == "questions":
+            names = _answer_names(example, features)
+        else:
+            labels = [int(label) for label in features["labels"]] if "labels" in features else [-1] * len(ids)
+            names = [_label_name(task, number, label) for number, label in zip(ids, labels, strict=True)]
         tokens = tokenizer.convert_ids_to_tokens(ids)
         shown = list(map(PreviewToken, tokens, ids, names))
         ends = [
@@ -176,6 +181,20 @@ def _label_name(task: OpenTask, token: int, label: int) -> str | None:
     if task.vocabulary:
         return "loss" if label == token else str(task.tokenizer.convert_ids_to_tokens(label))
     return task.labels[label] if label < len(task.labels) else None
+
+
+def _answer_names(example: Example, features: Features) -> list[str | None]:
+    """Mark the tokens of the answer, the first with the characters of the passage that all of them stand for."""
+    names: list[str | None] = [None] * len(features["input_ids"])
+    if "label" not in features:
+        return names
+    first, last = (int(token) for token in features["label"])
+    start, end = int(features["char_start"][first]), int(features["char_end"][last])
+    if start < 0:
+        return ["no answer in this window", *names[1:]]
+    names[first : last + 1] = ["answer"] * (last + 1 - first)
+    names[first] = f"answer {example['text'][start:end]!r}"
+    return names
 
 
 def _read_source(source: str, edits: list[str]) -> _Source:
@@ -222,6 +241,8 @@ def _guess_form(section: DataSection, task: Any) -> Form:
         return "relation"
     if {"tokens", "tags", "entities"} & set(section.columns):
         return "spans"
+    if {"context", "question", "answers"} & set(section.columns):
+        return "questions"
     if {"messages", "prompt", "response"} & set(section.columns):
         return "chat"
     if {"source", "target"} & set(section.columns) or split_path(section.train) is not None:
@@ -254,6 +275,8 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         if found.form == "chat":
             task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
             return [len(features["input_ids"]) for features in task.encode(examples)]
+        if found.form == "questions":
+            return [_length_of_question(example, tokenizer) for example in examples]
         if found.form == "pairs":  # each text is read by itself
             longest = [max((item["text"], item.get("text_pair", "")), key=len) for item in examples]
             examples = [{"text": text} for text in longest]
@@ -270,7 +293,11 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         return counted
 
     limit = _max_length(section, tokenizer)
-    return replace(options, max_length=limit, lengths=lengths, windows=found.form == "spans"), []
+    return replace(options, max_length=limit, lengths=lengths, windows=found.form in ("spans", "questions")), []
+
+
+def _length_of_question(example: Example, tokenizer: PreTrainedTokenizerBase) -> int:
+    return len(tokenizer(example["question"], example["text"], verbose=False)["input_ids"])
 
 
 def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:
@@ -295,7 +322,13 @@ def _default_task(form: Form) -> Task:
 
 def _reader_findings(split: str, notes: Iterable[str]) -> list[Finding]:
     """What a reader had to repair or leave out counts as a warning."""
-    told = {"repaired": "repaired-tags", "left out": "skipped-rows", "words of": "misplaced-words"}
+    told = {
+        "repaired": "repaired-tags",
+        "left out": "skipped-rows",
+        "words of": "misplaced-words",
+        MOVED: "moved-answers",
+        NOT_FOUND: "answers-not-in-passage",
+    }
     findings = []
     for note in notes:
         kind = next((kind for beginning, kind in told.items() if note.startswith(beginning)), None)

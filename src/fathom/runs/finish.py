@@ -122,7 +122,11 @@ def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str,
         counts: list[tuple[float, ...]] = []
         written: list[dict[str, Any]] = []
         most = data.task.generated_examples if name == "validation" else None
-        scores[name] = score(replace(scorer, generated=most), split, counts, written)
+        chosen = replace(scorer, generated=most)
+        scores[name] = score(chosen, split, counts, written)
+        if name == "validation" and data.task.settle(scores[name]):
+            counts.clear()
+            scores[name] = score(chosen, split, counts)
         if written:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written)
             files.write_atomic(folder / WRITTEN.format(split=name), lines)

@@ -41,9 +41,9 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "relation", "chat", "pairs", "writing", "image", "sound" or "speech".
-        problem: "single-label", "multi-label", "regression", "tokens", "relations", "conversations", "pairs",
-            "relevance", "files", or of what is written the task.
+        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound" or "speech".
+        problem: "single-label", "multi-label", "regression", "tokens", "relations", "answers", "conversations",
+            "pairs", "relevance", "files", or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -66,6 +66,9 @@ def guess_data(path: str) -> Guess:
         written = _guess_written(path)
         if written is not None:
             return written
+    answers = _guess_questions(path)
+    if answers is not None:
+        return answers
     files = guess_files(path)
     if files is not None:
         form, examples, notes = files
@@ -158,6 +161,17 @@ def _guess_text(path: str, name: str) -> Guess:
         options["label_separator"] = separator
         examples, notes = load_examples(path, "text", DataSection(train=path, **options))
     return Guess("text", problem, options, examples, notes)
+
+
+def _guess_questions(path: str) -> Guess | None:
+    """The file as questions on passages; None where it is none, or has no answers."""
+    try:
+        examples, notes = load_examples(path, "questions")
+    except DataError:
+        if Path(path).is_file() and detect_format(path, "questions", DataSection(train=path)) == "squad":
+            raise
+        return None
+    return Guess("questions", "answers", {}, examples, notes) if any("answers" in item for item in examples) else None
 
 
 def _guess_chat(path: str) -> Guess | None:

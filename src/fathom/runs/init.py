@@ -114,7 +114,8 @@ def _is_labelled(path: str, guess: Guess) -> bool:
         examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
     except DataError:
         return False
-    return any({"label", "tags", "messages", "text_pair", "references"} & example.keys() for example in examples)
+    known = {"label", "tags", "messages", "text_pair", "references", "answers"}
+    return any(known & example.keys() for example in examples)
 
 
 def _remarks(guess: Guess) -> list[str]:
@@ -124,6 +125,7 @@ def _remarks(guess: Guess) -> list[str]:
         "regression": "a number for each text",
         "tokens": "spans in text",
         "relations": "a relation for two entities of a text",
+        "answers": "a question on a passage, and its answers",
         "conversations": "the turns of a conversation",
         "pairs": "texts that belong together",
         "relevance": "queries, documents and how relevant each is",

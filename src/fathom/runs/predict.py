@@ -19,6 +19,7 @@ from fathom.data.readers.base import Form
 from fathom.data.section import DataSection
 from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
+from fathom.runs.questions import read_questions
 
 if TYPE_CHECKING:
     from fathom.serving.predictor import Predictor
@@ -27,9 +28,9 @@ OUTPUT_SUFFIXES = (".jsonl", ".csv")
 VECTOR_SUFFIXES = (".npy", ".safetensors")
 """Of vectors alone, a row for each input: a NumPy array, or a tensor called `embeddings`."""
 STANDARD_INPUT = "-"
-_INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "image", "sound")
+_INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question", "image", "sound")
 _ENTITIES = (f"{role}{part}" for role in ("head", "tail") for part in ("", "_start", "_end", "_type"))
-INPUT_ROLES = frozenset({"text", "text_pair", "tokens", "image", "sound", *_ENTITIES})
+INPUT_ROLES = frozenset({"text", "text_pair", "tokens", "context", "question", "image", "sound", *_ENTITIES})
 """Roles of columns that a prediction needs."""
 
 Inputs = str | Path | Iterable[str | Mapping[str, Any]]
@@ -49,11 +50,12 @@ def predict(
 
     Args:
         model: A model folder, the folder of a run, or a `Predictor` already loaded.
-        inputs: A list of texts (or of mappings with `text` and `text_pair`); or the path of a file: `.txt` with a text
+        inputs: A list of texts (or of mappings with `text` and `text_pair`; for question answering see
+            `read_questions`); or the path of a file: `.txt` with a text
             per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for lines of
             standard input.
         output: Write the rows here too, as `.jsonl` or `.csv`; the file appears complete or not at all.
-        probabilities: Keep the probability of every label.
+        probabilities: Keep the probability of every label, and every candidate answer.
         columns: Which column of the file is what, as `data.columns` in a recipe.
         batch_size: Sequences per forward pass.
 
@@ -113,13 +115,13 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
         if named is not None:
             return named
         assert isinstance(inputs, str | Path)
+    if form == "questions" and (not isinstance(inputs, str | Path) or _has_lines(inputs)):
+        return read_questions(_read_lines(inputs) if isinstance(inputs, str | Path) else inputs)
     if not isinstance(inputs, str | Path):
         return [given if isinstance(given, Mapping) else _of_text(given, number) for number, given in _numbered(inputs)]
-    if str(inputs) == STANDARD_INPUT:
-        return _lines(sys.stdin.buffer.read(), "standard input")
     path = Path(inputs)
-    if path.is_file() and path.suffix.lower() not in SUFFIXES:
-        return _lines(path.read_bytes(), str(path))
+    if _has_lines(path):
+        return _read_lines(path)
     section = validate(DataSection, {"train": str(path), "columns": dict(columns or {})}, where="predict")
     examples, notes = load_examples(str(path), form, section)
     for note in notes:
@@ -149,6 +151,18 @@ def _of_folder(folder: str, key: str) -> list[Example]:
     for note in notes:
         get_console().info(f"{folder}: {note}")
     return examples
+
+
+def _has_lines(inputs: str | Path) -> bool:
+    """Whether a path is read line by line: standard input, or a file of no known format."""
+    path = Path(inputs)
+    return str(inputs) == STANDARD_INPUT or (path.is_file() and path.suffix.lower() not in SUFFIXES)
+
+
+def _read_lines(inputs: str | Path) -> list[Mapping[str, Any]]:
+    if str(inputs) == STANDARD_INPUT:
+        return _lines(sys.stdin.buffer.read(), "standard input")
+    return _lines(Path(inputs).read_bytes(), str(inputs))
 
 
 def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
@@ -220,14 +234,16 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
 
 
 def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
-    shown = {key: value for key, value in prediction.items() if probabilities or key != "probabilities"}
-    for needless in ("logits", "relevances", "others"):  # what scores are made of
-        shown.pop(needless, None)
+    left_out = ["logits", "relevances", "others"]  # what scores are made of
+    left_out += [] if probabilities else ["probabilities", "n_best"]
+    shown = {key: value for key, value in prediction.items() if key not in left_out}
     if "embedding" in shown:
         # nine digits say a float32 exactly
         shown["embedding"] = [float(f"{number:.9g}") for number in shown["embedding"]]
     if "tags" in shown and "words" in given:
         shown["words"] = [list(span) for span in given["words"]]
+    if "question" in given:
+        return {"question": given["question"], "context": given.get("text", given.get("context")), **shown}
     return {**{key: given[key] for key in ("text", "text_pair", "image", "sound") if key in given}, **shown}
 
 

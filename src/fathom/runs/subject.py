@@ -27,6 +27,7 @@ TASK_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "relation-extraction": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
     "masked-lm": "AutoModelForMaskedLM",
     "causal-lm": "AutoModelForCausalLM",
     "prefix-lm": "AutoModelForSeq2SeqLM",

@@ -24,8 +24,10 @@ from fathom.tasks.base import OpenTask, Task
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
 """Batches read ahead at a time: inputs within them are sorted by length, so that a batch's are nearly equal."""
-INPUT_KEYS = ("text", "text_pair", "words", "head", "tail")
+INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question")
 """What an input may say; other keys are refused, so that a misspelt one is not silently ignored."""
+PASSAGE = "context"
+"""Another name of `text` beside a question."""
 
 
 class Predictor:
@@ -86,7 +88,8 @@ class Predictor:
 
         Args:
             inputs: Texts, or mappings with `text` and, where the model takes pairs, `text_pair`; for token
-                classification `words` may give (start, end) offsets into the text.
+                classification `words` may give (start, end) offsets into the text; for question answering `question`
+                and `context` (or `text`), the passage.
             batch_size: Sequences per forward pass.
 
         Yields:
@@ -171,10 +174,12 @@ def as_example(given: str | Mapping[str, Any], number: int, form: Form = "text")
     if not isinstance(given, Mapping):
         raise DataError(f"{type(given).__name__} is no text", where=where, mend="give a text, or {'text': ...}")
     where = str(given.get("where", where))
+    if PASSAGE in given and "text" not in given:
+        given = {"text" if key == PASSAGE else key: value for key, value in given.items()}
     unknown = [key for key in given if key not in (*INPUT_KEYS, "where")]
     if unknown:
         raise DataError(f"unknown key '{unknown[0]}'", where=where, mend=f"known: {', '.join(INPUT_KEYS)}")
-    for key in ("text", "text_pair"):
+    for key in ("text", "text_pair", "question"):
         if not isinstance(given.get(key, ""), str):
             raise DataError(f"{key} is {type(given[key]).__name__}, not text", where=where, mend="give a text")
     if "text" not in given:

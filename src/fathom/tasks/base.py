@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +16,7 @@ from fathom.config import Part
 from fathom.data.batch import collate
 from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
+from fathom.data.readers.base import Form
 from fathom.tokenization.encode import clean_backend
 from fathom.tokenization.load import load_tokenizer
 
@@ -37,9 +38,7 @@ class Task(Part, ABC):
     """A task as written in a recipe: options only. `open` returns the live task that knows the labels."""
 
     kind: str
-    form: ClassVar[
-        Literal["text", "spans", "relation", "chat", "corpus", "pairs", "writing", "image", "sound", "speech"]
-    ]
+    form: ClassVar[Form]
     """What its examples look like; see `data.example`."""
 
     def suited(self, config: Any) -> Self:
@@ -210,6 +209,14 @@ class OpenTask(ABC):
     @abstractmethod
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return (prediction, reference) of one labelled example in the form its metrics take (see evaluation.base)."""
+
+    def settle(self, scores: Mapping[str, Any]) -> bool:
+        """Take over what the scores of the validation split decide at the end of a run, such as a threshold.
+
+        Returns:
+            Whether anything changed, so that the split has to be scored again.
+        """
+        return False
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fathom.model.virtual_tokens import install
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 from fathom.tuning.select import require_head
 
-CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS")
+CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 """PEFT's names of the tasks whose logits do not run over the vocabulary: those are computed at labelled places only,
 which virtual tokens would shift."""
 

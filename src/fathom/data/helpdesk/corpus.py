@@ -13,12 +13,12 @@ from fathom.data.helpdesk.entities import compose_entities
 from fathom.data.helpdesk.grammar import SPLITS, Chooser, Language, Split, owner
 from fathom.data.helpdesk.messages import LABELS, compose, speech
 from fathom.data.helpdesk.pairs import compose_pair
-from fathom.data.helpdesk.records import Record, compose_question, compose_ticket
+from fathom.data.helpdesk.records import Record, compose_answer, compose_question, compose_ticket
 from fathom.data.helpdesk.relations import compose_relations
 from fathom.data.helpdesk.words import join, tag
 from fathom.errors import DataError
 
-Kind = Literal["intents", "entities", "relations", "dialogues", "faq", "tickets", "parallel"]
+Kind = Literal["intents", "entities", "relations", "dialogues", "faq", "questions", "tickets", "parallel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
@@ -28,6 +28,7 @@ DEFAULT_SIZES: dict[Kind, dict[Split, int]] = {
     "relations": {"train": 1500, "validation": 200, "test": 400},
     "dialogues": {"train": 2000, "validation": 200, "test": 400},
     "faq": {"train": 1500, "validation": 200, "test": 400},
+    "questions": {"train": 1600, "validation": 240, "test": 480},
     "tickets": {"train": 2000, "validation": 200, "test": 400},
     "parallel": {"train": 3000, "validation": 300, "test": 600},
 }
@@ -85,7 +86,7 @@ def _new(make: Callable[[], Example], split: Split, seen: set[str], where: str) 
     """Draw until the text is new in this split; a text without a value must also be one this split owns."""
     for _ in range(MOST_TRIES):
         example = make()
-        text = str(example["text"]) if "text" in example else speak(example["messages"])
+        text = speak(example["messages"]) if "messages" in example else str(example.get("question", example["text"]))
         if text in seen or (not example["entities"] and owner(text) != split):
             continue
         seen.add(text)
@@ -151,6 +152,11 @@ def _make_question(split: Split, language: Language, label: str, chooser: Choose
     return {**_shared(record, language), **page}
 
 
+def _make_answer(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
+    record, asked = compose_answer(speech(language, split), label, chooser)
+    return {**_shared(record, language), "question": asked.question, "answers": asked.answers}
+
+
 def _make_ticket(split: Split, language: Language, label: str, chooser: Chooser) -> Example:
     record = compose_ticket(speech(language, split), label, chooser)
     return {**_shared(record, language), "target": record.target, "label": label}
@@ -183,6 +189,7 @@ _MAKERS: dict[Kind, Callable[[Split, Language, str, Chooser], Example]] = {
     "relations": _make_relations,
     "dialogues": _make_dialogue,
     "faq": _make_question,
+    "questions": _make_answer,
     "tickets": _make_ticket,
     "parallel": _make_pair,
 }

@@ -1,4 +1,4 @@
-"""Questions with their page of the help centre, and tickets with their title."""
+"""Questions with their page of the help centre, or the sentence of several pages, and tickets with their title."""
 
 from __future__ import annotations
 
@@ -42,6 +42,34 @@ def compose_question(source: Speech, label: str, chooser: Chooser) -> Record:
             entities += [{"label": str(item["label"]), "text": str(item["text"])} for item in found]
     page = PASSAGES[source.language][label]
     return Record(texts[0], page, tuple(texts[1:]), entities, tuple(dict.fromkeys(names)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question on a passage, and its answer with its place; none where the passage does not say."""
+
+    question: str
+    answers: list[dict[str, object]]
+
+
+def compose_answer(source: Speech, label: str, chooser: Chooser) -> tuple[Record, Asked]:
+    """Compose several pages as one text, and a question: the first sentence of its page is the answer.
+
+    In one case of five the page is not among them, and there is no answer.
+    """
+    record = compose_question(source, label, chooser)
+    pages = PASSAGES[source.language]
+    others = chooser.shuffled([other for other in pages if other != label])[: chooser.between(3, 5)]
+    named = others if chooser.chance(0.2) else chooser.shuffled([label, *others])
+    text = (" " if source.language == "en" else "").join(pages[name] for name in named)
+    answer = _first_sentence(pages[label], source.language)
+    answers: list[dict[str, object]] = [{"text": answer, "start": text.index(answer)}] if label in named else []
+    return Record(text, answer, (), record.entities, record.templates), Asked(record.text, answers)
+
+
+def _first_sentence(page: str, language: Language) -> str:
+    end = ". " if language == "en" else "。"
+    return page.partition(end)[0] + end.strip()
 
 
 def compose_ticket(source: Speech, label: str, chooser: Chooser) -> Record:

@@ -12,6 +12,7 @@ from fathom.data.readers.columns import Layout
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
+from fathom.data.readers.questions import QuestionRows
 from fathom.data.readers.relations import RelationRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
@@ -52,6 +53,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return _collect_written(rows, num_rows, layout, request)
     if request.form in {"image", "sound", "speech"}:
         return _collect_media(rows, num_rows, layout, request)
+    if request.form == "questions":
+        return _collect_questions(rows, num_rows, layout, request)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
@@ -121,6 +124,15 @@ def _collect_media(rows: Rows, num_rows: int, layout: Layout, request: Request) 
         if line not in spoilt:
             media.add(line, {role: values[place] for role, place in layout.roles.items()})
     return media.finish(num_rows)
+
+
+def _collect_questions(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
+    questions = QuestionRows(layout, request.options, request.problems)
+    spoilt = request.problems.rows
+    for line, values in rows:
+        if line not in spoilt:
+            questions.add(line, {role: values[place] for role, place in layout.roles.items()})
+    return questions.finish(num_rows)
 
 
 def _as_list(value: Any) -> Any:

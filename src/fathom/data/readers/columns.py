@@ -48,6 +48,11 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "tail": ("tail", "e2", "entity2", "entity_2", "object", "obj", "t", "tail_entity", "尾实体", "客体", "实体2"),
     **_entity_columns(),
     "relations": ("relations", "triples", "relation_list", "关系"),
+    "context": ("context", "passage", "paragraph", "document", "article", "上下文", "文章", "段落", "篇章", "原文"),
+    "question": ("question", "query", "问题", "提问", "问句"),
+    "answers": ("answers", "answer", "answer_text", "答案", "回答"),
+    "answer_start": ("answer_start", "answer_starts", "start", "答案位置"),
+    "impossible": ("is_impossible", "impossible"),
     "messages": ("messages", "conversations", "conversation", "turns", "dialogue", "dialog", "对话"),
     "prompt": ("instruction", "prompt", "question", "query", "input", "指令", "提问", "问题"),
     "input": ("input", "context", "输入"),
@@ -90,6 +95,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "text": ("text", "text_pair", "label", "targets"),
     "spans": ("text", "tokens", "tags", "entities"),
     "relation": ("text", "tokens", "label", "head", "tail", *_entity_columns(), "entities", "relations"),
+    "questions": ("context", "question", "answers", "answer_start", "impossible"),
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
     "corpus": ("text",),
     "pairs": ("text", "text_pair", "negative", "score", "label"),
@@ -229,7 +235,7 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "pairs":
         _guess_pairs(roles, folded)
         return
-    if form in {"writing", "image", "sound", "speech"}:
+    if form in {"questions", "writing", "image", "sound", "speech"}:
         for role in ROLES_OF_FORM[form]:
             find(role)
         return
@@ -298,6 +304,10 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted = (
             "data.columns.text=NAME data.columns.label=NAME" if header else "data.columns.text=0 data.columns.label=1"
         )
+    elif request.form == "questions":
+        if {"context", "question"} <= roles:
+            return
+        wanted = "data.columns.context=NAME data.columns.question=NAME data.columns.answers=NAME"
     elif request.form == "chat":
         if roles & {"messages", "prompt"}:
             return
@@ -329,9 +339,8 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
-    held = {"chat": "conversation", "writing": "source", "image": "paths", "sound": "paths", "speech": "paths"}.get(
-        request.form, "text"
-    )
+    held = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
+    held = "paths" if request.form in {"image", "sound", "speech"} else held
     if header:
         message = f"none of the columns {known} is known to hold the {held}"
     else:

@@ -21,6 +21,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "text": ("intents", "faq", "tickets", "parallel"),
     "spans": ("entities", "relations"),
     "relation": ("relations",),
+    "questions": ("questions",),
     "chat": ("dialogues",),
     "corpus": KINDS,
     "pairs": ("faq", "intents"),
@@ -30,7 +31,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
 
 _PATH = re.compile(r"helpdesk:(?P<kind>[\w-]+)(?:/(?P<split>[\w-]+))?(?P<rest>(?:@[\w-]+|#\d+)*)\Z")
 _KEYS = (
-    *("text", "text_pair", "label", "words", "tags", "messages", "target", "paraphrases"),
+    *("text", "question", "answers", "text_pair", "label", "words", "tags", "messages", "target", "paraphrases"),
     *("language", "where"),
 )
 

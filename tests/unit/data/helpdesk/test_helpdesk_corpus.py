@@ -20,10 +20,11 @@ DIGESTS = {
     "relations": "ee8fb9d73006c673a34b0d9cd34ebdbe5cec13c681f52eac86b389e463120236",
     "dialogues": "540691860d76c9d6e948f56a1d57921fd578f3c746d9ed7a42507afe180813b7",
     "faq": "fc201ab39adb5a08ce0d3145f04ff17111fd316afb20d3461d0afbe3e5a86d46",
+    "questions": "784a91d22e50bae34ec76541ac3a0eb8df24e980f5111cc7dd13896cb1d8d38c",
     "tickets": "84c8f0ca257abad66e4c501650774b255cd623086673716941b8d67f291b53f3",
     "parallel": "b4d06c7cbc1f146d04698a93304442d1b879076a67828db1ff436328f23d173b",
 }
-NEW = ("dialogues", "faq", "tickets", "parallel")
+NEW = ("dialogues", "faq", "questions", "tickets", "parallel")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_no_template_no_value_and_no_text_is_shared_by_two_splits(kind, corpus):
 
 def test_no_value_is_shared_across_kinds_and_splits_either(corpus):
     for one, other in itertools.permutations(SPLITS, 2):
-        for first, second in itertools.permutations(["intents", "entities", *NEW[:3]], 2):
+        for first, second in itertools.permutations(["intents", "entities", *NEW[:4]], 2):
             assert not _values(corpus[first][one]) & _values(corpus[second][other])
             assert not _texts(corpus[first][one]) & _texts(corpus[second][other])
 
@@ -128,6 +129,14 @@ def test_texts_are_noisy_but_clean_at_the_edges(corpus):
     assert 0.1 < sum(text == text.lower() and text.isascii() for text in texts) / len(texts) < 0.5
 
 
+def test_answers_stand_where_they_say_and_some_questions_have_none(corpus):
+    for split in SPLITS:
+        rows = corpus["questions"][split]
+        for row in rows:
+            assert all(row["text"].startswith(answer["text"], answer["start"]) for answer in row["answers"])
+        assert 0.1 < sum(not row["answers"] for row in rows) / len(rows) < 0.3
+
+
 def test_default_sizes():
     for kind in KINDS:
         assert len(generate(kind, "validation")) == DEFAULT_SIZES[kind]["validation"]
@@ -147,7 +156,7 @@ def test_wrong_arguments_are_refused_with_a_mend():
 
 
 def _texts(rows):
-    return {text_of(row).casefold() for row in rows}
+    return {str(row.get("question", text_of(row))).casefold() for row in rows}
 
 
 def _values(rows):

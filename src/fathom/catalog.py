@@ -49,6 +49,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "adalora": "fathom.tuning.adalora:AdaLora",
         "vera": "fathom.tuning.vera:Vera",
         "adapter": "fathom.tuning.adapter:Adapter",
+        "ladder": "fathom.tuning.ladder:Ladder",
         "prompt": "fathom.tuning.prompt:Prompt",
         "p-tuning": "fathom.tuning.p_tuning:PTuning",
         "prefix": "fathom.tuning.prefix:Prefix",

@@ -27,6 +27,7 @@ OPTIONS = {
     "adalora": "rank: 2, initial_rank: 4, warmup: 0.1, final: 0.3",
     "vera": "rank: 6",
     "adapter": "size: 4",
+    "ladder": "width: 6, inner: 8",
     "prompt": "num_virtual_tokens: 3",
     "p-tuning": "num_virtual_tokens: 3, hidden_size: 8",
     "prefix": "num_virtual_tokens: 3",

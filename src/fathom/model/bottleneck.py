@@ -18,16 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fathom import files
-from fathom.errors import ArtifactError
+from fathom.model.adapter_files import read_config, read_tensors, write_adapter
 
 KIND = "FATHOM_BOTTLENECK"
 FORMAT = 1
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 ATTRIBUTE = "_fathom_bottleneck"
 """Where a model carries the spec of the adapters in it."""
 
@@ -65,19 +61,8 @@ class BottleneckSpec:
         return {"peft_type": KIND, "format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], where: str) -> BottleneckSpec:
-        """Read a spec.
-
-        Raises:
-            ArtifactError: Written by a newer version, or not such a file.
-        """
-        if values.get("peft_type") != KIND or values.get("format") != FORMAT:
-            raise ArtifactError(
-                f"adapter of type {values.get('peft_type')}, format {values.get('format')}; this version reads "
-                f"{KIND}, format {FORMAT}",
-                where=where,
-                mend="update fathom-lm",
-            )
+    def from_json(cls, values: Mapping[str, Any]) -> BottleneckSpec:
+        """Read a spec."""
         places = tuple(Place(item["at"], item["reads"]) for item in values["adapters"])
         return cls(places, values["size"], values["activation"], values["scale"], tuple(values["modules_to_save"]))
 
@@ -165,9 +150,7 @@ def save_adapter(model: nn.Module, folder: Path, base_model: str) -> None:
     """Write the two files of a model's adapters."""
     spec = attached(model)
     assert spec is not None
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in adapter_tensors(model).items()}
-    save_file(tensors, str(folder / WEIGHTS_FILE), metadata={"format": "pt"})
-    files.write_json(folder / CONFIG_FILE, {**spec.to_json(), "base_model_name_or_path": base_model})
+    write_adapter(folder, spec.to_json(), adapter_tensors(model), base_model)
 
 
 def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
@@ -176,26 +159,9 @@ def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     Raises:
         ArtifactError: The files are of a newer version or do not fit the model.
     """
-    spec = BottleneckSpec.from_json(files.read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
-    attach(model, spec)
-    saved, wanted = load_file(str(folder / WEIGHTS_FILE)), adapter_tensors(model)
-    different = {name for name in saved.keys() | wanted.keys() if name not in saved or name not in wanted}
-    different |= {name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape}
-    if different:
-        raise ArtifactError(
-            f"the adapter does not fit the base model: {', '.join(sorted(different)[:3])}",
-            where=str(folder / WEIGHTS_FILE),
-        )
-    with torch.no_grad():
-        for name, tensor in wanted.items():
-            tensor.copy_(saved[name])
+    attach(model, BottleneckSpec.from_json(read_config(folder, KIND, FORMAT)))
+    read_tensors(folder, adapter_tensors(model))
     return model
-
-
-def is_bottleneck_folder(folder: Path) -> bool:
-    """Whether a folder holds adapters of this format."""
-    path = folder / CONFIG_FILE
-    return path.is_file() and files.read_json(path).get("peft_type") == KIND
 
 
 def _sides(module: nn.Module) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint, noop_context_fn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fathom.errors import ModelError
+from fathom.model.ladder import attached
 
 
 def checkpoint_blocks(
@@ -24,8 +25,14 @@ def checkpoint_blocks(
         context_fn: Makes the contexts of the first and the second computation.
 
     Raises:
-        ModelError: The family's blocks do not take part in checkpointing.
+        ModelError: The family's blocks do not take part in checkpointing, or have no backward pass.
     """
+    if attached(model) is not None:
+        raise ModelError(
+            "beside a ladder no block has a backward pass, so there is nothing to compute again",
+            where="training.activation_checkpointing",
+            mend="leave it off",
+        )
     for path in block_paths:
         block = model.get_submodule(path)
         if not isinstance(block, GradientCheckpointingLayer):

@@ -13,8 +13,8 @@ from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.log import get_console, set_quiet
 from fathom.model.base import find_base
-from fathom.model.bottleneck import is_bottleneck_folder, load_adapter
 from fathom.model.load import load_model
+from fathom.model.own_adapters import is_own_folder, load_own_adapter
 from fathom.model.processors import load_beside
 from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, is_adapter, is_peft, save_model
 from fathom.model.virtual_tokens import install
@@ -83,8 +83,8 @@ class ModelFolder:
             base = load_model(self.base_model(), auto_class, config, seed=0)
         if labels:
             base.config.id2label, base.config.label2id = labels, {label: row for row, label in labels.items()}
-        if is_bottleneck_folder(self.path):
-            return cast("PreTrainedModel", load_adapter(base, self.path))
+        if is_own_folder(self.path):
+            return cast("PreTrainedModel", load_own_adapter(base, self.path))
         from peft import PeftModel
 
         with warnings.catch_warnings():

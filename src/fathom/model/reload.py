@@ -27,7 +27,7 @@ folder, auto_class, config, inputs, outputs = sys.argv[1:]
 auto = vars(transformers.models.auto.modeling_auto)[auto_class]
 adapter_config = os.path.join(folder, "adapter_config.json")
 adapter = json.load(open(adapter_config)) if os.path.exists(adapter_config) else {}
-own = adapter.get("peft_type") == "FATHOM_BOTTLENECK"
+own = adapter.get("peft_type", "").startswith("FATHOM_")
 if adapter:
     from peft import PeftModel
     overrides = json.loads(config)
@@ -37,8 +37,8 @@ if adapter:
     base = auto.from_pretrained(adapter["base_model_name_or_path"], dtype=torch.float32, **overrides)
     if own:
         from pathlib import Path
-        from fathom.model.bottleneck import load_adapter
-        model = load_adapter(base, Path(folder))
+        from fathom.model.own_adapters import load_own_adapter
+        model = load_own_adapter(base, Path(folder))
     else:
         model = PeftModel.from_pretrained(base, folder)
 else:

@@ -18,9 +18,9 @@ from fathom import files
 from fathom.errors import ModelError
 from fathom.files import FileRecord
 from fathom.model.base import BaseOrigin, base_weight_files, find_origin
-from fathom.model.bottleneck import attached, save_adapter
 from fathom.model.card import render_card
 from fathom.model.load import resolve_model
+from fathom.model.own_adapters import has_own_adapter, save_own_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -104,8 +104,8 @@ def save_model(
 
 
 def is_adapter(model: nn.Module) -> bool:
-    """Whether only a small part of a model is its own: it is wrapped by PEFT, or holds bottleneck adapters."""
-    return is_peft(model) or attached(model) is not None
+    """Whether only a small part of a model is its own: it is wrapped by PEFT, or holds adapters PEFT has not."""
+    return is_peft(model) or has_own_adapter(model)
 
 
 def is_peft(model: nn.Module) -> bool:
@@ -149,8 +149,8 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
 
     logging.disable_progress_bar()  # one shard needs no bar
     model: Any = parts.model
-    if attached(model) is not None:
-        save_adapter(model, folder, parts.info["base_model"])
+    if has_own_adapter(model):
+        save_own_adapter(model, folder, parts.info["base_model"])
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
     elif parts.info["weights"] == "adapter":
         _note_ranks(model)

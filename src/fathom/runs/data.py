@@ -25,6 +25,7 @@ from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.corpus_preview import preview_window
 from fathom.runs.guess_files import FORMS as FILE_FORMS
 from fathom.runs.media_preview import MediaPreview, preview_media
+from fathom.runs.written_lengths import written_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -271,6 +272,8 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         said = f"lengths were not checked, for the tokenizer cannot be loaded: {error.message}"
         return options, [Finding("tokenizer", "note", said, 1, (), error.mend or "")]
 
+    more: list[Finding] = []
+
     def lengths(examples: Sequence[Example]) -> list[int]:
         if found.form == "chat":
             task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
@@ -281,8 +284,12 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
             longest = [max((item["text"], item.get("text_pair", "")), key=len) for item in examples]
             examples = [{"text": text} for text in longest]
         if found.form == "writing":  # target and source are cut apart from each other
-            task = (found.task or _default_task("writing")).open(examples, tokenizer, UNLIMITED)
-            return [int(features["source_length"]) for features in task.encode(examples)]
+            part = found.task or _default_task("writing")
+            if found.recipe is not None:
+                part = part.suited(found.recipe.model.read_config(tokenizer, {}))
+            needed, told = written_lengths(part, examples, tokenizer)
+            more.extend(told)
+            return needed
         counted: list[int] = []
         for begin in range(0, len(examples), 1000):
             run = examples[begin : begin + 1000]
@@ -293,7 +300,7 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         return counted
 
     limit = _max_length(section, tokenizer)
-    return replace(options, max_length=limit, lengths=lengths, windows=found.form in ("spans", "questions")), []
+    return replace(options, max_length=limit, lengths=lengths, windows=found.form in ("spans", "questions")), more
 
 
 def _length_of_question(example: Example, tokenizer: PreTrainedTokenizerBase) -> int:

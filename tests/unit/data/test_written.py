@@ -56,7 +56,7 @@ def test_sentences_are_joined_and_references_stay_apart(tmp_path):
     examples, notes = load_examples(str(path), "writing")
     assert [example["text"] for example in examples] == ["One. Two.", "一。二。"]
     assert [example["references"] for example in examples] == [["A", "B"], ["甲"]]
-    assert any("several references (up to 2); training takes the first" in note for note in notes)
+    assert any("several references (up to 2); training takes the first, scores" in note for note in notes)
 
 
 def test_empty_sides_are_counted_and_refused_above_the_share(tmp_path):

@@ -48,5 +48,8 @@ def test_preview_and_check_of_a_recipe(family, tmp_path):
     labels = [token.token for token in shown.windows[0] if token.label == "loss"]
     assert labels == [*shown.example["references"][0].split(), "</s>"]
     assert "target: " in shown.to_text()
-    report = check(str(recipe))
+    report = check(str(recipe), ["task.max_target_length=3", "data.max_length=5"])
     assert report.exit_code == 0
+    found = {finding.kind: finding for finding in report.findings if finding.count}
+    assert "have more than 3 tokens" in found["target-truncation"].message
+    assert ("truncation" in found) == (family == "gpt2")  # a decoder has source and target within max_length

@@ -67,7 +67,9 @@ class WrittenRows(RowChecks):
             notes.append(f"{self._joined:,} sources are lists of sentences, joined to one text")
         if self._several:
             most = max(len(example.get("references", ())) for example in self.examples)
-            notes.append(f"{self._several:,} rows have several references (up to {most}); training takes the first")
+            notes.append(
+                f"{self._several:,} rows have several references (up to {most}); training takes the first, scores all"
+            )
         return self.examples, notes
 
     def _texts(self, line: int, role: str, value: Any) -> list[str] | None:

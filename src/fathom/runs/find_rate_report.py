@@ -10,8 +10,9 @@ from fathom.runs.rate_curve import RateCurve
 
 EXPLAINED = (
     "The learning rate rises by the same factor at every step, on the recipe's own model, data, batch and optimizer, "
-    "and the loss of each batch is noted. A good rate is where the loss falls fastest; where it is lowest it is about "
-    "to leave. A search around the suggestion decides. No weights were kept."
+    "and the loss of each batch is noted. A good rate is where the loss falls fastest, and a tenth of where it is "
+    "lowest, for there it is about to leave; the smaller of the two is suggested. A search around it decides. No "
+    "weights were kept."
 )
 
 

@@ -28,7 +28,11 @@ def halving_findings(spent: Halving) -> list[str]:
     given, taken = format_duration(spent.budget_seconds), format_duration(spent.spent_seconds)
     last = spent.rounds[-1] if spent.rounds else ()
     lines = []
-    if last and last[0].score is not None:
+    first = spent.rounds[0] if spent.rounds else ()
+    hurried = any(one.step == 1 and not one.finished for standing in first for one in standing.slices)
+    if hurried:
+        lines.append("Nothing can be concluded: the budget left some trials time for one step only. Give it more.")
+    elif last and last[0].score is not None:
         best = last[0]
         place = "trained to its end" if _is_finished(best) else f"at {_share(best):.0%} of its run"
         lines.append(f"{label(best.settings)} is best: {spent.metric} {best.score:.4f} on validation, {place}.")
@@ -41,9 +45,6 @@ def halving_findings(spent: Halving) -> list[str]:
         ]
         if dropped:
             lines.append(f"Left out after round {number}: {', '.join(dropped)}.")
-    first = spent.rounds[0] if spent.rounds else ()
-    if any(one.step == 1 and not one.finished for standing in first for one in standing.slices):
-        lines.append("The budget left some trials time for one step only: what was left out then was not compared.")
     return lines
 
 

@@ -13,8 +13,8 @@ SIGMA_SHARE = 0.02
 """Width of the smoothing window, as a share of the steps."""
 LEAST_FALL = 0.02
 """Share of the first loss by which it must fall for a rate to be suggested."""
-BELOW_DIVERGENCE = 10.0
-"""A rate is suggested at least this many times below the one at which the loss left."""
+MARGIN = 10.0
+"""A rate is suggested at least this many times below the lowest point of the loss and below where it left."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def judge_curve(
 ) -> RateCurve:
     """Read a range test.
 
-    The suggestion is the rate of the steepest fall of the loss over the logarithm of the rate, before its lowest point,
-    and at least ten times below divergence.
+    The suggestion is the rate of the steepest fall of the loss over the logarithm of the rate, and at least ten times
+    below both its lowest point, where it is about to leave, and its divergence.
 
     Args:
         rates: Of every step, rising.
@@ -68,8 +68,8 @@ def judge_curve(
         if bottom > 1 and first - smooth[bottom] > LEAST_FALL * abs(first):
             slope = np.gradient(smooth[: bottom + 1], np.log(np.asarray(rates[: bottom + 1])))
             steepest, lowest = rates[int(np.argmin(slope))], rates[bottom]
-            limit = float("inf") if diverged_at is None else diverged_at / BELOW_DIVERGENCE
-            suggested = float(f"{min(steepest, limit):.2g}")
+            limits = [rate / MARGIN for rate in (lowest, diverged_at) if rate is not None]
+            suggested = float(f"{min(steepest, *limits):.2g}")
     return RateCurve(
         tuple(rates), tuple(losses), tuple(map(float, smooth)), suggested, steepest, lowest, diverged_at, own
     )

@@ -53,7 +53,7 @@ def test_it_finds_the_divergence_and_a_rate_that_trains(job: str, tmp_path: Path
     assert found.losses[-1] > 1.5 * found.losses[0]
     loss = {}
     for name, rate in (("low", found.suggested / 30), ("good", found.suggested), ("high", found.diverged_at)):
-        edits = [f"training.learning_rate={rate}", "training.max_steps=40", "training.load_best_model_at_end=false"]
+        edits = [f"training.learning_rate={rate}", "training.max_steps=100", "training.load_best_model_at_end=false"]
         made = train(load_recipe(job, [*edits, "training.dropout=0", f"output={tmp_path / name}"]))
         loss[name] = made.metrics["validation"]["loss"]
     assert loss["good"] < 0.9 * min(loss["low"], loss["high"])

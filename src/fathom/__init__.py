@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fathom.runs.data import preview as preview_data
     from fathom.runs.environment import environment
     from fathom.runs.evaluate import evaluate
+    from fathom.runs.extract import extract
     from fathom.runs.find_rate import find_rate
     from fathom.runs.generate import generate
     from fathom.runs.init import init
@@ -44,6 +45,7 @@ PUBLIC: dict[str, str] = {
     "evaluate": "fathom.runs.evaluate:evaluate",
     "extend_tokenizer": "fathom.runs.tokenizer:extend_tokenizer",
     "find_rate": "fathom.runs.find_rate:find_rate",
+    "extract": "fathom.runs.extract:extract",
     "generate": "fathom.runs.generate:generate",
     "init": "fathom.runs.init:init",
     "inspect": "fathom.runs.inspect:inspect",
@@ -74,6 +76,7 @@ __all__ = [
     "environment",
     "evaluate",
     "extend_tokenizer",
+    "extract",
     "find_rate",
     "generate",
     "init",

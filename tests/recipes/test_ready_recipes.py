@@ -30,6 +30,7 @@ FILES = {
 FILES_OF = {"image-classification": "red/0.png"}
 EXTRA = {"token-classification": "train.conll"}
 FAMILY = {"chat": "gpt2"}
+RELATIONS = ("relation-extraction", "helpdesk-relations")
 NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5", "translation": "t5", "summarization": "t5"}
 CORPORA = ("gpt", "bert", "t5")
 ALGORITHM = {"gpt2": "byte-bpe", "bert": "wordpiece", "t5": "unigram"}
@@ -86,6 +87,7 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
             "training.precision=fp32",
             "training.verify_reload=false",
             *length,
+            *(["task.markers=tokens"] if name in RELATIONS else []),  # so small a vocabulary has no signs
             *_data_edits(name, tmp_path),
         ],
     )
@@ -96,6 +98,12 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
         return
     if name in FILES_OF:
         assert predict(result.folder, str(tmp_path / "pictures" / FILES_OF[name]))[0]["label"]
+        return
+    if name in RELATIONS:
+        given = {"text": "A-1 is $5", "head": {"start": 0, "end": 3}, "tail": {"start": 7, "end": 9}}
+        if name == "helpdesk-relations":
+            given["head"]["type"], given["tail"]["type"] = "ORDER", "AMOUNT"
+        assert predict(result.folder, [given])[0]["label"]
         return
     rows = predict(
         result.folder / "model",

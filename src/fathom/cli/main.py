@@ -10,6 +10,7 @@ from fathom.cli.about import environment_command, list_command
 from fathom.cli.chat import chat_command
 from fathom.cli.compare import compare_command
 from fathom.cli.data import check_command, init_command, preview_command
+from fathom.cli.extract import extract_command
 from fathom.cli.find_rate import find_rate_command
 from fathom.cli.inspect import inspect_command
 from fathom.cli.merge import merge_command
@@ -32,6 +33,7 @@ tokenizer_app = typer.Typer(help="Train, look at and extend tokenizers.", no_arg
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("extract")(extract_command)
 app.command("chat")(chat_command)
 app.command("compare")(compare_command)
 app.command("search")(search_command)

@@ -64,7 +64,7 @@ def predict_command(
     if writing and not writes:
         first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
-    source = _inputs(inputs)
+    source = inputs_of(inputs)
     if writes:
         rows = generate_file(model, source, writing, output=output, batch_size=batch_size or 16, precision=precision)
     else:
@@ -89,7 +89,7 @@ def _say_rows(rows: list[dict[str, Any]], output: str | None, *, as_json: bool) 
             say(_line(row))
 
 
-def _inputs(given: list[str] | None) -> str | list[str]:
+def inputs_of(given: list[str] | None) -> str | list[str]:
     """One argument may be a path; what has a data file's ending and no space is taken for one even if it is missing."""
     from fathom.data.load import SUFFIXES
     from fathom.log import get_console

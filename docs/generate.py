@@ -31,6 +31,7 @@ FAMILIES = {
     "tuning": ("Tuning strategies", "Which parameters learn: `tuning:` in a recipe."),
     "reader": ("Readers", "File formats; told from the file, or named as `data.format`."),
     "image_augmentation": ("Image augmentation", "What is changed in training images: `task.augmentation`."),
+    "sound_augmentation": ("Sound augmentation", "What is changed in training sounds: `task.augmentation`."),
     "corpus_filter": ("Corpus filters", "Which documents are left out: `data.filters` of a recipe on running text."),
     "metric": ("Metrics", "Scores, chosen by the task."),
     "optimizer": ("Optimizers", "`training.optimizer`."),

@@ -30,6 +30,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "translation": "fathom.tasks.translation:Translation",
         "summarization": "fathom.tasks.summarization:Summarization",
         "image-classification": "fathom.tasks.image_classification:ImageClassification",
+        "audio-classification": "fathom.tasks.audio_classification:AudioClassification",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
@@ -75,6 +76,10 @@ CATALOG: dict[str, dict[str, str]] = {
         "none": "fathom.data.image_augmentation:NoAugmentation",
         "standard": "fathom.data.image_augmentation:StandardAugmentation",
         "trivial": "fathom.data.image_augmentation:TrivialAugmentation",
+    },
+    "sound_augmentation": {
+        "none": "fathom.data.sound_augmentation:NoSoundAugmentation",
+        "standard": "fathom.data.sound_augmentation:StandardSoundAugmentation",
     },
     "corpus_filter": {
         "min-length": "fathom.data.corpus.filters.quality:MinLength",

@@ -16,6 +16,7 @@ BASES = {
     "tuning": "fathom.tuning.base:Tuning",
     "reader": "fathom.data.readers.base:Reader",
     "image_augmentation": "fathom.data.image_augmentation:ImageAugmentation",
+    "sound_augmentation": "fathom.data.sound_augmentation:SoundAugmentation",
     "corpus_filter": "fathom.data.corpus.filters.base:CorpusFilter",
     "metric": "fathom.evaluation.base:Metric",
     "optimizer": "fathom.training.optimizers.base:Optimizer",

@@ -13,7 +13,7 @@ from fathom.log import format_bytes, format_duration
 SPLITS = ("before", "validation", "test")
 COLUMNS = ("precision", "recall", "f1", "support")
 TEXT = "'a text'"
-GIVEN = {"image-classification": "IMAGE", "audio-classification": "SOUND", "speech-recognition": "SOUND"}
+GIVEN = {"image-classification": "IMAGE", "audio-classification": "SOUND"}
 """What `fathom predict` is given, of tasks that see or hear."""
 TABLES = ("per_class", "per_type")
 

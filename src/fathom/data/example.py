@@ -33,8 +33,8 @@ Writing: `text` (str, the source), `references`: a list of str, of which trainin
 has no target.
 
 Images and sounds: `image` or `sound`: the path of a file that was decoded to its end; `digest`: sha256 of its bytes,
-which stands for the content wherever examples are compared; `label` (str), or of speech `transcript` (str); optionally
-`group` (str), e.g. the speaker: a group stays on one side of a split.
+which stands for the content wherever examples are compared; `label` (str); optionally `group` (str), e.g. the speaker:
+a group stays on one side of a split.
 
 Every example carries `where` (str): `file:line` it came from, for messages.
 """
@@ -62,7 +62,7 @@ PER_TOKEN_PADDING = {
 
 IGNORED_LABEL = -100
 
-FILE_KEYS: dict[str, str] = {"image": "image", "sound": "sound", "speech": "sound"}
+FILE_KEYS: dict[str, str] = {"image": "image", "sound": "sound"}
 """Key of the path, by what a task takes, where inputs are files."""
 
 

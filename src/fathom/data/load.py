@@ -43,7 +43,7 @@ SUFFIXES = {
 """Format by the end of a file's name; other names are told by content."""
 FOLDERS: dict[str | None, str] = {"image": "image-folder", "sound": "sound-folder"}
 """Reader of a folder by what a task takes."""
-FILES_BESIDE = frozenset({"image", "sound", "speech"})
+FILES_BESIDE = frozenset({"image", "sound"})
 """Forms whose tables name files; their content belongs to the digest of the split."""
 
 SEMEVAL_BEGINS = re.compile(rb'\d+\t"[^\n]*</?e[12]>')
@@ -259,7 +259,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
             raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
         return
-    key = {"spans": "tags", "questions": "answers", "speech": "transcript", "writing": "references"}.get(form, "label")
+    key = {"spans": "tags", "questions": "answers", "writing": "references"}.get(form, "label")
     if any(key in example for example in reading.examples):
         return
     known = ", ".join(f"'{name}'" for name in reading.columns)

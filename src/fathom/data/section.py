@@ -17,7 +17,7 @@ ROLES = (
     *("context", "question", "answers", "answer_start", "impossible"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
     *("source", "target"),
-    *("image", "sound", "transcript", "group"),
+    *("image", "sound", "group"),
 )
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
 the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn. `source` and
@@ -68,8 +68,8 @@ class DataSection(Part):
     also `negative` and `score`; for questions `context`, `question`, `answers`, `answer_start`, `impossible`; for chat
     `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; for
     relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`; for images and sounds `image`,
-    `sound`, `label`, `transcript`, `group`; values are column names or positions from 0.
-    Columns left out are guessed from their usual names."""
+    `sound`, `label`, `group`; values are column names or positions from 0. Columns left out are guessed from their
+    usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
     delimiter: str | None = None

@@ -43,6 +43,8 @@ class Architecture:
     needs: tuple[str, ...] = ()
     """Special tokens without which the family cannot run."""
     reads_text: bool = True
+    model_type: str | None = None
+    """What transformers calls the family; None for the name in the table."""
 
 
 def _standard(sizes: Sizes) -> dict[str, Any]:
@@ -145,6 +147,18 @@ def _vit(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
     return _standard(sizes)
 
 
+def _ast(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    return {**_standard(sizes), "max_length": sizes.positions}
+
+
+def _wav2vec2(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    # layer norms, as the larger models have them: a sound's answer then does not depend on what it is padded to
+    more = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_dim": [min(512, sizes.width)] * 7}
+    known = {} if not vocabulary.size else {"vocab_size": vocabulary.size, "pad_token_id": vocabulary.pad}
+    groups = next(number for number in (16, 8, 4, 2, 1) if sizes.width % number == 0)
+    return {**_standard(sizes), **more, **known, "num_conv_pos_embedding_groups": groups}
+
+
 UNTIED_WIDTH = 4096
 """Decoders at least so wide have an output table of their own: Llama 3 and Qwen3 tie up to 3072 and not at 4096."""
 
@@ -197,5 +211,24 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         _vit,
         "AutoModelForImageClassification",
         reads_text=False,
+        model_type="vit",
+    ),
+    "ast": Architecture(
+        Dial("classic", 4, 1024),
+        5e-4,
+        "arXiv 2104.01778; rate between its 1e-5 of fine-tuning and DeiT's, from which it starts",
+        _ast,
+        "AutoModelForAudioClassification",
+        reads_text=False,
+        model_type="audio-spectrogram-transformer",
+    ),
+    "wav2vec2": Architecture(
+        Dial("classic", 4, None),
+        5e-4,
+        "arXiv 2006.11477",
+        _wav2vec2,
+        "AutoModelForAudioClassification",
+        reads_text=False,
+        model_type="wav2vec2",
     ),
 }

@@ -16,7 +16,6 @@ PIPELINES = {
     "question-answering": "question-answering",
     "image-classification": "image-classification",
     "audio-classification": "audio-classification",
-    "speech-recognition": "automatic-speech-recognition",
 }
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -24,12 +23,10 @@ _AUTO_CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",
     "image-classification": "AutoModelForImageClassification",
     "audio-classification": "AutoModelForAudioClassification",
-    "speech-recognition": "AutoModelForCTC",
 }
 _PROCESSORS = {
     "image-classification": ("image.png", "AutoImageProcessor", "processor"),
     "audio-classification": ("sound.wav", "AutoFeatureExtractor", "extractor"),
-    "speech-recognition": ("sound.wav", "AutoProcessor", "processor"),
 }
 """Example input, class and name of what stands in the tokenizer's place, of tasks that see or hear."""
 _TOKENIZER = ("some text", "AutoTokenizer", "tokenizer")

@@ -31,7 +31,7 @@ class NewModel(ModelSection):
 
     kind: Literal["new"] = "new"
     architecture: str
-    """`bert`, `roberta`, `modernbert`, `gpt2`, `llama`, `qwen3`, `t5`, `bart` or `vit`."""
+    """`bert`, `roberta`, `modernbert`, `gpt2`, `llama`, `qwen3`, `t5`, `bart`, `vit`, `ast` or `wav2vec2`."""
     depth: int = Field(6, ge=1, le=MOST_DEPTH, validation_alias=_also("depth", "num_hidden_layers", "num_layers"))
     """Blocks; with two stacks (T5, BART), of each."""
     tokenizer: str | None = None
@@ -48,7 +48,7 @@ class NewModel(ModelSection):
     feed_forward: int | None = Field(None, ge=1, validation_alias=_also("feed_forward", "intermediate_size", "d_ff"))
     """Inner width of the feed-forward."""
     positions: int | None = Field(None, ge=1, validation_alias=_also("positions", "max_position_embeddings"))
-    """Tokens of the longest sequence the model can read."""
+    """Tokens of the longest sequence the model can read; of `ast`, frames of 10 ms of the longest sound."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Every dropout rate of the config; left out, those of the family."""
     tie_embeddings: bool | None = Field(None, validation_alias=_also("tie_embeddings", "tie_word_embeddings"))
@@ -78,7 +78,9 @@ class NewModel(ModelSection):
         sizes = self.sizes()
         if not self.family.reads_text:
             if self.tokenizer is not None:
-                raise ValueError(f"{self.architecture} reads images and takes no tokenizer")
+                raise ValueError(f"{self.architecture} reads no text and takes no tokenizer")
+            if self.architecture != "vit" and (self.image_size or self.patch_size):
+                raise ValueError(f"{self.architecture} reads sound and has no image_size or patch_size")
             if (self.image_size or 224) % (self.patch_size or 16):
                 raise ValueError(
                     f"an image of {self.image_size or 224} is not made of patches of {self.patch_size or 16}"
@@ -182,11 +184,11 @@ def build_config(
     rows = new.vocabulary_size or known.size
     rows = -(-rows // new.vocabulary_multiple) * new.vocabulary_multiple
     keys = family.keys(new.sizes(), replace(known, size=rows))
-    if not family.reads_text:
+    if new.architecture == "vit":
         keys |= {"image_size": new.image_size or 224, "patch_size": new.patch_size or 16}
     if new.tie_embeddings is not None:
         keys["tie_word_embeddings"] = new.tie_embeddings
-    config_class = CONFIG_MAPPING[new.architecture]
+    config_class = CONFIG_MAPPING[family.model_type or new.architecture]
     if new.dropout is not None:
         keys |= dropout_overrides(config_class(**keys), new.dropout)
     return cast("PreTrainedConfig", config_class(**{**keys, **(overrides or {})}))

@@ -25,7 +25,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.attention import AttentionOptions, FusedAttention, attend
 from fathom.model.dropout import DropoutSource
-from fathom.model.families import image_patches, vocabulary_size
+from fathom.model.families import image_patches
 from fathom.model.layout import Layout, make_layout
 
 ATTENTION_NAME = "fathom_packed"
@@ -193,7 +193,7 @@ def _refusal(model: PreTrainedModel, anatomy: Anatomy) -> str | None:
         return "this kind of encoder-decoder runs as padded batches"
     if not model._supports_attention_backend and not model._supports_sdpa:
         return f"{type(model).__name__} does not take attention functions from outside"
-    if vocabulary_size(model.config) is None and not _sees(model):
+    if model.main_input_name in {"input_values", "input_features"}:
         return f"{type(model).__name__} reads sound, whose samples are not the positions of its blocks"
     return None
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from fathom.device import hub_reachable
 from fathom.errors import MissingExtraError, ModelError
@@ -15,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 FILE = "preprocessor_config.json"
+NEW_RATE = 16_000
+"""Samples a second that a new model reads."""
+
+Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def load_image_processor(name: str) -> Any:
@@ -37,7 +46,16 @@ def load_feature_extractor(name: str) -> Any:
     """
     from transformers import AutoFeatureExtractor
 
-    return _load(AutoFeatureExtractor, name, "feature extractor")
+    with _sparse_filters():
+        return _load(AutoFeatureExtractor, name, "feature extractor")
+
+
+@contextmanager
+def _sparse_filters() -> Iterator[None]:
+    """AST's lowest mel bands hold no bin of its spectrum, as published; transformers warns of it every time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="At least one mel filter has all zero values")
+        yield
 
 
 def load_beside(folder: Path) -> Any:
@@ -56,6 +74,33 @@ def new_image_processor(config: PreTrainedConfig) -> Any:
 
     side = int(config.image_size)
     return ViTImageProcessorPil(size={"height": side, "width": side})
+
+
+def new_feature_extractor(config: PreTrainedConfig, sounds: Iterable[Samples]) -> Any:
+    """Return the extractor of a new model: log-mel spectrograms for `ast`, normalised waveforms else.
+
+    Args:
+        config: The model's.
+        sounds: Some of the training split, at `NEW_RATE`; a spectrogram's mean and deviation are taken of them, where a
+            published AST has those of AudioSet.
+    """
+    if config.model_type == "audio-spectrogram-transformer":
+        from transformers import ASTFeatureExtractor
+
+        sizes = {"max_length": config.max_length, "num_mel_bins": config.num_mel_bins, "sampling_rate": NEW_RATE}
+        with _sparse_filters():
+            plain = ASTFeatureExtractor(do_normalize=False, **sizes)
+            total, squares, count = 0.0, 0.0, 0
+            for samples in sounds:
+                frames = np.asarray(plain(samples, sampling_rate=NEW_RATE, return_tensors="np")["input_values"][0])
+                heard = frames[frames.any(axis=1)].astype(np.float64)
+                total, squares, count = total + heard.sum(), squares + (heard**2).sum(), count + heard.size
+            mean = total / max(count, 1)
+            deviation = math.sqrt(max(squares / max(count, 1) - mean**2, 1e-6))
+            return ASTFeatureExtractor(mean=round(mean, 4), std=round(deviation, 4), **sizes)
+    from transformers import Wav2Vec2FeatureExtractor
+
+    return Wav2Vec2FeatureExtractor(return_attention_mask=config.feat_extract_norm == "layer")
 
 
 def settings_of(processor: Any) -> dict[str, Any]:

@@ -48,7 +48,6 @@ DEFAULT_TASKS: dict[Form, str] = {
     "writing": "translation",
     "image": "image-classification",
     "sound": "audio-classification",
-    "speech": "speech-recognition",
 }
 """The task a bare data file is previewed for."""
 

@@ -41,7 +41,7 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound" or "speech".
+        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image" or "sound".
         problem: "single-label", "multi-label", "regression", "tokens", "relations", "answers", "conversations",
             "pairs", "relevance", "files", or of what is written the task.
         options: Keys of the `data:` section besides the paths.

@@ -12,6 +12,7 @@ from fathom.data.readers.base import Form
 from fathom.data.readers.built_in import built_in
 from fathom.data.section import DataSection
 from fathom.data.sounds import SUFFIXES as SOUND_SUFFIXES
+from fathom.data.sounds import check_sound
 from fathom.errors import DataError
 
 FORMS: dict[str, Form] = {"image-folder": "image", "sound-folder": "sound", "digits": "image", "tones": "sound"}
@@ -22,6 +23,7 @@ SPLITS = {
 }
 """Folders of splits by their usual names."""
 LARGEST_SIDE = 224
+MOST_FRAMES = 1024
 SAMPLE_FILES = 200
 
 
@@ -68,12 +70,8 @@ def _guess_table(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | Non
     lines = head.count("\n") or 1
     if suffixes[form] < lines // 2:
         return None
-    forms: tuple[Form, ...] = ("image",) if form == "image" else ("sound", "speech")
-    for wanted in forms:
-        examples, notes = load_examples(path, wanted)
-        if any({"label", "transcript"} & set(example) for example in examples):
-            return wanted, examples, notes
-    return None
+    examples, notes = load_examples(path, form)
+    return (form, examples, notes) if any("label" in example for example in examples) else None
 
 
 _ENDS: dict[Form, frozenset[str]] = {"image": IMAGE_SUFFIXES, "sound": SOUND_SUFFIXES}
@@ -94,15 +92,19 @@ def model_for(form: Form, examples: list[Example]) -> tuple[Any, str]:
             "can be reached take model=google/vit-base-patch16-224-in21k"
         )
         return model, remark
-    name = "MIT/ast-finetuned-audioset-10-10-0.4593" if form == "sound" else "facebook/wav2vec2-base-960h"
-    model = {
-        "kind": "new",
-        "architecture": "ast" if form == "sound" else "wav2vec2",
-        "depth": 4,
-        "width": 192,
-        "heads": 6,
-    }
-    return model, f"a new model stands for a pretrained one: where the hub can be reached take model={name}"
+    model = {"kind": "new", "architecture": "ast", "depth": 4, "width": 192, "heads": 6, "positions": _frames(examples)}
+    remark = (
+        "a new AST stands for a pretrained one, which few sounds need: where the hub can be reached take "
+        "model=MIT/ast-finetuned-audioset-10-10-0.4593"
+    )
+    return model, remark
+
+
+def _frames(examples: list[Example]) -> int:
+    """Frames of 10 ms that hold the longest of some sounds, at most `MOST_FRAMES`; a multiple of 16."""
+    step = max(len(examples) // SAMPLE_FILES, 1)
+    longest = max(check_sound(Path(one["sound"]).read_bytes(), one["where"]).seconds for one in examples[::step])
+    return min(max(-(-int(longest * 100) // 16) * 16, 32), MOST_FRAMES)
 
 
 def _usual_side(examples: list[Example]) -> int:

@@ -131,7 +131,7 @@ def _remarks(guess: Guess) -> list[str]:
         "relevance": "queries, documents and how relevant each is",
         "translation": "a source and its translation",
         "summarization": "a source and what sums it up",
-        "files": "one label for each file" if guess.form != "speech" else "what is said in each sound",
+        "files": "one label for each file",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":

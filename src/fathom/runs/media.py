@@ -17,7 +17,7 @@ from fathom.model.new import NewModel
 from fathom.recipe import Recipe
 from fathom.runs.prepared import PreparedData, check_head, examples_digest
 from fathom.tasks.base import OpenTask
-from fathom.tasks.media import MediaTask
+from fathom.tasks.media import MediaTask, OpenLabelledFiles
 
 
 def prepare_media(recipe: Recipe) -> PreparedData:
@@ -52,14 +52,15 @@ def open_media_task(recipe: Recipe, splits: Splits) -> tuple[OpenTask, Any]:
     """Return the live task of a recipe, and the processor of its model."""
     part = recipe.task
     assert isinstance(part, MediaTask)
+    config = recipe.model.read_config(None, {})
     if isinstance(recipe.model, NewModel):
-        config = recipe.model.read_config(None, {})
         processor = part.new_processor(config, splits.train)
     else:
-        config = recipe.model.read_config(None, {})
         processor = part.fitted(part.load_tokenizer(resolve_model(recipe.model.tokenizer_source)), config)
     task = part.open(splits.train, processor, part.num_positions(config))
     check_head(recipe, processor, task)
+    assert isinstance(task, OpenLabelledFiles)
+    task.overrides = part.model_overrides(config)
     return task, processor
 
 

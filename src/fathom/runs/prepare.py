@@ -22,7 +22,6 @@ from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
-from fathom.model.families import vocabulary_size
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
@@ -174,7 +173,7 @@ def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False)
         trained: Names of the parameters that learn.
         tied: Take a table that the vocabulary head reads too; it is left out otherwise.
     """
-    if vocabulary_size(_inner(model).config) is None:
+    if _inner(model).main_input_name != "input_ids":
         return []  # it reads no words
     words = _inner(model).get_input_embeddings()
     owners = {

@@ -38,6 +38,10 @@ class MediaTask(Task):
         """Return the positions the model's blocks run on, of one input; 1 where they are not all alike."""
         return 1
 
+    def model_overrides(self, config: PreTrainedConfig) -> dict[str, Any]:
+        """Return config keys that the task sets besides its labels."""
+        return {}
+
     def fitted(self, processor: Any, config: PreTrainedConfig) -> Any:
         """Return the processor of a pretrained model as this run uses it.
 
@@ -56,7 +60,7 @@ class LabelledFiles(MediaTask):
     """How much each class counts in the loss: none, balanced (rare classes more), or {label: weight}."""
 
     def read_labels(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """Return the state's `labels` and `weights`.
+        """Return `labels` and `weights` of the state.
 
         Raises:
             DataError: No labels, or one class only.
@@ -85,6 +89,7 @@ class OpenLabelledFiles(OpenTask):
 
     def __init__(self, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> None:
         self.part = part
+        self.overrides: dict[str, Any] = dict(state.get("overrides", {}))
         self.tokenizer = processor
         self.labels: tuple[str, ...] = tuple(state["labels"])
         self.weights: list[float] | None = state["weights"]
@@ -100,7 +105,7 @@ class OpenLabelledFiles(OpenTask):
     @property
     def config_overrides(self) -> dict[str, Any]:
         """Number of outputs, label maps and problem type."""
-        return {**id_maps(self.labels), "problem_type": "single_label_classification"}
+        return {**id_maps(self.labels), "problem_type": "single_label_classification", **self.overrides}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -125,6 +130,7 @@ class OpenLabelledFiles(OpenTask):
             "labels": list(self.labels),
             "weights": self.weights,
             "max_length": self.max_length,
+            "overrides": self.overrides,
         }
 
     def cache_key(self) -> dict[str, Any]:

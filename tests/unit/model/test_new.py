@@ -169,7 +169,7 @@ def test_tokenizers_that_lack_what_a_family_needs_are_refused() -> None:
         build_config(new("roberta"), Vocabulary(9000, pad=8999, end=3))
     with pytest.raises(ConfigError, match="a new llama has no tokenizer"):
         _ = new("llama").tokenizer_source
-    with pytest.raises(ConfigError, match="vit reads images and takes no tokenizer"):
+    with pytest.raises(ConfigError, match="vit reads no text and takes no tokenizer"):
         new("vit", tokenizer="minilm")
     with pytest.raises(ConfigError, match="transformers ties the tables of every t5"):
         new("t5", tie_embeddings=False)

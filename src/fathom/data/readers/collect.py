@@ -51,7 +51,7 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return pairs.finish(num_rows)
     if request.form == "writing":
         return _collect_written(rows, num_rows, layout, request)
-    if request.form in {"image", "sound", "speech"}:
+    if request.form in {"image", "sound"}:
         return _collect_media(rows, num_rows, layout, request)
     if request.form == "questions":
         return _collect_questions(rows, num_rows, layout, request)

@@ -86,7 +86,6 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "target": tuple(_TARGET.split()),
     "image": ("image", "file_name", "filename", "path", "file", "image_path", "图片", "图像", "路径", "文件"),
     "sound": ("sound", "audio", "file_name", "filename", "path", "file", "audio_path", "wav", "音频", "路径", "文件"),
-    "transcript": ("transcript", "transcription", "sentence", "text", "转写", "文本"),
     "group": ("group", "speaker", "speaker_id", "client_id", "说话人"),
 }
 """Names by role, the most telling first; compared without case."""
@@ -102,7 +101,6 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "writing": ("source", "target"),
     "image": ("image", "label", "group"),
     "sound": ("sound", "label", "group"),
-    "speech": ("sound", "transcript", "group"),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -235,7 +233,7 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "pairs":
         _guess_pairs(roles, folded)
         return
-    if form in {"questions", "writing", "image", "sound", "speech"}:
+    if form in {"questions", "writing", "image", "sound"}:
         for role in ROLES_OF_FORM[form]:
             find(role)
         return
@@ -324,7 +322,7 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
             if header
             else "data.columns.source=0 data.columns.target=1"
         )
-    elif request.form in {"image", "sound", "speech"}:
+    elif request.form in {"image", "sound"}:
         kind = ROLES_OF_FORM[request.form][0]
         if kind in roles:
             return
@@ -340,7 +338,7 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
     held = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
-    held = "paths" if request.form in {"image", "sound", "speech"} else held
+    held = "paths" if request.form in {"image", "sound"} else held
     if header:
         message = f"none of the columns {known} is known to hold the {held}"
     else:

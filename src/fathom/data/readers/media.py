@@ -23,7 +23,7 @@ class MediaFiles:
 
     Args:
         problems: Takes the files that cannot be used.
-        form: `image`, `sound` or `speech`.
+        form: `image` or `sound`.
         named: Whether messages name the file; not needed where their place does.
     """
 
@@ -101,7 +101,7 @@ def _mend(first: str) -> str:
 
 
 class MediaRows:
-    """Rows of a table that name a file each: `image` or `sound`, and `label`, `transcript` and `group` where given.
+    """Rows of a table that name a file each: `image` or `sound`, and `label` and `group` where given.
 
     Paths are from the folder of the table.
     """
@@ -121,7 +121,7 @@ class MediaRows:
             self.problems.add("no path of a file", "give one in every row", line=line, column=self.layout.name(kind))
             return
         said: dict[str, str] = {}
-        for role in ("label", "transcript", "group"):
+        for role in ("label", "group"):
             if role not in values or values[role] is None:
                 continue
             value = values[role]

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 from fathom.model.ledger import Ledger
 from fathom.recipe import Recipe
 from fathom.runs.prepare import PreparedModel
@@ -55,7 +57,9 @@ def forecast_disk(recipe: Recipe, data: PreparedData, prepared: PreparedModel, l
     plan = Plan.of(settings, prepared.work.num_sequences)
     kept = min(settings.save_total_limit, num_saves(settings, plan, evaluates=evaluates))
     tokenizer: Any = data.tokenizer
-    words = len(tokenizer.backend_tokenizer.to_str().encode()) if tokenizer is not None else 0
+    # a processor of images or sounds is a few hundred bytes
+    reads_words = isinstance(tokenizer, PreTrainedTokenizerBase)
+    words = len(tokenizer.backend_tokenizer.to_str().encode()) if reads_words else 0
     whole = sum(FLOAT_BYTES * parameter.numel() for parameter in prepared.model.parameters())
     return Disk(
         checkpoints=kept * checkpoint,

@@ -114,7 +114,7 @@ def make_recipe(configuration: Configuration, output: Path, work: Path, threads:
         files = corpus(work)
         section = {"train": str(files["train"]), "validation": str(_beginning(files["validation"]))}
     return {
-        "model": {"name": _model_name(configuration, work)},
+        "model": {"name": model_name(configuration, work)},
         "data": {**section, "max_length": configuration.max_length},
         "task": task,
         "tuning": configuration.tuning,
@@ -123,7 +123,7 @@ def make_recipe(configuration: Configuration, output: Path, work: Path, threads:
     }
 
 
-def _model_name(configuration: Configuration, work: Path) -> str:
+def model_name(configuration: Configuration, work: Path) -> str:
     """Return the packaged model's name, or a folder made once: a family of a size, random weights, a real tokenizer."""
     if not configuration.depth:
         return configuration.model

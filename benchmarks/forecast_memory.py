@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.forecast_configurations import Configuration, draw, make_recipe
+from benchmarks.forecast_configurations import Configuration, draw, make_recipe, model_name
 from benchmarks.rounds import (
     REPOSITORY,
     Figures,
@@ -45,7 +45,12 @@ def run(configuration: Configuration, threads: int, work: Path) -> Figures:
     try:
         recipe = folder / "recipe.yaml"
         recipe.write_text(json.dumps(make_recipe(configuration, folder / "run", work, threads)), encoding="utf-8")
-        env = environment(threads, FATHOM_CACHE=str(work / "forecast-cache"), PYTHONPATH=_sources())
+        env = environment(
+            threads,
+            FATHOM_CACHE=str(work / "forecast-cache"),
+            PYTHONPATH=_sources(),
+            OMP_WAIT_POLICY="PASSIVE",  # threads that wait for a core on a busy machine do not burn it
+        )
         command = ["nice", "-n", "10", *python_module("fathom", "train", recipe, "--json")]
         ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=REPOSITORY, check=False)
         if ended.returncode == REFUSED:
@@ -114,6 +119,7 @@ def main() -> None:
                 configuration = draw(arguments.seed, number)
                 number += 1
                 if configuration.name not in result["runs"] and configuration.name not in result["refused"]:
+                    model_name(configuration, arguments.work)  # made by one thread
                     running[pool.submit(run, configuration, arguments.threads, arguments.work)] = configuration
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 configuration, figures = running.pop(ended), ended.result()

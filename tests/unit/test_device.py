@@ -123,3 +123,15 @@ def test_whether_the_hub_can_be_asked(
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     assert device.hub_reachable.__wrapped__() is expected
+
+
+@pytest.mark.skipif(device._malloc_trim() is None, reason="the C library cannot give memory back on request")
+def test_holes_in_the_heap_are_given_back() -> None:
+    size = 64 << 10  # small enough to lie in the heap, where only its end goes back by itself
+    blocks = [bytes([number % 255 + 1]) * size for number in range(2000)]
+    kept = blocks[::2]
+    blocks.clear()
+    before = device.current_memory_bytes()
+    device.release_free_memory()
+    assert before - device.current_memory_bytes() > 1000 * size // 2
+    assert all(block[0] == block[-1] for block in kept)

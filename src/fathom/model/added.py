@@ -17,6 +17,10 @@ Kind = Literal["lora", "dora", "adalora", "vera", "ia3", "ia3-input", "bottlenec
 FLOAT_BYTES = 4
 """Of a number in the type the strategies' own parameters have."""
 
+_PASSING: dict[Kind, int] = {"lora": 0, "dora": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-input": 1, "bottleneck": 0}
+"""Float32 vectors as wide as the projection that are there at once while its output is made: DoRA's two scaled terms,
+their sum and the result; what is added, scaled, and the result."""
+
 _MARKS: tuple[tuple[str, Kind], ...] = (
     ("lora_magnitude_vector.", "dora"),
     ("lora_E.", "adalora"),
@@ -67,6 +71,11 @@ class Added:
                 return inputs * FLOAT_BYTES
             case "bottleneck":  # what its activation and its second matrix read
                 return 2 * self.rank * product_bytes
+
+    def passing_bytes(self, inputs: int, outputs: int) -> int:
+        """Return the bytes that come and go for one token."""
+        width = inputs if self.kind == "ia3-input" else outputs
+        return _PASSING[self.kind] * width * FLOAT_BYTES
 
     def working_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes that come and go whatever the number of tokens."""

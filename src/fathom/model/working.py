@@ -64,15 +64,15 @@ def _feed_forward_working(block: BlockFlow, micro_batch: MicroBatch, setting: Se
     inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
     passing = micro_batch.slots * (inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
     product = inner * block.width * setting.product_bytes
-    added = max((_added_working(unit, micro_batch, setting) for unit in _units(block)), default=0)
+    added = max((_added_working(unit, micro_batch) for unit in _units(block)), default=0)
     return passing + max(product, added)
 
 
-def _added_working(unit: Unit, micro_batch: MicroBatch, setting: Setting) -> int:
-    """What a strategy makes beside a projection: float32 vectors as wide as its output, and matrices."""
+def _added_working(unit: Unit, micro_batch: MicroBatch) -> int:
+    """What a strategy makes beside a projection."""
     if unit.added is None:
         return 0
-    passing = 0 if unit.added.kind in {"lora", "bottleneck"} else 2 * 4 * micro_batch.slots * unit.outputs
+    passing = micro_batch.slots * unit.added.passing_bytes(unit.inputs, unit.outputs)
     return passing + unit.added.working_bytes(unit.inputs, unit.outputs)
 
 

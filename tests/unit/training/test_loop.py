@@ -91,6 +91,7 @@ class Bench:
         self.losses: dict[int, float] = {}
         self.retried: dict[int, float] = {}
         self.norm = 0.5
+        self.memory_bytes: int | None = None
         self.optimizer = FakeOptimizer()
         monkeypatch.setattr(module, "compute_gradient", self._gradient)
         monkeypatch.setattr(module, "compute_gradient_in_float32", self._again)
@@ -113,6 +114,8 @@ class Bench:
             store=range(size),
             sampler=None,
             num_sequences=size,
+            train_mode=lambda: None,
+            stages=None,
         )
         hooks = Hooks(
             log=self._log,
@@ -121,6 +124,7 @@ class Bench:
             keep_best=lambda state: self.best.append(state.step),
             places=lambda rows: [f"train.csv:{row}" for row in rows],
             progress=SimpleNamespace(update=lambda step, values: None),  # type: ignore[arg-type]
+            memory_bytes=self.memory_bytes,
         )
         guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
         schedule = settings.lr_scheduler
@@ -322,3 +326,16 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 def replace_output(recipe: Any, folder: Path, kept: int) -> Any:
     training = recipe.training.model_copy(update={"save_total_limit": kept})
     return recipe.model_copy(update={"output": str(folder), "training": training})
+
+
+@pytest.mark.parametrize(("limit", "released"), [(None, 0), (1000, 0), (999, 3)])
+def test_freed_memory_is_given_back_above_the_forecast(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, limit: int | None, released: int
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(module, "current_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(module, "release_free_memory", lambda: calls.append(1))
+    made = bench(epochs=1)
+    made.memory_bytes = limit
+    assert made.run().step == 6
+    assert len(calls) == released  # at every second step

@@ -123,6 +123,16 @@ def current_memory_bytes() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def available_memory_bytes() -> int | None:
+    """Return the memory that is free or can be freed without swapping; None where the system does not say."""
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", text, flags=re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
 def release_free_memory() -> None:
     """Give back to the system what the C library keeps of freed memory; nothing happens where it is not glibc."""
     trim = _malloc_trim()

@@ -125,6 +125,11 @@ def test_whether_the_hub_can_be_asked(
     assert device.hub_reachable.__wrapped__() is expected
 
 
+def test_available_memory_is_part_of_the_whole() -> None:
+    available = device.available_memory_bytes()
+    assert available is None or 0 < available <= device.probe_machine().memory_bytes * 1.01
+
+
 @pytest.mark.skipif(device._malloc_trim() is None, reason="the C library cannot give memory back on request")
 def test_holes_in_the_heap_are_given_back() -> None:
     size = 64 << 10  # small enough to lie in the heap, where only its end goes back by itself

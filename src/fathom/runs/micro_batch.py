@@ -26,6 +26,8 @@ from fathom.training.settings import Training
 
 MEMORY_SHARE = 0.8
 """Share of the memory a run may take by forecast: the forecast errs by some percent, and a machine has other work."""
+ROOM_SHARE = 0.9
+"""Share of what other programs leave that a run may take by forecast."""
 HEAVIEST = 32
 """Batches that are looked at while the most tokens are searched for: those with the most padded positions."""
 
@@ -133,6 +135,7 @@ def fit_micro_batch(
     machine: Machine,
     *,
     resident_bytes: int | None = None,
+    room_bytes: int | None = None,
 ) -> int | None:
     """Return the most tokens of one pass: what the recipe says, or what fits the memory by forecast.
 
@@ -144,6 +147,7 @@ def fit_micro_batch(
         machine: Whose memory.
         resident_bytes: What the process takes with model and gradients in place, but no optimizer; left out, a usual
             process is taken for this one.
+        room_bytes: What other programs leave of the memory now; left out, all of it.
 
     Returns:
         None where whole batches fit, which is the common case.
@@ -152,6 +156,8 @@ def fit_micro_batch(
     if isinstance(wanted, int):
         return wanted
     limit = MEMORY_SHARE * memory_bytes(machine)
+    if machine.device == "cpu" and resident_bytes is not None and room_bytes is not None:
+        limit = min(limit, resident_bytes + ROOM_SHARE * room_bytes)
     batches = passes.heaviest()
     layouts = passes.layouts(None)
 

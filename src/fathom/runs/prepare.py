@@ -16,7 +16,7 @@ from fathom.data.load import load_splits
 from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore, open_or_build
-from fathom.device import Machine, current_memory_bytes, seed_everything
+from fathom.device import Machine, available_memory_bytes, current_memory_bytes, seed_everything
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
@@ -151,8 +151,10 @@ def make_workload(
     trained_rows = next((len(rows) for rows in compact.values()), None)
     setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
     passes = Passes.of(settings, (work.store, work.sampler), model, packed=packed.packed)
-    resident = current_memory_bytes()
-    work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, resident_bytes=resident)
+    resident, room = current_memory_bytes(), available_memory_bytes()
+    work.most_tokens = fit_micro_batch(
+        settings, passes, model, setting, machine, resident_bytes=resident, room_bytes=room
+    )
     return work
 
 

@@ -121,3 +121,16 @@ def test_what_the_process_takes_already_is_counted() -> None:
     resident = int(0.95 * limit)
     cut = fit_micro_batch(TRAINING, passes(split), built, SETTING, fits, resident_bytes=resident)
     assert cut is not None
+
+
+def test_what_other_programs_leave_is_the_limit() -> None:
+    built, split = model(), store(LENGTHS)
+    resident = needed(built, [128]) // 2
+    large = machine(1 << 40)
+    whole = needed(built, sorted(LENGTHS)[-64:])
+    most = {
+        room: fit_micro_batch(TRAINING, passes(split), built, SETTING, large, resident_bytes=resident, room_bytes=room)
+        for room in (2 * whole, whole // 4)
+    }
+    assert most[2 * whole] is None
+    assert most[whole // 4] is not None

@@ -33,7 +33,7 @@ from benchmarks.rounds import (
 from benchmarks.settings import THREADS
 
 NAME = "forecast-memory"
-PUBLISHED_SEED, PUBLISHED_RUNS = 2, 40
+PUBLISHED_SEED, PUBLISHED_RUNS = 3, 40
 MEDIAN, WORST, UNDER = 0.05, 0.12, 0.03
 REFUSED = 2
 """Exit code of a recipe that cannot be run: a strategy the family does not take."""

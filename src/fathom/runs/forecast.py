@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fathom.device import Machine, current_memory_bytes, probe_machine
+from fathom.device import Machine, current_memory_bytes, probe_machine, release_free_memory
 from fathom.device import peak_memory_bytes as host_peak
 from fathom.log import format_bytes
 from fathom.model.ledger import Course, Ledger, build_ledger
@@ -148,6 +148,7 @@ def forecast(
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
+        release_free_memory()  # what loading left in the heap is no part of the process
         memory = ledger.memory.in_process(current_memory_bytes(), host_peak())
         mapped = 0 if frozen is None else int(frozen.facts["bytes"])
         ledger = replace(ledger, memory=replace(memory, outside=memory.outside + mapped))

@@ -60,6 +60,16 @@ def memory_setting(
 
 
 @dataclass(frozen=True)
+class Room:
+    """The memory there is for a run, now."""
+
+    resident_bytes: int
+    """What its process takes already."""
+    left_bytes: int | None = None
+    """What other programs leave; None where the system does not say."""
+
+
+@dataclass(frozen=True)
 class Passes:
     """How the batches of a run go through its model."""
 
@@ -134,8 +144,7 @@ def fit_micro_batch(
     setting: Setting,
     machine: Machine,
     *,
-    resident_bytes: int | None = None,
-    room_bytes: int | None = None,
+    room: Room | None = None,
 ) -> int | None:
     """Return the most tokens of one pass: what the recipe says, or what fits the memory by forecast.
 
@@ -145,9 +154,8 @@ def fit_micro_batch(
         model: As the tuning strategy left it.
         setting: See `memory_setting`.
         machine: Whose memory.
-        resident_bytes: What the process takes with model and gradients in place, but no optimizer; left out, a usual
-            process is taken for this one.
-        room_bytes: What other programs leave of the memory now; left out, all of it.
+        room: What the process takes with model and gradients in place, but no optimizer; left out, a usual process is
+            taken for this one, and the machine is its own.
 
     Returns:
         None where whole batches fit, which is the common case.
@@ -156,8 +164,8 @@ def fit_micro_batch(
     if isinstance(wanted, int):
         return wanted
     limit = MEMORY_SHARE * memory_bytes(machine)
-    if machine.device == "cpu" and resident_bytes is not None and room_bytes is not None:
-        limit = min(limit, resident_bytes + ROOM_SHARE * room_bytes)
+    if machine.device == "cpu" and room is not None and room.left_bytes is not None:
+        limit = min(limit, room.resident_bytes + ROOM_SHARE * room.left_bytes)
     batches = passes.heaviest()
     layouts = passes.layouts(None)
 
@@ -167,9 +175,9 @@ def fit_micro_batch(
         memory = build_ledger(model, largest, setting, training.optimizer.state_bytes, course).memory
         if machine.device != "cpu":
             return memory.total - memory.process
-        if resident_bytes is None:
+        if room is None:
             return memory.total
-        return memory.in_process(resident_bytes + memory.optimizer, 0).total
+        return memory.in_process(room.resident_bytes + memory.optimizer, 0).total
 
     if needed(None) <= limit:
         return None

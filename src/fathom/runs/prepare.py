@@ -31,7 +31,7 @@ from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import prepare_media
-from fathom.runs.micro_batch import Passes, fit_micro_batch, memory_setting
+from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
 from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask
@@ -151,10 +151,8 @@ def make_workload(
     trained_rows = next((len(rows) for rows in compact.values()), None)
     setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
     passes = Passes.of(settings, (work.store, work.sampler), model, packed=packed.packed)
-    resident, room = current_memory_bytes(), available_memory_bytes()
-    work.most_tokens = fit_micro_batch(
-        settings, passes, model, setting, machine, resident_bytes=resident, room_bytes=room
-    )
+    room = Room(current_memory_bytes(), available_memory_bytes())
+    work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, room=room)
     return work
 
 

@@ -17,7 +17,7 @@ from fathom.model.ledger import build_ledger
 from fathom.model.load import build_on_meta, load_config
 from fathom.model.memory import MicroBatch, Setting
 from fathom.model.prepared import Layouts
-from fathom.runs.micro_batch import MEMORY_SHARE, Passes, fit_micro_batch
+from fathom.runs.micro_batch import MEMORY_SHARE, Passes, Room, fit_micro_batch
 from fathom.training.settings import Training
 
 SETTING = Setting()
@@ -119,7 +119,7 @@ def test_what_the_process_takes_already_is_counted() -> None:
     fits = machine(limit / MEMORY_SHARE)
     assert fit_micro_batch(TRAINING, passes(split), built, SETTING, fits) is None
     resident = int(0.95 * limit)
-    cut = fit_micro_batch(TRAINING, passes(split), built, SETTING, fits, resident_bytes=resident)
+    cut = fit_micro_batch(TRAINING, passes(split), built, SETTING, fits, room=Room(resident))
     assert cut is not None
 
 
@@ -129,7 +129,7 @@ def test_what_other_programs_leave_is_the_limit() -> None:
     large = machine(1 << 40)
     whole = needed(built, sorted(LENGTHS)[-64:])
     most = {
-        room: fit_micro_batch(TRAINING, passes(split), built, SETTING, large, resident_bytes=resident, room_bytes=room)
+        room: fit_micro_batch(TRAINING, passes(split), built, SETTING, large, room=Room(resident, room))
         for room in (2 * whole, whole // 4)
     }
     assert most[2 * whole] is None

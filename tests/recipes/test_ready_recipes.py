@@ -106,6 +106,10 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
             given["head"]["type"], given["tail"]["type"] = "ORDER", "AMOUNT"
         assert predict(result.folder, [given])[0]["label"]
         return
+    if name == "question-answering":
+        (row,) = predict(result.folder, ["which colour?", "a red thing"])
+        assert row["question"] == "which colour?" and "answer" in row
+        return
     rows = predict(
         result.folder / "model",
         [{"text": "a red thing", **({"text_pair": "it is red"} if name in ("sentence-pair", "reranking") else {})}],

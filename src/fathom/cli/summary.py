@@ -13,8 +13,8 @@ from fathom.log import format_bytes, format_duration
 SPLITS = ("before", "validation", "test")
 COLUMNS = ("precision", "recall", "f1", "support")
 TEXT = "'a text'"
-GIVEN = {"image-classification": "IMAGE", "audio-classification": "SOUND"}
-"""What `fathom predict` is given, of tasks that see or hear."""
+GIVEN = {"question-answering": "QUESTION PASSAGE", "image-classification": "IMAGE", "audio-classification": "SOUND"}
+"""What `fathom predict` is given, of tasks that take something else than a text."""
 TABLES = ("per_class", "per_type")
 
 

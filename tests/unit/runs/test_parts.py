@@ -17,7 +17,7 @@ from fathom.errors import ConfigError, DataError
 from fathom.recipe import Recipe, resolve
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import facts_of
-from fathom.runs.micro_batch import largest_micro_batch
+from fathom.runs.micro_batch import Passes
 from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_data, prepare_model
 from fathom.runs.report import class_table, score_table
@@ -126,8 +126,8 @@ def test_another_tokenizer_is_another_run(model: Path, tmp_path: Path) -> None:
 def test_the_largest_micro_batch_is_within_the_limit(model: Path, tmp_path: Path) -> None:
     _, data = prepared(model, tmp_path, "single")
     store = data.stores["train"]
-    whole = largest_micro_batch(store, Sampler(len(store), 8, 7), None)
-    cut = largest_micro_batch(store, Sampler(len(store), 8, 7), 20)
+    passes = Passes(store, Sampler(len(store), 8, 7), num_steps=6)
+    whole, cut = passes.largest(None), passes.largest(20)
     assert whole.tokens > cut.tokens
     assert cut.tokens <= 20
 

@@ -12,7 +12,8 @@ from fathom.model.anatomy import find_anatomy
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.prefix import Prefix, PrefixError
 
-PACKED = [case for case in CASES if case.packed and case.config != "AlbertConfig"]
+PACKED = [case for case in CASES if case.packed and case.config != "AlbertConfig" and "T5" not in case.config]
+PACKED = [case for case in PACKED if "encoder_layers" not in case.options]  # two stacks have no frozen prefix
 
 
 def gradients_above(model: nn.Module, handle: PackedModel, hidden: torch.Tensor | None) -> dict[str, torch.Tensor]:

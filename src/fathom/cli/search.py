@@ -32,7 +32,10 @@ def search_command(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Folder; runs/search-NAME if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for the best values of any keys; run again, it goes on; run in two terminals, they share it."""
+    """Look for the best values of any keys; run again, it goes on.
+
+    Run in two terminals, they share the work.
+    """
     from fathom.cli.tables import table_text
     from fathom.runs.ranges import read_space
     from fathom.runs.search import search

@@ -182,13 +182,13 @@ def test_init_writes_a_recipe_that_loads(run, tmp_path):
 
 
 def test_predict_takes_texts_a_file_or_standard_input():
-    from fathom.cli.predict import _inputs
+    from fathom.cli.predict import inputs_of
 
-    assert _inputs(["-"]) == "-"
-    assert _inputs(["a text"]) == ["a text"]
-    assert _inputs(["none.csv"]) == "none.csv"
-    assert _inputs(["read none.csv"]) == ["read none.csv"]
-    assert _inputs(["a", "b"]) == ["a", "b"]
+    assert inputs_of(["-"]) == "-"
+    assert inputs_of(["a text"]) == ["a text"]
+    assert inputs_of(["none.csv"]) == "none.csv"
+    assert inputs_of(["read none.csv"]) == ["read none.csv"]
+    assert inputs_of(["a", "b"]) == ["a", "b"]
 
 
 def test_predictions_are_one_line_each():

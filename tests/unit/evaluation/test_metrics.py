@@ -19,6 +19,13 @@ PAIRS = {
     "numbers": (0.5, 1.0),
     "tokens": ((9.5, 4, 2), 17),
     "relations": ("a", None),
+    "answers": (("one", "one", 0.5), ["one", "another"]),
+    "embeddings": (
+        (np.ones(4, np.float32), np.ones(4, np.float32)),
+        {"example": {"text": "a", "label": "x"}, "sizes": (), "negatives": 0},
+    ),
+    "candidates": ([0.1, 0.9], ("query", [0, 1])),
+    "written": ("a short text", {"source": "a text", "references": ["a short text", "text"]}),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }
 FORM = {
@@ -30,6 +37,10 @@ FORM = {
     "calibration": "single",
     "top-k": "single",
     "relation-f1": "relations",
+    **dict.fromkeys(("squad", "squad-v2", "cmrc", "cmrc-v2"), "answers"),
+    **dict.fromkeys(("retrieval", "similarity"), "embeddings"),
+    "reranking": "candidates",
+    **dict.fromkeys(("bleu", "chrf", "ter", "rouge", "length-ratio", "copy-rate"), "written"),
 }
 
 

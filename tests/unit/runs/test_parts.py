@@ -94,7 +94,7 @@ def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path:
         assert expected.to_json()["trainable"] == trainable
         clock = Clock(began=0.0, ended=100 * expected.time.step_seconds, steps=200)
         assert expected.judge(1, trainable, clock)["step_seconds_error"] == pytest.approx(1.0)
-        expected.remember(clock)
+        expected.remember(clock, expected.peak_memory_bytes)
         assert forecast(recipe, data, made).time.step_seconds == pytest.approx(expected.time.step_seconds / 2)
 
 

@@ -31,6 +31,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "summarization": "fathom.tasks.summarization:Summarization",
         "image-classification": "fathom.tasks.image_classification:ImageClassification",
         "audio-classification": "fathom.tasks.audio_classification:AudioClassification",
+        "recommendation": "fathom.tasks.recommendation:Recommendation",
     },
     "tuning": {
         "full": "fathom.tuning.full:Full",
@@ -116,6 +117,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "rouge": "fathom.evaluation.rouge:Rouge",
         "length-ratio": "fathom.evaluation.copying:LengthRatio",
         "copy-rate": "fathom.evaluation.copying:CopyRate",
+        "recommendation": "fathom.evaluation.recommendation:Recommendation",
     },
     "optimizer": {
         "adamw": "fathom.training.optimizers.adamw:AdamW",

@@ -128,6 +128,9 @@ def _line(row: Mapping[str, Any]) -> str:
         vector = ", ".join(f"{number:.4f}" for number in row["embedding"][:4])
         near = f"cosine {row['similarity']:.4f}  " if "similarity" in row else ""
         lines = [f"{near}[{vector}, ... {len(row['embedding'])} numbers]  {text}"]
+    elif "items" in row:
+        best = ", ".join(f"{item['item']} {item['score']:.2f}" for item in row["items"])
+        lines = [f"{text}\n    {best or 'nothing to recommend'}"]
     elif "label" not in row and "score" in row:
         lines = [f"{row['score']:.4f}  {text}  |  {row.get('text_pair', '')}"]
     elif "value" in row:

@@ -13,6 +13,7 @@ from typing import cast
 from fathom import catalog
 from fathom.data.conversation import has_answer
 from fathom.data.example import Example
+from fathom.data.leave_one_out import leave_one_out
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.readers.built_in import built_in
 from fathom.data.readers.folders import folder_kind
@@ -96,6 +97,9 @@ def load_splits(section: DataSection, form: Form) -> Splits:
         digests[split] = reading.digest
         skipped += [{"split": split, **row.to_json()} for row in reading.skipped]
         notes += [f"{split}: {note}" for note in (f"{len(reading.examples)} examples from {path}", *reading.notes)]
+    if form == "interactions":
+        notes += _take_last(parts)
+        return Splits(parts["train"], parts["validation"], parts["test"], tuple(notes), digests, tuple(skipped))
     if section.validation is None and section.validation_fraction > 0:
         parts["train"], parts["validation"] = stratified_split(
             parts["train"], section.validation_fraction, section.split_seed
@@ -252,7 +256,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
     Raises:
         DataError: No example has a label (or tags); names the columns there are.
     """
-    if form in ("corpus", "pairs"):  # a text alone has something to learn from, too
+    if form in ("corpus", "pairs", "interactions"):  # a text alone has something to learn from, too
         return
     if form == "chat":
         if not any(map(has_answer, reading.examples)):
@@ -275,6 +279,19 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
         where=path,
         mend=f"say which column holds them: data.{wanted}",
     )
+
+
+def _take_last(parts: dict[str, list[Example]]) -> list[str]:
+    """Make the splits of sequences that were given as one file; returns what is to be said of it."""
+    if parts["validation"]:
+        return []
+    made = leave_one_out(parts["train"], test=not parts["test"])
+    parts |= {split: examples for split, examples in made.items() if examples}
+    asked = len(made["validation"])
+    if not asked:
+        return ["no user chose three items, so nothing is kept for validation"]
+    last = "the last item of each for the test, the one before for validation" if made["test"] else "the last of each"
+    return [f"validation: {asked:,} users with three items or more, {last}; shorter sequences are only learnt from"]
 
 
 def _leak_notes(parts: dict[str, list[Example]], section: DataSection) -> list[str]:

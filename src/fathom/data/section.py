@@ -12,6 +12,7 @@ from fathom.data.corpus.filters.base import CorpusFilter
 ROLES = (
     *("text", "text_pair", "label", "targets"),
     *("negative", "score"),
+    *("user", "item", "timestamp", "items"),
     *("tokens", "tags", "entities"),
     *("head", "tail", "head_start", "head_end", "tail_start", "tail_end", "head_type", "tail_type", "relations"),
     *("context", "question", "answers", "answer_start", "impossible"),
@@ -65,7 +66,8 @@ class DataSection(Part):
     or parquet; its other files are running text."""
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Which column is what: keys `text`, `text_pair`, `label`, `tokens`, `tags`, `entities`, `targets`; for embeddings
-    also `negative` and `score`; for questions `context`, `question`, `answers`, `answer_start`, `impossible`; for chat
+    also `negative` and `score`; for recommendation `user`, `item`, `timestamp` or `items`; for questions
+    `context`, `question`, `answers`, `answer_start`, `impossible`; for chat
     `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; for
     relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`; for images and sounds `image`,
     `sound`, `label`, `group`; values are column names or positions from 0. Columns left out are guessed from their

@@ -14,6 +14,7 @@ from fathom.data.check import CheckOptions, check_splits
 from fathom.data.corpus.report import check_corpus
 from fathom.data.example import FILE_KEYS, Example, Features
 from fathom.data.findings import SHOWN, CheckReport, Finding, Severity, order
+from fathom.data.leave_one_out import check_sequences
 from fathom.data.load import detect_format, load_splits, read_path, require_labels
 from fathom.data.preview import Preview, PreviewToken
 from fathom.data.readers.base import Form, Reading
@@ -48,6 +49,7 @@ DEFAULT_TASKS: dict[Form, str] = {
     "writing": "translation",
     "image": "image-classification",
     "sound": "audio-classification",
+    "interactions": "recommendation",
 }
 """The task a bare data file is previewed for."""
 
@@ -103,6 +105,9 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
             where = f"{error.where}: " if error.where else ""
             message = f"{split}: {where}{error.message}"
             findings.append(Finding("unreadable", "error", message, 1, (), error.mend or ""))
+    if found.form == "interactions":
+        facts, more = check_sequences(parts)
+        return CheckReport(facts, order([*findings, *more]), tuple(notes))
     if "train" in parts and section.validation is None and section.validation_fraction > 0:
         train, validation = stratified_split(parts["train"], section.validation_fraction, section.split_seed)
         parts = {"train": train, "validation": validation, **{k: v for k, v in parts.items() if k != "train"}}
@@ -141,8 +146,9 @@ def preview(
         raise DataError(
             f"there is no example {index}", where=found.section.train, mend=f"give 0 to {len(splits.train) - 1}"
         )
-    tokenizer = _load_tokenizer(found.model or DEFAULT_MODEL)
     part = found.task or _default_task(found.form)
+    own = found.form == "interactions"
+    tokenizer = part.make_tokenizer(splits.train) if own else _load_tokenizer(found.model or DEFAULT_MODEL)
     if found.recipe is not None:
         part = part.suited(found.recipe.model.read_config(tokenizer, {}))
     task = part.open(splits.train, tokenizer, _max_length(found.section, tokenizer))

@@ -234,7 +234,7 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
 
 
 def _row(given: Mapping[str, Any], prediction: Mapping[str, Any], probabilities: bool) -> dict[str, Any]:
-    left_out = ["logits", "relevances", "others"]  # what scores are made of
+    left_out = ["logits", "relevances", "others", "rank"]  # what scores are made of
     left_out += [] if probabilities else ["probabilities", "n_best"]
     shown = {key: value for key, value in prediction.items() if key not in left_out}
     if "embedding" in shown:

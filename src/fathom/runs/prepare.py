@@ -32,7 +32,7 @@ from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import prepare_media
 from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
-from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest
+from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest, require_own_tokenizer
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask
 from fathom.tokenization.load import load_tokenizer
@@ -64,11 +64,17 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     """
     if isinstance(recipe.task, MediaTask):
         return prepare_media(recipe)
-    tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
+    splits = None
+    if recipe.task.form == "interactions":
+        require_own_tokenizer(recipe)
+        splits = load_splits(recipe.data, recipe.task.form)
+        tokenizer = recipe.task.make_tokenizer(splits.train)
+    else:
+        tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
     recipe.model.adopt(tokenizer)
     if recipe.task.form == "corpus":
         return prepare_corpus(recipe, tokenizer)
-    splits = load_splits(recipe.data, recipe.task.form)
+    splits = splits or load_splits(recipe.data, recipe.task.form)
     part = recipe.task.suited(recipe.model.read_config(tokenizer, {}))
     task = part.open(splits.train, tokenizer, longest(recipe, tokenizer))
     check_head(recipe, tokenizer, task)

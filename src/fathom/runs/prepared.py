@@ -21,6 +21,8 @@ from fathom.tasks.base import OpenTask
 
 PLACES = frozenset({"where", "image", "sound"})
 """Fields of an example that say where it lies, not what it says; files are told by the digest of their bytes."""
+ITEMS = "items"
+"""What a recipe writes for a tokenizer that is made of its data's items."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,20 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
             f"the model takes at most {limit} tokens{beside}", where="data.max_length", mend=f"write {limit}"
         )
     return wanted or min(limit, 1 << 20)
+
+
+def require_own_tokenizer(recipe: Recipe) -> None:
+    """Refuse a model whose tokens are words where the task's are items.
+
+    Raises:
+        ConfigError: The model is not new, or its tokenizer is one of text.
+    """
+    if recipe.model.kind != "new" or recipe.model.tokenizer_source != ITEMS:
+        raise ConfigError(
+            f"the words of a model for {recipe.task.kind} are the items of its data, so it starts from new weights",
+            where="model",
+            mend="write {kind: new, architecture: gpt2, depth: 2, tokenizer: items}",
+        )
 
 
 def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTask) -> None:

@@ -199,8 +199,8 @@ def scoring_passes(order: Indices, lengths: np.ndarray[Any, Any], batch_size: in
 def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float], LossSum | None]:
     """Return the records of a batch's sequences, its summed loss when it is asked for, and the second objective's."""
     task = runner.task
-    if runner.vocabulary is None:
-        logits = task.logits(runner.run(placed), placed)
+    if runner.vocabulary is None or task.keeps_logits:
+        logits = runner.label_logits(placed) if task.keeps_logits else task.logits(runner.run(placed), placed)
 
         def loss() -> float:
             return task.loss(logits, placed).total.item()

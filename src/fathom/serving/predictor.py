@@ -99,7 +99,7 @@ class Predictor:
             DataError: An input is neither text nor such a mapping; says which.
             ModelError: The model is a language model: it writes, or is the start of a fine-tuning.
         """
-        if self.task.vocabulary:
+        if self.task.vocabulary and not self.task.keeps_logits:
             raise ModelError(
                 f"a model trained for {self.task.kind} labels no text",
                 mend="fine-tune it: model: THIS FOLDER, task: text-classification; evaluate tells its perplexity",

@@ -45,6 +45,10 @@ class Task(Part, ABC):
         """Return the task as a model of this config does it; most tasks are done by one kind of model only."""
         return self
 
+    def make_tokenizer(self, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
+        """Return the tokenizer of a task whose tokens are no text but things of its training examples."""
+        raise NotImplementedError
+
     @abstractmethod
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTask:
         """Read the label set from the training examples.
@@ -84,6 +88,10 @@ class OpenTask(ABC):
     """Whether the loss compares the sequences of a batch with each other, and so is no sum over parts of it. Where
     memory cuts a batch of such a task, what `logits` gives of all parts is put together, and `loss` is asked once, with
     what `join` makes of the parts; see `training.whole_batch`."""
+
+    keeps_logits: ClassVar[bool] = False
+    """Whether a vocabulary task judges the logits of its labelled positions, by `loss` and `raw_predictions`, when a
+    split is scored, and answers by them; other ones know only how likely each label was."""
 
     label_smoothing: float = 0.0
     """Of a vocabulary task's loss."""

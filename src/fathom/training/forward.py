@@ -82,6 +82,13 @@ class Runner:
         side = self.task.side_loss(output, batch)
         return loss if side is None else loss + side.total / normalizers.side
 
+    def label_logits(self, batch: Batch) -> Tensor:
+        """Return the logits of a vocabulary task's labelled positions in a placed batch, `[S, V]`."""
+        assert self.vocabulary is not None
+        with self.vocabulary.select(batch["labels"]):
+            hidden = vocabulary_states(self.run(batch))
+        return self.vocabulary.logits(hidden.flatten(0, 1))
+
     def judge(self, batch: Batch) -> Judgement:
         """Return how well a vocabulary task's labels in a placed batch are predicted."""
         assert self.vocabulary is not None

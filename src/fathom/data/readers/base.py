@@ -11,11 +11,24 @@ from fathom.data.example import Example
 from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
-Form = Literal["text", "spans", "relation", "questions", "chat", "corpus", "pairs", "writing", "image", "sound"]
+Form = Literal[
+    "text",
+    "spans",
+    "relation",
+    "questions",
+    "chat",
+    "corpus",
+    "pairs",
+    "writing",
+    "image",
+    "sound",
+    "interactions",
+]
 """What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `relation` (a text, two entities, a
 label), `questions` (a passage, a question, its answers), `chat` (turns of a conversation), `corpus` (running text
 without labels), `pairs` (texts that belong together, or do not), `writing` (a source, and what is to be written for
-it), `image` or `sound` (a file, a label)."""
+it), `image` or `sound` (a file, a label), `interactions` (what users
+chose, in the order of time)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from fathom.data.example import Example
 from fathom.data.readers.base import Request
 from fathom.data.readers.columns import Layout
+from fathom.data.readers.interactions import InteractionRows
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
@@ -43,12 +44,13 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return _collect_relations(rows, num_rows, layout, request)
     if request.form == "chat":
         return _collect_conversations(rows, num_rows, layout, request)
-    if request.form == "pairs":
-        pairs = PairRows(layout, request.options, request.problems)
+    if request.form in ("pairs", "interactions"):
+        kind = PairRows if request.form == "pairs" else InteractionRows
+        taken = kind(layout, request.options, request.problems)
         for line, values in rows:
             if line not in request.problems.rows:
-                pairs.add(line, {role: values[place] for role, place in layout.roles.items()})
-        return pairs.finish(num_rows)
+                taken.add(line, {role: values[place] for role, place in layout.roles.items()})
+        return taken.finish(num_rows)
     if request.form == "writing":
         return _collect_written(rows, num_rows, layout, request)
     if request.form in {"image", "sound"}:

@@ -59,6 +59,10 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "response": ("response", "output", "completion", "answer", "reply", "回答", "回复", "答案", "输出"),
     "instances": ("instances",),
     "system": ("system", "system_prompt", "系统"),
+    "user": ("user", "user_id", "userid", "uid", "customer_id", "session", "session_id", "用户", "用户id"),
+    "item": ("item", "item_id", "itemid", "movie", "movie_id", "movieid", "product_id", "物品", "商品", "商品id"),
+    "timestamp": ("timestamp", "time", "unix_time", "ts", "时间", "时间戳"),
+    "items": ("items", "sequence", "history", "序列"),
     "anchor": (
         "anchor",
         *("query", "question", "sentence1", "text1", "text_a", "text", "sentence", "查询", "问题", "句子1"),
@@ -101,6 +105,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "writing": ("source", "target"),
     "image": ("image", "label", "group"),
     "sound": ("sound", "label", "group"),
+    "interactions": ("user", "item", "timestamp", "items"),
 }
 _PAIRS = {
     "sentence1": "sentence2",
@@ -230,6 +235,11 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "corpus":
         find("text")
         return
+    if form == "interactions":
+        find("items")
+        for role in () if "items" in roles else ("user", "item", "timestamp"):
+            find(role)
+        return
     if form == "pairs":
         _guess_pairs(roles, folded)
         return
@@ -292,7 +302,11 @@ def _guess_relation(roles: dict[str, int], folded: Sequence[str], find: Callable
 
 def _require(layout: Layout, request: Request, header: bool) -> None:
     roles = set(layout.roles)
-    if request.form == "pairs":
+    if request.form == "interactions":
+        if "items" in roles or {"user", "item"} <= roles:
+            return
+        wanted = "data.columns.user=NAME data.columns.item=NAME data.columns.timestamp=NAME, or data.columns.items=NAME"
+    elif request.form == "pairs":
         if "text" in roles:
             return
         wanted = "data.columns.text=NAME data.columns.text_pair=NAME (and negative, score or label)"
@@ -337,10 +351,11 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
-    held = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
-    held = "paths" if request.form in {"image", "sound"} else held
+    what = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
+    what = "paths" if request.form in {"image", "sound"} else what
+    what = "user and the item" if request.form == "interactions" else what
     if header:
-        message = f"none of the columns {known} is known to hold the {held}"
+        message = f"none of the columns {known} is known to hold the {what}"
     else:
-        message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the {held}?"
+        message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the {what}?"
     raise request.problems.fail(message, f"say which column is what: {wanted}", line=1)

@@ -26,6 +26,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "corpus": KINDS,
     "pairs": ("faq", "intents"),
     "writing": ("parallel", "tickets"),
+    "interactions": (),
 }
 """Which kinds of examples a task of each form takes, the usual one first."""
 

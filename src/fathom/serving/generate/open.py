@@ -54,6 +54,8 @@ def writes(info: Mapping[str, Any]) -> bool:
     """Whether the model of a `fathom.json` generates text: its class is one for causal or sequence-to-sequence."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    if info.get("task", {}).get("kind") == "recommendation":  # its words are items
+        return False
     names = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()} - _masked_names()
     return info["architecture"] in names | _sequence_to_sequence_names()
 

@@ -164,7 +164,7 @@ def test_a_run_learns_what_follows(tmp_path, objective, architecture):
             stream.write(json.dumps({"user": f"u{user}", "items": items}) + "\n")
     text = f"""
 model:
-  {{kind: new, architecture: {architecture}, depth: 1, width: 32, heads: 2, dropout: 0, tokenizer: items, positions: 32}}
+  {{kind: new, architecture: {architecture}, depth: 1, width: 32, heads: 2, dropout: 0, tokenizer: items}}
 data: {{train: {tmp_path / "s.jsonl"}}}
 task: {{kind: recommendation, objective: {objective}}}
 training: {{epochs: 12, batch_size: 20, learning_rate: 5e-3, threads: 1, precision: fp32, evaluate_before: false}}

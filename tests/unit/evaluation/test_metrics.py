@@ -25,6 +25,7 @@ PAIRS = {
         {"example": {"text": "a", "label": "x"}, "sizes": (), "negatives": 0},
     ),
     "candidates": ([0.1, 0.9], ("query", [0, 1])),
+    "ranks": (3.0, "an item"),
     "written": ("a short text", {"source": "a text", "references": ["a short text", "text"]}),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }
@@ -40,6 +41,7 @@ FORM = {
     **dict.fromkeys(("squad", "squad-v2", "cmrc", "cmrc-v2"), "answers"),
     **dict.fromkeys(("retrieval", "similarity"), "embeddings"),
     "reranking": "candidates",
+    "recommendation": "ranks",
     **dict.fromkeys(("bleu", "chrf", "ter", "rouge", "length-ratio", "copy-rate"), "written"),
 }
 

@@ -25,7 +25,7 @@ PAIRS = {
         {"example": {"text": "a", "label": "x"}, "sizes": (), "negatives": 0},
     ),
     "candidates": ([0.1, 0.9], ("query", [0, 1])),
-    "ranks": (3.0, "an item"),
+    "ranks": (3.0, 2.0),
     "written": ("a short text", {"source": "a text", "references": ["a short text", "text"]}),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }

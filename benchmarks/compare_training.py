@@ -212,7 +212,7 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
     config = read_config(model_folder(row.model, plan.work))
     flops = training_flops_per_token(config, rounds[0]["peers"]["default"]["token_mean_length"])
     shares = {}
-    for peer in row.peers:
+    for peer in row.peers if row.tuning == "full" else ():  # what is counted is a full training
         limits = result["machine"]["flops_per_s"]["fp32" if peer == "default" else "bf16"]
         achieved = flops * median(speed[peer])
         shares[peer] = {
@@ -301,13 +301,17 @@ def compare_startup(plan: Plan) -> Figures:
 
 def print_summary(name: str, summary: Figures) -> None:
     print(f"\n{name}")
-    for peer in summary["real_tokens_per_s"]:
-        speed, share = summary["real_tokens_per_s"][peer], summary["share_of_limit"][peer]
-        print(
-            f"  {peer:8} {speed['median']:8.0f} tokens/s ({speed['min']:.0f}-{speed['max']:.0f})  "
-            f"{share['share_of_step_mix']:.0%} of the {share['precision_of_limit']} products of a step, "
-            f"{share['share_of_peak']:.0%} of the best product"
+    for peer, speed in summary["real_tokens_per_s"].items():
+        share = summary["share_of_limit"].get(peer)
+        told = (
+            ""
+            if share is None
+            else (
+                f"{share['share_of_step_mix']:.0%} of the {share['precision_of_limit']} products of a step, "
+                f"{share['share_of_peak']:.0%} of the best product"
+            )
         )
+        print(f"  {peer:8} {speed['median']:8.0f} tokens/s ({speed['min']:.0f}-{speed['max']:.0f})  {told}")
     for key, ratio in summary["ratios"].items():
         verdict = summary["verdicts"].get(key, "")
         print(f"  {key:22} {ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})  {verdict}")

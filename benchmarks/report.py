@@ -81,14 +81,14 @@ def render_row(name: str, result: Figures) -> str:
     length = f"{settings['max_steps']} steps" if settings["max_steps"] > 0 else f"{chosen['epochs']:g} epochs"
     rows = []
     for peer, title in ((peer, PEERS[peer]) for peer in PEERS if peer in summary["real_tokens_per_s"]):
-        share = summary["share_of_limit"][peer]
+        share = summary["share_of_limit"].get(peer)
         speed, memory = summary["real_tokens_per_s"][peer], summary["peak_memory_bytes"][peer]
         score = summary["scores"]["means"][peer] if summary["scores"] else None
         rows.append(
             [
                 title,
                 span(speed, 0),
-                f"{share['share_of_step_mix']:.0%} {share['precision_of_limit']}",
+                "-" if share is None else f"{share['share_of_step_mix']:.0%} {share['precision_of_limit']}",
                 span(memory, 0, 1 / 2**20),
                 span(summary["seconds_to_first_step"][peer], 1),
                 "-" if score is None else f"{score:.4f}",

@@ -210,3 +210,8 @@ def test_a_model_that_stays_padded_says_why() -> None:
     assert "layerdrop" in (pack_model(model).reason or "")
     model = build(next(case for case in CASES if case.config == "MPNetConfig"))
     assert pack_model(model).reason
+
+
+def test_a_model_of_few_positions_is_tried_on_short_sequences() -> None:
+    model = build(Case("BertConfig", {**TINY, "max_position_embeddings": 8}))
+    assert pack_model(model).packed

@@ -25,7 +25,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.attention import AttentionOptions, FusedAttention, attend
 from fathom.model.dropout import DropoutSource
-from fathom.model.families import image_patches
+from fathom.model.families import image_patches, most_positions
 from fathom.model.layout import Layout, make_layout
 
 ATTENTION_NAME = "fathom_packed"
@@ -356,15 +356,16 @@ def trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
         side = model.config.image_size
         pixels = torch.linspace(-1, 1, 2 * 3 * side * side, device=model.device).view(2, 3, side, side)
         return {"pixel_values": torch.sin(pixels * 1e4)}
-    length = max(TRIAL_LENGTHS)
-    mask = torch.tensor([[1] * n + [0] * (length - n) for n in TRIAL_LENGTHS], device=model.device)
+    most = most_positions(model.config) or max(TRIAL_LENGTHS)
+    lengths = [min(length, most) for length in TRIAL_LENGTHS]
+    mask = torch.tensor([[1] * n + [0] * (lengths[0] - n) for n in lengths], device=model.device)
     vocabulary = model.get_input_embeddings().num_embeddings
     ids = torch.arange(mask.numel(), device=model.device).view_as(mask) * 7919 % max(vocabulary - 1, 1)
     pad = model.config.get_text_config().pad_token_id or 0
     ids = torch.where(ids == pad, (ids + 1) % vocabulary, ids)
     batch = {"input_ids": torch.where(mask.bool(), ids, pad), "attention_mask": mask}
     if model.config.is_encoder_decoder:
-        batch["decoder_input_ids"] = batch["input_ids"].flip(0)[:, : TRIAL_LENGTHS[0] - 4]
+        batch["decoder_input_ids"] = batch["input_ids"].flip(0)[:, : max(lengths[0] - 4, 1)]
     return batch
 
 

@@ -30,6 +30,9 @@ FEWEST_STEPS = 20
 """A shorter run tells little: its first steps prepare the shapes of their products."""
 DEFAULT_EFFICIENCY = 0.55
 """Share of its best that a machine reaches, before a run has told (`docs/concepts/depth.md`)."""
+FEW_RUNS = 3
+LOWEST_EFFICIENCY = DEFAULT_EFFICIENCY / 4
+"""What fewer than `FEW_RUNS` runs are believed at least: one that shared its machine with others tells of those."""
 PROBED_TOKENS = 1024
 WIDEST_PROBE = 2048
 """Wider products run at the same rate and take long."""
@@ -89,6 +92,8 @@ def forecast_time(work: StepWork, width: int, kind: Kind, device: str) -> TimeFo
     rates = machine_rates(width, kind, device)
     found = efficiencies(kind)
     efficiency = statistics.median(found) if found else DEFAULT_EFFICIENCY
+    if len(found) < FEW_RUNS:
+        efficiency = max(efficiency, LOWEST_EFFICIENCY)
     return TimeForecast(ideal_seconds(work, rates) / efficiency, efficiency, len(found), work, rates)
 
 

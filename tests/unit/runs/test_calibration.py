@@ -81,3 +81,12 @@ def test_a_real_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calibration._probe_products(64, "fp32", "cpu") > 1e6
     assert calibration._probe_memory("cpu") > 1e6
     assert machine_key(probe_machine()) == machine_key(probe_machine())
+
+
+def test_one_run_on_a_busy_machine_is_not_believed() -> None:
+    alone = forecast_time(WORK, 16, KIND, "cpu").step_seconds
+    for number in range(1, 4):
+        remember(forecast_time(WORK, 16, KIND, "cpu"), KIND, 100, 100 * 50 * alone)
+        told = forecast_time(WORK, 16, KIND, "cpu")
+        assert told.runs == number
+        assert told.step_seconds == pytest.approx((4 if number < 3 else 50) * alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,50 @@ def test_parts_equal_the_whole(kind: str, packing: bool, tokenizer: PreTrainedTo
         assert part.loss == pytest.approx(whole.loss, rel=1e-5)
         for name, gradient in gradients(work).items():
             assert (gradient - expected[name]).abs().max().item() <= 2e-6 * max(1.0, whole.grad_norm), (name, most)
+
+
+def test_what_draws_from_torch_draws_the_same_again(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Gates and PEFT's dropout do not ask the source; both passes of a part must see one draw."""
+    work = workload("pairs", tokenizer)
+    assert work.dropout is not None
+    work.most_tokens = 45
+    drawn: dict[int, list[float]] = {}
+    kept = work.runner.run
+
+    def run(batch: Any) -> Any:
+        drawn.setdefault(int(batch["input_ids"].sum()), []).append(torch.rand(()).item())
+        return kept(batch)
+
+    object.__setattr__(work.runner, "run", run)
+    compute_gradient(work, ROWS, 0)
+    twice = [values for values in drawn.values() if len(values) > 1]
+    assert twice
+    assert all(len(set(values)) == 1 for values in twice)
+    assert len({values[0] for values in drawn.values()}) == len(drawn), "each part has draws of its own"
+
+
+def test_the_graph_of_one_part_is_gone_before_the_next_is_made(tokenizer: PreTrainedTokenizerFast) -> None:
+    work = workload("pairs", tokenizer)
+    work.most_tokens = 45
+    made: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+    kept = work.task.logits
+
+    def logits(output: Any, batch: Any) -> torch.Tensor:
+        vectors = kept(output, batch)
+        made.append(weakref.ref(vectors))
+        return vectors
+
+    def run(batch: Any) -> Any:
+        alive.append(sum(ref() is not None for ref in made))
+        return inner(batch)
+
+    inner = work.runner.run
+    object.__setattr__(work.runner, "run", run)
+    work.task.logits = logits  # type: ignore[method-assign]
+    compute_gradient(work, ROWS, 0)
+    parts = len(passes(work, ROWS))
+    assert alive[:parts] == [0] * parts, "the activations of two parts were held at once"
 
 
 @pytest.mark.parametrize("packing", [True, False])

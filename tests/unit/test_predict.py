@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from fathom.data.readers.base import Form
 from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.merge import merge
-from fathom.runs.predict import predict
+from fathom.runs.predict import predict, read_inputs
 from fathom.serving.predictor import Predictor
 from folders_for_tests import TEXTS, Saved, make_saved
 
@@ -122,6 +123,46 @@ def test_bad_input_is_named_and_nothing_written(
     with pytest.raises(error, match=message):
         predict(classifier, given, output=tmp_path / output if output else None)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "content", "count"),
+    [
+        ("text", "a.csv", "text,label\none,x\ntwo,\n", 2),
+        ("text", "a.jsonl", '{"text": "one", "label": "x"}\n{"text": "two", "label": 3}\n', 2),
+        ("questions", "q.jsonl", '{"question": "q", "context": "c", "answers": [{"text": "e"}]}\n', 1),
+        ("questions", "q.json", '{"data": [{"context": "c d", "qas": [{"question": "q", "answers": 3}]}]}', 1),
+        ("spans", "s.jsonl", '{"text": "Ann lives", "entities": [{"start": 5, "end": 99, "label": "x"}]}\n', 1),
+        ("spans", "w.jsonl", '{"tokens": ["Ann", "lives"], "tags": ["B-PER"]}\n', 1),
+        ("spans", "t.conll", "Ann Z-PER\nlives O\n", 1),
+        ("spans", "n.conll", "word tag\nAnn Z-PER\n", 1),
+        ("relation", "r.jsonl", '{"text": "<e1>a</e1> b <e2>c</e2>", "label": 3}\n', 1),
+        ("pairs", "p.csv", "query,passage,score\nq,p,much\n", 1),
+        ("writing", "w.csv", "source,target\ns,\nt,u\n", 2),
+    ],
+)  # fmt: skip
+def test_what_a_file_says_of_its_answers_is_not_looked_at(
+    tmp_path: Path, form: Form, name: str, content: str, count: int
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    rows = read_inputs(tmp_path / name, form)
+    assert len(rows) == count
+    known = {"text", "text_pair", "words", "head", "tail", "question", "where"}
+    assert all(row.keys() <= known for row in rows)
+
+
+def test_files_are_read_whatever_their_classes(tmp_path: Path) -> None:
+    pytest.importorskip("PIL", reason="pillow is not installed")
+    from media_for_tests import png
+
+    (tmp_path / "red").mkdir()
+    (tmp_path / "none").mkdir()
+    (tmp_path / "red" / "a.png").write_bytes(png((9, 9, 9), 0))
+    (tmp_path / "b.png").write_bytes(png((9, 9, 9), 1))
+    (tmp_path / "t.csv").write_text("image,label\nb.png,\nred/a.png,x\n")
+    assert len(read_inputs(tmp_path, "image")) == 2
+    assert len(read_inputs([str(tmp_path)], "image")) == 2
+    assert len(read_inputs(tmp_path / "t.csv", "image")) == 2
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:

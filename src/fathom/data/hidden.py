@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,10 +177,9 @@ def write_states(key: dict[str, Any], pieces: Iterable[Tensor], shape: tuple[int
 def make_room(num_bytes: int, limit_bytes: int) -> bool:
     """Remove what was used least recently until so many bytes more stay within a limit; returns whether they do."""
     root = files.cache_folder() / FOLDER
-    entries = sorted((path for path in root.glob("*") if (path / DESCRIPTION).is_file()), key=_last_use)
-    sizes = {path: sum(item.stat().st_size for item in path.iterdir()) for path in entries}
-    while entries and sum(sizes[path] for path in entries) + num_bytes > limit_bytes:
-        files.remove_folder(entries.pop(0))
+    entries = sorted(entry for entry in map(_entry, root.glob("*")) if entry is not None)
+    while entries and sum(size for _, _, size in entries) + num_bytes > limit_bytes:
+        files.remove_folder(entries.pop(0)[1])
     return num_bytes <= limit_bytes
 
 
@@ -231,9 +231,15 @@ def _open(folder: Path) -> HiddenStates:
         raise ArtifactError("not as many states as it says", where=str(folder / VALUES))
     values = np.memmap(folder / VALUES, dtype=_NUMPY[format], mode="r", shape=shape)
     scales = np.memmap(folder / SCALES, dtype="float32", mode="r", shape=shape[:1]) if format == "int8" else None
-    os.utime(folder / DESCRIPTION)
+    with suppress(OSError):  # a cache that may only be read
+        os.utime(folder / DESCRIPTION)
     return HiddenStates(values, scales, format, float(said["error"]))
 
 
-def _last_use(folder: Path) -> float:
-    return (folder / DESCRIPTION).stat().st_mtime
+def _entry(folder: Path) -> tuple[float, Path, int] | None:
+    """Last use, folder and bytes; None where there is no entry, or another process removes it just now."""
+    try:
+        used = (folder / DESCRIPTION).stat().st_mtime
+        return used, folder, sum(item.stat().st_size for item in folder.iterdir())
+    except OSError:
+        return None

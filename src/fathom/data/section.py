@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
 
@@ -53,6 +53,9 @@ READING = (
 
 class DataSection(Part):
     """Where the examples are and how they are read."""
+
+    answers: ClassVar[bool] = True
+    """Whether rows are read with their labels, tags, answers or targets; see `InputSection`."""
 
     train: str
     """File, folder of images or sounds with a folder for each class, hub name or `helpdesk:intents`; `#500` after it
@@ -144,6 +147,12 @@ class DataSection(Part):
         if "entities" in self.columns and "tags" in self.columns:
             raise ValueError("columns names both 'entities' and 'tags'; one of them marks the entities")
         return self
+
+
+class InputSection(DataSection):
+    """How a file is read that is only to be answered: what its rows say of the answer is not looked at."""
+
+    answers: ClassVar[bool] = False
 
 
 def _is_position(column: str | int) -> bool:

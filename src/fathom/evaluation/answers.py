@@ -118,7 +118,10 @@ class ThresholdAccumulator(AnswerAccumulator):
 
 
 def best_threshold(rows: Sequence[tuple[float, float]], held_back: float) -> tuple[float, float]:
-    """Return the best sum of scores over all thresholds, and the first threshold that has it.
+    """Return the best sum of scores over all thresholds, and the lowest threshold that has it.
+
+    Where giving no span at all is best it lies below every margin; the official script has 0 there, for its margins
+    are probabilities.
 
     Args:
         rows: Margin of each question, and what giving its span adds to the sum. A span is given where its margin is at
@@ -126,8 +129,9 @@ def best_threshold(rows: Sequence[tuple[float, float]], held_back: float) -> tup
         held_back: The sum where no span is given.
     """
     total = best = float(held_back)
-    threshold = 0.0
-    for margin, gain in sorted(rows, key=lambda row: row[0]):
+    ordered = sorted(rows, key=lambda row: row[0])
+    threshold = min(0.0, ordered[0][0] - 1.0) if ordered else 0.0
+    for margin, gain in ordered:
         total += gain
         if total > best:
             best, threshold = total, margin

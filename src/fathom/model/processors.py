@@ -114,6 +114,20 @@ def processor_digest(processor: Any) -> str:
     return digest(settings_of(processor))
 
 
+def spectrogram_samples(processor: Any) -> int | None:
+    """Return how many samples fit into the spectrogram an extractor makes; None where it makes none of fixed length.
+
+    Whisper's says so itself; AST's has so many frames of 25 ms, one every 10 ms.
+    """
+    settings = settings_of(processor)
+    if "n_samples" in settings:
+        return int(settings["n_samples"])
+    if "max_length" not in settings or "num_mel_bins" not in settings:
+        return None
+    step = int(settings["sampling_rate"]) // 100
+    return (int(settings["max_length"]) - 1) * step + step * 5 // 2 + step - 1
+
+
 def _load(auto: Any, name: str, what: str, **options: Any) -> Any:
     folder = Path(name)
     if folder.is_dir() and not (folder / FILE).is_file() and not (folder / "processor_config.json").is_file():

@@ -14,6 +14,7 @@ from fathom.errors import DataError
 from fathom.log import get_console
 from fathom.model.vocabulary import VocabularyHead
 from fathom.runs.corpus import corpus_split
+from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
 from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
@@ -45,7 +46,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     section = validate(DataSection, apply_edits({**saved, "train": data}, edits, DataSection), "data")
     task = predictor.task
     assert predictor.packed is not None  # packing is on unless asked otherwise
-    vocabulary = VocabularyHead(predictor.model) if task.vocabulary else None
+    vocabulary = predictor.vocabulary or (VocabularyHead(predictor.model) if task.vocabulary else None)
     scorer = Scorer(predictor.model, predictor.packed, task, batch_size, vocabulary, generated=None)
     if predictor.form == "corpus":
         assert isinstance(task, OpenLanguageTask)
@@ -68,8 +69,5 @@ def _labelled(section: DataSection, predictor: Predictor) -> tuple[tuple[TokenSt
     store = encode_split(predictor.task, examples)
     cut = store.num_truncated
     if cut:
-        get_console().info(
-            f"{cut:,} of {len(examples):,} texts are longer than {predictor.task.max_length} tokens and were not read "
-            "to their end"
-        )
+        get_console().info(cut_note(cut, len(examples), predictor.task))
     return (store, examples), cut

@@ -17,6 +17,7 @@ from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
 from fathom.data.draw import EVALUATION, Draw
 from fathom.data.section import READING
+from fathom.data.store import TokenStore
 from fathom.device import process_age_seconds
 from fathom.log import get_console
 from fathom.model.reload import answer_of, verify_reload
@@ -25,6 +26,7 @@ from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
 from fathom.runs.forecast import Forecast
 from fathom.runs.frozen_prefix import FrozenPrefix
+from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
@@ -127,6 +129,10 @@ def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str,
         if name == "validation" and data.task.settle(scores[name]):
             counts.clear()
             scores[name] = score(chosen, split, counts)
+        cut = split[0].num_truncated if isinstance(split[0], TokenStore) else 0
+        if cut:
+            scores[name]["num_truncated"] = cut
+            get_console().info(f"{name}: {cut_note(cut, len(split[1]), data.task)}")
         if written:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in written)
             files.write_atomic(folder / WRITTEN.format(split=name), lines)

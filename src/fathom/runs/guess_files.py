@@ -68,7 +68,7 @@ def _guess_table(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | Non
     suffixes = {form: sum(head.count(end) for end in ends) for form, ends in _ENDS.items()}
     form = max(suffixes, key=lambda name: suffixes[name])
     lines = head.count("\n") or 1
-    if suffixes[form] < lines // 2:
+    if suffixes[form] < max(lines // 2, 1):
         return None
     examples, notes = load_examples(path, form)
     return (form, examples, notes) if any("label" in example for example in examples) else None

@@ -16,7 +16,7 @@ from fathom.data.encodings import decode
 from fathom.data.example import FILE_KEYS, Example
 from fathom.data.load import SUFFIXES, load_examples
 from fathom.data.readers.base import Form
-from fathom.data.section import DataSection
+from fathom.data.section import InputSection
 from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
 from fathom.runs.questions import read_questions
@@ -30,7 +30,10 @@ VECTOR_SUFFIXES = (".npy", ".safetensors")
 STANDARD_INPUT = "-"
 _INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question", "image", "sound")
 _ENTITIES = (f"{role}{part}" for role in ("head", "tail") for part in ("", "_start", "_end", "_type"))
-INPUT_ROLES = frozenset({"text", "text_pair", "tokens", "context", "question", "image", "sound", *_ENTITIES})
+INPUT_ROLES = frozenset(
+    {"text", "text_pair", "tokens", "context", "question", "image", "sound", "user", "item", "timestamp", "items"}
+    | {*_ENTITIES}
+)
 """Roles of columns that a prediction needs."""
 
 Inputs = str | Path | Iterable[str | Mapping[str, Any]]
@@ -90,10 +93,9 @@ def predict(
             progress.update(len(rows))
     cut = sum(1 for row in rows if row.get("truncated"))
     if cut:
-        get_console().info(
-            f"{cut:,} of {len(rows):,} texts are longer than {predictor.task.max_length} tokens and were not read "
-            "to their end (marked truncated)"
-        )
+        from fathom.runs.preflight import cut_note
+
+        get_console().info(f"{cut_note(cut, len(rows), predictor.task)} (marked truncated)")
     if output is not None:
         write_rows(rows, output)
     return rows
@@ -122,7 +124,7 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
     path = Path(inputs)
     if _has_lines(path):
         return _read_lines(path)
-    section = validate(DataSection, {"train": str(path), "columns": dict(columns or {})}, where="predict")
+    section = validate(InputSection, {"train": str(path), "columns": dict(columns or {})}, where="predict")
     examples, notes = load_examples(str(path), form, section)
     for note in notes:
         get_console().info(f"{path}: {note}")
@@ -147,7 +149,7 @@ def _files(inputs: Inputs, key: str) -> list[Mapping[str, Any]] | None:
 
 
 def _of_folder(folder: str, key: str) -> list[Example]:
-    examples, notes = load_examples(folder, "image" if key == "image" else "sound")
+    examples, notes = load_examples(folder, "image" if key == "image" else "sound", InputSection(train=folder))
     for note in notes:
         get_console().info(f"{folder}: {note}")
     return examples

@@ -41,8 +41,10 @@ def check_data(store: Sequences, task: OpenTask) -> None:
                 "lose their end: see data.max_length and task.max_target_length"
             )
         return
-    if "length" in store.fields:
-        return  # images and sounds: their length is what the processor makes
+    if "length" in store.fields:  # images and sounds: their length is what the processor makes
+        if store.num_truncated:
+            get_console().info(cut_note(store.num_truncated, len(store), task))
+        return
     full = int((store.lengths >= task.max_length).sum())
     if full > TRUNCATED_SHARE_TOLD * len(store):
         get_console().info(
@@ -50,6 +52,11 @@ def check_data(store: Sequences, task: OpenTask) -> None:
             f"{task.max_length}; longer texts are cut there (classification, chat) or split into windows (token "
             "classification)"
         )
+
+
+def cut_note(cut: int, total: int, task: OpenTask) -> str:
+    """Say how many inputs a model does not read to their end."""
+    return f"{cut:,} of {total:,} inputs are longer than {task.limit} and are not read to their end"
 
 
 def check_trainable(model: nn.Module, strategy: str) -> int:

@@ -30,11 +30,11 @@ from fathom.model.vocabulary import VocabularyHead
 from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
-from fathom.runs.media import prepare_media
+from fathom.runs.media import encode_files, prepare_media
 from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
 from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest, require_own_tokenizer
 from fathom.tasks.base import OpenTask
-from fathom.tasks.media import MediaTask
+from fathom.tasks.media import MediaTask, OpenLabelledFiles
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
 
@@ -88,6 +88,8 @@ def prepare_data(recipe: Recipe) -> PreparedData:
 
 def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
     """Encode a split, or map the store an earlier run made of the same examples, tokenizer and task."""
+    if isinstance(task, OpenLabelledFiles):
+        return encode_files(task, examples)
     key = {
         "examples": examples_digest(examples),
         "tokenizer": task.tokenizer_digest(),

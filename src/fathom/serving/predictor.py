@@ -19,6 +19,7 @@ from fathom.data.readers.base import Form
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
 from fathom.model.folder import FathomInfo, open_folder
 from fathom.model.packing import PackedModel, pack_model
+from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import OpenTask, Task
 
 Precision = Literal["fp32", "bf16"]
@@ -58,6 +59,8 @@ class Predictor:
         self.task = task
         self.info = cast(FathomInfo, dict(info or {}))
         self.packed: PackedModel | None = pack_model(model) if packing else None
+        self.vocabulary = VocabularyHead(model) if task.keeps_logits else None
+        """For a task that answers by logits over a vocabulary: they are made where something is asked, nowhere else."""
         self._device = next(model.parameters()).device
 
     @classmethod
@@ -136,7 +139,8 @@ class Predictor:
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return what the task reads of the model's output on a padded batch, float32 on the CPU.
 
-        Logits [B, classes] or [B, L, classes]; of a task without a head see its `logits`.
+        Logits [B, classes] or [B, L, classes]; over a vocabulary of the labelled positions, [S, V]; of a task without a
+        head see its `logits`.
 
         Raises:
             ArtifactError: They are not finite.
@@ -146,7 +150,12 @@ class Predictor:
             self.packed.prepare_batch(inputs)
         low = self.precision == "bf16"
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=low):
-            logits = self.task.logits(self.model(**inputs), {**batch, **inputs})
+            if self.vocabulary is None:
+                logits = self.task.logits(self.model(**inputs), {**batch, **inputs})
+            else:
+                with self.vocabulary.select(batch["labels"].to(self._device)):
+                    hidden_1SD = self.model(**inputs).logits
+                logits = self.vocabulary.logits(hidden_1SD.flatten(0, 1))
         logits = logits.float().cpu()
         seen = logits if logits.dim() == 2 else logits[inputs["attention_mask"].bool().cpu()]
         if not bool(torch.isfinite(seen).all()):

@@ -16,7 +16,7 @@ from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.data.sound_augmentation import NoSoundAugmentation, SoundAugmentation
 from fathom.data.sounds import read_sound
-from fathom.model.processors import NEW_RATE, load_feature_extractor, new_feature_extractor
+from fathom.model.processors import NEW_RATE, load_feature_extractor, new_feature_extractor, spectrogram_samples
 from fathom.model.sound import num_frames, sound_overrides, spectrogram_positions
 from fathom.tasks.labels import place
 from fathom.tasks.media import LabelledFiles, OpenLabelledFiles
@@ -76,24 +76,37 @@ class OpenAudioTask(OpenLabelledFiles):
     auto_class: ClassVar[str] = "AutoModelForAudioClassification"
     part: AudioClassification
 
-    def __init__(self, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> None:
+    def __init__(self, part: AudioClassification, processor: Any, state: Mapping[str, Any]) -> None:
         super().__init__(part, processor, state)
         self.kind = part.kind
         self.rate = int(processor.sampling_rate)
         self.input_name = str(processor.model_input_names[0])
         self.spectral = self._extract(np.zeros(self.rate, dtype=np.float32)).ndim == 2
+        most = int(part.max_seconds * self.rate)
+        self.most_samples = min(most, spectrogram_samples(processor) or most) if self.spectral else most
+        """Of a sound; the rest is not read."""
+
+    @property
+    def limit(self) -> str:
+        """What is read of a sound at most, in words."""
+        return f"{self.most_samples / self.rate:.3g} s"
 
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and extractor."""
-        return {**super().cache_key(), "max_seconds": self.part.max_seconds}
+        return {**super().cache_key(), "most_samples": self.most_samples}
 
     def read(self, example: Example) -> Features:
-        """Decode a sound: `input_values` float32 [samples], or the spectrogram `input_features` [frames, bands]."""
-        samples_N = read_sound(example["sound"], place(example), self.rate)[: int(self.part.max_seconds * self.rate)]
+        """Decode a sound: `input_values` float32 [samples], or the spectrogram `input_features` [frames, bands].
+
+        `truncated` is 1 where its end was cut.
+        """
+        samples_N = read_sound(example["sound"], place(example), self.rate)
+        told: Features = {"truncated": np.array(len(samples_N) > self.most_samples, dtype=np.int64)}
+        samples_N = samples_N[: self.most_samples]
         if self.spectral:
-            return {"input_features": self._extract(samples_N)}
+            return {"input_features": self._extract(samples_N), **told}
         length = num_frames_of(self, len(samples_N))
-        return {"input_values": samples_N, "length": np.array(length, dtype=np.int64)}
+        return {"input_values": samples_N, "length": np.array(length, dtype=np.int64), **told}
 
     def inputs(self, features: Sequence[Features], draw: Draw) -> dict[str, Tensor]:
         """Return what the model reads: samples [B, N], with a mask where the family has one; or spectra [B, T, M]."""

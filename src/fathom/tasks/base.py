@@ -128,6 +128,11 @@ class OpenTask(ABC):
     def main_metric(self) -> str:
         """The key of the score that chooses the best model, e.g. 'accuracy', 'f1', 'pearson'."""
 
+    @property
+    def limit(self) -> str:
+        """What is read of an input at most, in words."""
+        return f"{self.max_length} tokens"
+
     def prepare(self, example: Example) -> Example:
         """Return what a user gave to predict on in the form `encode` takes.
 

@@ -84,8 +84,8 @@ def paired_anchors(place_N: Tensor) -> Tensor:
 def allowed_candidates(place_N: Tensor, row_N: Tensor, identity_N: Tensor, group_B: Tensor) -> Tensor:
     """Return which candidates an anchor may be told apart from, bool `[Q, C]`; its own positive always.
 
-    A candidate is left out where it is no negative of the anchor: the same text as the anchor or its positive, or the
-    positive of an example of the same group.
+    A candidate is left out where it is no negative of the anchor: the same text as the anchor or its positive, another
+    positive of the same anchor, or the positive of an example of the same group.
 
     Args:
         place_N: Place of each text in its example.
@@ -95,9 +95,11 @@ def allowed_candidates(place_N: Tensor, row_N: Tensor, identity_N: Tensor, group
     """
     anchor_Q = paired_anchors(place_N)
     candidate_C = (place_N >= POSITIVE).nonzero()[:, 0]
-    group_C = torch.where(place_N[candidate_C] == POSITIVE, group_B[row_N[candidate_C]], -1)
+    answers_C, row_C = place_N[candidate_C] == POSITIVE, row_N[candidate_C]
+    group_C = torch.where(answers_C, group_B[row_C], -1)
     group_Q = group_B[row_N[anchor_Q]]
     same_QC = (group_Q[:, None] == group_C) & (group_C >= 0)
+    same_QC |= (identity_N[anchor_Q][:, None] == identity_N[place_N == ANCHOR][row_C]) & answers_C
     for known_Q in (identity_N[anchor_Q], identity_N[anchor_Q + 1]):
         same_QC |= known_Q[:, None] == identity_N[candidate_C]
     own_QC = (anchor_Q + 1)[:, None] == candidate_C

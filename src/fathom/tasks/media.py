@@ -189,7 +189,8 @@ class OpenLabelledFiles(OpenTask):
         values = np.asarray(raw[0]).tolist()
         best = int(np.argmax(raw[0]))
         probabilities = dict(zip(self.labels, values, strict=True))
-        return {"label": self.labels[best], "score": values[best], "probabilities": probabilities}
+        told: dict[str, Any] = {"truncated": True} if features and int(features[0].get("truncated", 0)) else {}
+        return {"label": self.labels[best], "score": values[best], "probabilities": probabilities, **told}
 
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return (probabilities, label index)."""

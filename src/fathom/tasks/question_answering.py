@@ -130,6 +130,11 @@ class OpenQuestionTask(OpenTask):
         """The score that chooses the best model."""
         return "f1"
 
+    @property
+    def limit(self) -> str:
+        """What is read of a question at most, in words; a passage is read in windows."""
+        return f"{self.part.max_question_length} tokens in their question"
+
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and tokenizer."""
         options = self.part.model_dump(include={"stride", "max_question_length", "chinese_characters"})

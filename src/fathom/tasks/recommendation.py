@@ -102,18 +102,22 @@ class OpenRecommendation(OpenLanguageTask):
 
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and tokenizer."""
-        return {"kind": self.kind, "max_length": self.max_length}
+        return {"kind": self.kind, "max_length": self.max_length, "earlier": "counted"}
 
     def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
-        """Encode sequences, a long one in pieces that end with its end; room is left for the item that is asked."""
+        """Encode sequences, a long one in pieces that end with its end; room is left for the item that is asked.
+
+        `earlier` is how many items of the sequence stand in the pieces before.
+        """
         features: list[Features] = []
         room = self.max_length - 1
         for index, example in enumerate(examples):
             items = example["items"] if "items" in example else example["text"].split()
             ids = np.array([self._vocabulary.get(item, self.unknown) for item in items], dtype=np.int32)
-            first = len(ids) % room or room
-            for piece in np.split(ids, range(first, len(ids), room)):
-                features.append({"input_ids": piece, "example": np.array(first_index + index, dtype=np.int64)})
+            starts = [0, *range(len(ids) % room or room, len(ids), room)]
+            for start, piece in zip(starts, np.split(ids, starts[1:]), strict=True):
+                numbers = {"example": np.int64(first_index + index), "earlier": np.int64(start)}
+                features.append({"input_ids": piece, **numbers})  # type: ignore[dict-item]
         return features
 
     def make_batch(self, features: Sequence[Features], draw: Draw) -> Batch:
@@ -151,11 +155,6 @@ class OpenRecommendation(OpenLanguageTask):
         labels = batch["labels"]
         return float(((labels != IGNORED_LABEL) & (labels != self.unknown)).sum())
 
-    def logits(self, output: Any, batch: Batch) -> Tensor:
-        """Return the logits where an item is asked, `[S, V]`."""
-        logits_BLV: Tensor = output.logits
-        return logits_BLV[(batch["labels"] != IGNORED_LABEL).to(logits_BLV.device)]
-
     def loss(self, logits: Tensor, batch: Batch) -> LossSum:
         """Cross-entropy of the known items that are asked, summed; of logits `[S, V]`."""
         labels_BL = batch["labels"].to(logits.device)
@@ -165,33 +164,45 @@ class OpenRecommendation(OpenLanguageTask):
     def raw_predictions(self, logits: Tensor, batch: Batch) -> list[Any]:
         """For each sequence the rank of the item asked (infinite for an unknown one), and the best items and scores.
 
-        Items that stand in the sequence are not recommended again.
+        Items that stand in the sequence are not recommended again. Where others stand in earlier pieces of it, so many
+        of the best are kept that `decode` can leave those out too.
         """
         logits_SV = logits.detach().float().cpu().clone()
         labels_BL = batch["labels"].cpu()
         row_S = (labels_BL != IGNORED_LABEL).nonzero()[:, 0]
-        found: list[Any] = [(np.inf, [], [])] * len(labels_BL)
+        found: list[Any] = [(np.inf, np.empty(0, dtype=np.int64), np.empty(0))] * len(labels_BL)
         logits_SV[:, : len(SPECIAL)] = -torch.inf
         logits_SV[:, len(self._vocabulary) :] = -torch.inf
         label_S = labels_BL[labels_BL != IGNORED_LABEL]
         history_SL = batch["input_ids"].cpu()[row_S]
+        earlier_B = batch["earlier"].tolist()
         for place_, row in enumerate(row_S.tolist()):
             label, score_V = int(label_S[place_]), logits_SV[place_]
             seen = history_SL[place_][history_SL[place_] != label]
             score_V[seen] = -torch.inf
-            best = score_V.topk(min(self.part.num_recommendations, len(score_V)))
-            rank = np.inf
+            rank, wanted = np.inf, self.part.num_recommendations
             if label >= len(SPECIAL):
                 rank = 1.0 + float((score_V > score_V[label]).sum()) + float((score_V[:label] == score_V[label]).sum())
-            found[row] = (rank, best.indices.tolist(), best.values.tolist())
+            if earlier_B[row]:
+                wanted = max(wanted + earlier_B[row], int(rank) if np.isfinite(rank) else 0)
+            best = score_V.topk(min(wanted, len(score_V)))
+            found[row] = (rank, best.indices.numpy(), best.values.numpy())
         return found
 
     def decode(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
-        """Return `items`, the best ones with their logits, and `rank`, that of the last item where it is asked."""
+        """Return `items`, the best ones with their logits, and `rank`, that of the last item where it is asked.
+
+        Items of earlier pieces of the sequence are left out of both, as those of its last piece are.
+        """
         rank, best, scores = raw[-1]
-        names = self.tokenizer.convert_ids_to_tokens(best)
-        finite = [pair for pair in zip(names, scores, strict=True) if np.isfinite(pair[1])]
-        return {"rank": float(rank), "items": [{"item": name, "score": score} for name, score in finite]}
+        earlier = features[: len(raw) - 1]
+        gone = np.isin(best, np.concatenate([[], *(feature["input_ids"] for feature in earlier)]))
+        if earlier and np.isfinite(rank):
+            rank -= float((gone & (scores > scores[int(rank) - 1])).sum())
+        kept = np.flatnonzero(~gone & np.isfinite(scores))[: self.part.num_recommendations]
+        names = self.tokenizer.convert_ids_to_tokens(best[kept].tolist())
+        items = [{"item": name, "score": float(score)} for name, score in zip(names, scores[kept], strict=True)]
+        return {"rank": float(rank), "items": items}
 
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return the rank of the last item, and its rank by popularity."""

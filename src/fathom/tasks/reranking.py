@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -49,6 +49,13 @@ class Reranking(Task):
                 )
         given = [relevance for example in examples if (relevance := relevance_of(example)) is not None]
         graded = len(given) == len(examples)
+        if given and not graded:
+            bare = next(example for example in examples if relevance_of(example) is None)
+            raise DataError(
+                f"the row has no relevance, and {len(given):,} of {len(examples):,} rows have one",
+                where=place(bare),
+                mend="give every row a number, or none",
+            )
         if graded and (not any(given) or all(given)):
             raise DataError(
                 "every document is equally relevant, so there is nothing to tell apart",
@@ -176,15 +183,16 @@ class OpenReranking(OpenTask):
             for key in _keys(example):
                 own.setdefault(key, set()).add(normalize_text(example["text_pair"]))
         documents = list(dict.fromkeys(example["text_pair"] for example in examples))
+        plain = [normalize_text(text) for text in documents]
         generator = np.random.default_rng(self.part.negative_seed)
         found: list[list[Candidate]] = []
         for example in examples:
             named = list(example.get("negatives", ()))[: self.part.num_negatives]
             taken = {normalize_text(text) for text in named}.union(*(own[key] for key in _keys(example)))
-            for number in generator.permutation(len(documents)).tolist():
+            for number in in_mixed_order(generator, len(documents)):
                 if len(named) >= self.part.num_negatives:
                     break
-                if normalize_text(documents[number]) not in taken:
+                if plain[number] not in taken:
                     named.append(documents[number])
             found.append([(example["text_pair"], 1.0), *((text, 0.0) for text in named)])
         return found
@@ -194,6 +202,15 @@ class OpenReranking(OpenTask):
         if relevance is None:
             raise DataError("the row has no relevance", where=place(example), mend="give every row a number")
         return max(relevance, 0.0) / self.highest
+
+
+def in_mixed_order(generator: np.random.Generator, count: int) -> Iterator[int]:
+    """Yield every number below `count` once, in a random order; what is not asked for costs nothing."""
+    moved: dict[int, int] = {}
+    for place_ in range(count):
+        chosen = int(generator.integers(place_, count))
+        yield moved.get(chosen, chosen)
+        moved[chosen] = moved.get(place_, place_)
 
 
 def _keys(example: Example) -> list[str]:

@@ -21,7 +21,12 @@ from fathom.training.step import StepResult, Workload, compute_gradient, compute
 
 STEPS_BETWEEN_RELEASES = 2
 """Giving memory back costs page faults when it is taken again: about a twentieth of a step."""
-LOWER_IS_BETTER = ("loss", "mse", "perplexity", "ter")
+LOWER_IS_BETTER = frozenset(
+    (
+        *("loss", "sentence_loss", "perplexity", "bits_per_token", "bits_per_byte", "mse", "rmse", "mae"),
+        *("ece", "mce", "brier", "ter", "copy_rate", "identical_to_source", "num_empty", "cold", "num_truncated"),
+    )
+)
 
 
 @dataclass

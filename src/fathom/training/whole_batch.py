@@ -25,6 +25,8 @@ from fathom.training.forward import Runner
 class MaskDraws:
     """Lets a part of a batch draw the same dropout masks each time it goes through the model.
 
+    What draws from torch's generators beside the source (gates, PEFT's dropout) draws the same again too.
+
     Args:
         source: Where masks come from; None where torch's generators are used.
         seed: Of dropout.
@@ -39,7 +41,6 @@ class MaskDraws:
         """Begin the forward pass of a part."""
         if self.source is not None:
             self.source.start(self.seed, self.step, index)
-            return
         if index not in self._states:
             self._states[index] = [torch.get_rng_state()]
             if torch.cuda.is_available():
@@ -61,6 +62,7 @@ def add_gradient_of_whole(runner: Runner, batches: Sequence[Batch], draws: MaskD
     for index, batch in enumerate(batches):
         draws.start(index)
         placed = runner.place(batch)
+        last = None  # the graph of the part before goes first
         # with its graph, though it is thrown away: without one, modules read other weights (see model.compute)
         last = task.logits(runner.run(placed), placed)
         vectors.append(last.detach())

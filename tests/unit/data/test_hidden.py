@@ -128,3 +128,30 @@ def test_room_is_made_and_no_more_than_needed() -> None:
     assert make_room(num_bytes((9, 16), "float32"), taken)
     assert len(list((files.cache_folder() / FOLDER).glob("*"))) == 2
     assert not make_room(taken, taken - 1)
+
+
+def test_what_another_process_removes_meanwhile_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_states({"n": 1}, iter([states()]), (9, 16), "float32")
+    write_states({"n": 2}, iter([states()]), (9, 16), "float32")
+    gone = next((files.cache_folder() / FOLDER).glob("*"))
+    listed = Path.iterdir
+
+    def iterdir(self: Path) -> Any:
+        if self == gone:
+            files.remove_folder(gone)
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert make_room(0, 1 << 30)
+
+
+def test_states_are_read_from_a_cache_that_may_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_states({"n": 1}, iter([states()]), (9, 16), "float32")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("os.utime", refuse)
+    found = find_states({"n": 1})
+    assert found is not None
+    assert torch.equal(found.take(np.arange(9)), states())

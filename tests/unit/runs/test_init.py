@@ -65,6 +65,12 @@ def test_lists_of_labels_are_multi_label(tmp_path):
     assert guess_data(str(path)).problem == "multi-label"
 
 
+def test_a_file_of_one_line_is_no_table_of_images(tmp_path):
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps([{"text": f"number {n}", "label": "ab"[n % 2]} for n in range(20)]), encoding="utf-8")
+    assert guess_data(str(path)).problem == "single-label"
+
+
 def test_conll_is_token_classification(tmp_path):
     path = tmp_path / "train.conll"
     path.write_text("Ann\tB-PER\nis\tO\nhere\tO\n\nBob\tB-PER\nleft\tO\n", encoding="utf-8")

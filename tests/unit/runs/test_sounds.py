@@ -13,6 +13,8 @@ from fathom.data.draw import PREDICTION, Draw
 from fathom.data.sound_augmentation import NoSoundAugmentation, StandardSoundAugmentation
 from fathom.data.sounds import read_sound
 from fathom.errors import ConfigError, DataError
+from fathom.model.new import NewModel
+from fathom.model.processors import new_feature_extractor, spectrogram_samples
 from fathom.model.sound import num_frames, spectrogram_positions
 from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
@@ -93,6 +95,38 @@ def test_a_waveform_answers_alike_alone_and_in_a_batch(tmp_path, data):
     assert np.allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", list(MODELS))
+def test_what_is_cut_is_told(tmp_path, data, family):
+    """Scores of sounds that were not heard to their end say so."""
+    task = "{kind: audio-classification, max_seconds: 0.25}"
+    result = fathom.train(media_recipe(tmp_path, MODELS[family], task, data, "training.max_steps=2"))
+    cut = [path for path in sorted(data.rglob("*.wav")) if len(read_sound(str(path), str(path), 16_000)) > 4000]
+    assert 0 < len(cut) < 16
+    rows = fathom.predict(result.folder, [str(path) for path in sorted(data.rglob("*.wav"))])
+    assert [row["sound"] for row in rows if row.get("truncated")] == [str(path) for path in cut]
+    assert fathom.evaluate(str(result.folder), str(data))["num_truncated"] == len(cut)
+    assert Predictor.load(result.folder).task.limit == "0.25 s"
+    told = result.metrics["validation"].get("num_truncated", 0)
+    held = fathom.evaluate(str(result.folder), str(data))["num_truncated"]
+    assert told <= held
+
+
+def test_a_spectrogram_holds_so_many_samples():
+    extractor = NewModel(architecture="ast", depth=1, width=32, heads=2, positions=32).read_config(None, {})
+    extractor = new_feature_extractor(extractor, [])
+    most = spectrogram_samples(extractor)
+    noise = np.random.default_rng(0).standard_normal(most + 320).astype("f4")
+
+    def heard(samples):
+        return extractor(samples, sampling_rate=16_000, return_tensors="np")["input_values"][0]
+
+    assert np.array_equal(heard(noise[:most]), heard(noise)), "more is not heard"
+    assert not np.array_equal(heard(noise[: most - 160]), heard(noise)), "less is not all"
+    assert (
+        spectrogram_samples(new_feature_extractor(NewModel(architecture="wav2vec2").read_config(None, {}), [])) is None
+    )
+
+
 def test_a_short_sound_and_another_rate_are_read(tmp_path, data):
     result = fathom.train(media_recipe(tmp_path, MODELS["wav2vec2"], TASK, data, "training.max_steps=2"))
     (tmp_path / "short.wav").write_bytes(tone(300.0, 1, seconds=0.005))
@@ -120,8 +154,6 @@ def test_check_preview_and_init(tmp_path, data):
 
 
 def test_positions_are_those_of_the_model():
-    from fathom.model.new import NewModel
-
     ast = NewModel(architecture="ast", depth=1, width=32, heads=2, positions=96).read_config(None, {})
     assert spectrogram_positions(ast) == 12 * 9 + 2
     wave = NewModel(architecture="wav2vec2", depth=1, width=32, heads=2).read_config(None, {})

@@ -126,6 +126,28 @@ def test_ranks_are_among_all_items_but_those_the_user_has():
             assert [item["item"] for item in found["items"]] == order[:10]
 
 
+def test_items_before_the_window_are_not_recommended_again_either():
+    generator = np.random.default_rng(1)
+    names = [f"i{n}" for n in range(20)]
+    examples = sequences(*(" ".join(generator.choice(names, 8, replace=False)) for _ in range(30)), " ".join(names))
+    task = open_task(examples, max_length=4, num_recommendations=5)
+    moved = 0
+    for example in examples[:30]:
+        features = task.encode([example])
+        assert [int(feature["earlier"]) for feature in features] == [0, 2, 5]
+        batch = task.make_batch(features, Draw(0, EVALUATION, np.arange(3)))
+        logits = torch.randn(3, len(task.tokenizer))
+        records = task.raw_predictions(logits, batch)
+        *history, target = example["items"]
+        rest = {name: float(logits[-1][task._vocabulary[name]]) for name in names if name not in history}
+        order = sorted(rest, key=lambda name, rest=rest: -rest[name])
+        found = task.decode(example, features, records)
+        moved += records[-1][0] != found["rank"]
+        assert found["rank"] == order.index(target) + 1
+        assert [item["item"] for item in found["items"]] == order[:5]
+    assert moved, "some item of an earlier piece ranked before the one asked"
+
+
 def test_popularity_and_cold_items():
     task = open_task(sequences("a b", "a c", "a b d"))
     assert task.score_pair(sequences("a b")[0], {"rank": 3.0}) == (3.0, 1.0), "b is the first besides a"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from fathom import catalog
 from fathom.errors import DataError
 from fathom.runs.init import init
+from fathom.tasks.reranking import in_mixed_order
 from tokenizers_for_tests import tokenizer_of
 
 
@@ -65,11 +68,23 @@ def test_an_input_is_judged_alone():
         (rows(("q", "d", 1.0), ("q", "e", 1.0)), "equally relevant"),
         (rows(("q", "d", 0.0)), "equally relevant"),
         ([{"text": "q", "where": "x:0"}], r"x:0.*no document"),
+        (rows(("q", "d", 1.0), ("q", "e", 0.0), ("q", "f")), r"x:2: the row has no relevance, and 2 of 3"),
     ],
 )
 def test_what_teaches_nothing_is_refused(examples, said):
     with pytest.raises(DataError, match=said):
         open_task(examples)
+
+
+def test_a_mixed_order_holds_every_number_once_and_costs_what_is_taken_of_it():
+    seen = set()
+    for seed in range(40):
+        order = list(in_mixed_order(np.random.default_rng(seed), 4))
+        assert sorted(order) == [0, 1, 2, 3]
+        seen.add(order[0])
+    assert seen == {0, 1, 2, 3}
+    few = list(islice(in_mixed_order(np.random.default_rng(0), 10**15), 5))
+    assert len(set(few)) == 5, "of a list of this length nothing else could be made"
 
 
 def test_the_loss_is_that_of_each_pair():

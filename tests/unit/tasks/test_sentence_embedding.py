@@ -159,6 +159,10 @@ def test_false_negatives_are_left_out():
     assert loss_of(vectors, asked_and_answer) == pytest.approx(
         expected({0: (1, [5]), 2: (3, [1, 5]), 4: (5, [1, 3])}), rel=1e-5
     )
+    asked_twice = pairs(("a", "p"), (" A", "q"), ("c", "r"))
+    assert loss_of(vectors, asked_twice) == pytest.approx(
+        expected({0: (1, [5]), 2: (3, [5]), 4: (5, [1, 3])}), rel=1e-5
+    )
     labelled = [{**pair, "label": label} for pair, label in zip(apart, "xxy", strict=True)]
     assert loss_of(vectors, labelled) == pytest.approx(expected({0: (1, [5]), 2: (3, [5]), 4: (5, [1, 3])}), rel=1e-5)
 
@@ -171,6 +175,15 @@ def test_negatives_of_one_example_are_candidates_of_all():
     allowed = contrastive.allowed_candidates(*(batch[name] for name in ("place", "row", "identity", "group")))
     assert allowed.tolist() == [[True, True, True, False], [True, True, True, True]], "the second 'p' is a's own page"
     assert open_task(examples, max_negatives=1).encode(examples)[1]["needless"].tolist() == [0, 0, 0]
+
+
+def test_a_negative_of_the_same_anchor_stays_one():
+    examples = pairs(("a", "p"), ("a", "q"))
+    examples[1]["negatives"] = ["n"]
+    task = open_task(examples)
+    batch = task.make_batch(task.encode(examples), Draw(1, 0, np.arange(2)))
+    allowed = contrastive.allowed_candidates(*(batch[name] for name in ("place", "row", "identity", "group")))
+    assert allowed.tolist() == [[True, False, True], [False, True, True]]
 
 
 def test_pooling():

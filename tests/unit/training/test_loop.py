@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -66,6 +67,33 @@ def test_better() -> None:
     assert not is_better("f1", math.nan, 0.1)
     assert is_better("f1", 0.1, None)
     assert not is_better("loss", math.nan, None)
+
+
+@pytest.mark.parametrize(
+    ("metric", "right", "wrong"),
+    [
+        ("mse", (2.0, 2.0), (2.0, 3.0)),
+        ("perplexity", ((0.1, 2, 2), 4), ((9.0, 2, 1), 4)),
+        ("calibration", (np.array([1.0, 0.0]), 0), (np.array([0.9, 0.1]), 1)),
+        ("accuracy", (np.array([1.0, 0.0]), 0), (np.array([0.9, 0.1]), 1)),
+        ("f1", (np.array([1.0, 0.0]), 0), (np.array([0.9, 0.1]), 1)),
+        ("top-k", (np.arange(9.0), 8), (np.arange(9.0), 0)),
+        ("recommendation", (1.0, 1.0), (math.inf, math.inf)),
+        ("squad", (("a", "a", 0.0), ["a"]), (("a", "a", 0.0), ["b"])),
+        ("reranking", ([1.0, 0.0], ("q", [1.0, 0.0])), ([0.0, 1.0], ("q", [1.0, 0.0]))),
+        ("ter", ("a b c d", {"references": ["a b c d"]}), ("x y", {"references": ["a b c d"]})),
+    ],
+)
+def test_what_is_right_is_better_by_every_score_of_a_metric(metric: str, right: Any, wrong: Any) -> None:
+    """A metric that chooses must not choose the worst."""
+    found = []
+    for pair in (right, wrong):
+        accumulator = catalog.load("metric", metric)().open(("a", "b"))
+        accumulator.update(*pair)
+        found.append(accumulator.compute())
+    names = [name for name, value in found[0].items() if isinstance(value, float) and value != found[1][name]]
+    assert names
+    assert [name for name in names if not is_better(name, found[0][name], found[1][name])] == []
 
 
 class FakeOptimizer:

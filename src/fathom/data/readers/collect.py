@@ -8,7 +8,7 @@ from typing import Any
 
 from fathom.data.example import Example
 from fathom.data.readers.base import Request
-from fathom.data.readers.columns import Layout
+from fathom.data.readers.columns import ANSWERS, Layout
 from fathom.data.readers.interactions import InteractionRows
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
@@ -38,6 +38,8 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
     Raises:
         DataError: Problems were found (and are not skipped), or there is no example.
     """
+    if not request.options.answers:
+        layout = layout.without(ANSWERS.get(request.form, frozenset()))
     if request.form == "spans":
         return _collect_spans(rows, num_rows, layout, request)
     if request.form == "relation":

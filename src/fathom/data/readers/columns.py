@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from fathom.data.readers.base import Form, Request
 from fathom.data.readers.problems import Problems
@@ -107,6 +107,18 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "sound": ("sound", "label", "group"),
     "interactions": ("user", "item", "timestamp", "items"),
 }
+ANSWERS: dict[Form, frozenset[str]] = {
+    "text": frozenset({"label"}),
+    "spans": frozenset({"tags", "entities"}),
+    "relation": frozenset({"label"}),
+    "questions": frozenset({"answers", "answer_start", "impossible"}),
+    "pairs": frozenset({"negative", "score", "label"}),
+    "writing": frozenset({"target"}),
+    "image": frozenset({"label", "group"}),
+    "sound": frozenset({"label", "group"}),
+}
+"""Roles of what a row says of its answer; a file that is only to be answered is read without them."""
+
 _PAIRS = {
     "sentence1": "sentence2",
     "text_a": "text_b",
@@ -135,6 +147,10 @@ class Layout:
     def name(self, role: str) -> str:
         """Return the name of the column with a role."""
         return self.names[self.roles[role]]
+
+    def without(self, roles: Collection[str]) -> Layout:
+        """Return the layout without some roles."""
+        return replace(self, roles={role: place for role, place in self.roles.items() if role not in roles})
 
     def note(self) -> str:
         """Say which column is what."""

@@ -298,7 +298,8 @@ def _find_columns(sentences: list[Sentence], tabs: bool, request: Request) -> Co
             del sentences[0]
         if not sentences:
             raise problems.fail("no sentences below the names of the columns", "give a file with words")
-        return ConllColumns(layout.roles["tokens"], layout.roles.get("tags"), len(head), tabs, False)
+        named = layout if options.answers else layout.without(("tags",))
+        return ConllColumns(named.roles["tokens"], named.roles.get("tags"), len(head), tabs, False)
     rows = [split_cells(line, tabs) for sentence in sentences[:300] for line in sentence.lines]
     width = Counter(map(len, rows)).most_common(1)[0][0]
     rows = [cells for cells in rows if len(cells) == width]
@@ -316,7 +317,7 @@ def _find_columns(sentences: list[Sentence], tabs: bool, request: Request) -> Co
     tokens = options.columns.get("tokens", 1 if numbered else 0)
     tags = options.columns.get("tags")
     assert isinstance(tokens, int) and not isinstance(tags, str)
-    if tags is None and width > 1:
+    if tags is None and width > 1 and options.answers:
         tags = _guess_tags(rows, tokens, first_number, request)
     return ConllColumns(tokens, tags, width, tabs, numbered)
 

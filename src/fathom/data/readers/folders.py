@@ -49,7 +49,8 @@ class FolderReader(Reader):
             )
         media = MediaFiles(problems, self.form, named=False)
         others: list[str] = []
-        empty = [child.name for child in sorted(root.iterdir()) if _is_class(child) and not any(_walk(child))]
+        classes = [child for child in sorted(root.iterdir()) if _is_class(child)] if options.answers else []
+        empty = [child.name for child in classes if not any(_walk(child))]
         for name in empty if not problems.skip else ():
             problems.add(f"the folder of the class '{name}' holds no file", "put files in it, or remove it")
         hasher = hashlib.sha256()
@@ -62,7 +63,7 @@ class FolderReader(Reader):
             example = media.read(file, number, str(file))
             if example is None:
                 continue
-            if len(inside.parts) > 1:
+            if len(inside.parts) > 1 and options.answers:
                 example["label"] = inside.parts[0]
             hasher.update(f"{inside.as_posix()}\0{example['digest']}\n".encode("utf-8", "surrogatepass"))
             examples.append(example)

@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processor import processor_name
 from benchmarks.rounds import (
     Figures,
     default_work,
@@ -121,8 +122,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=default_work())
     arguments = parser.parse_args()
     if not arguments.page:
-        from benchmarks.machine import processor_name
-
         found = {name: measure(name, section, arguments) for name, section in sections(arguments.work).items()}
         result = {
             "versions": versions(), "revision": revision(), "epochs": arguments.epochs, "seeds": len(arguments.seeds),

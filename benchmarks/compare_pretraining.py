@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.compare_training import Bar, Plan, probe_machine
+from benchmarks.compare_training import Bar, Plan, precision_of, probe_machine
 from benchmarks.pretraining import ROWS, Row, model_folder, read_config, training_flops_per_token
+from benchmarks.processor import result_name
 from benchmarks.rounds import (
     Figures,
     default_work,
@@ -69,7 +70,7 @@ def run_peer(peer: str, row: Row, seed: int, steps: int, plan: Plan) -> Figures:
 
 def compare(row: Row, plan: Plan, steps: int) -> Figures:
     """Run the rounds that are still missing and return the result with its summary."""
-    name = f"quick-{row.name}" if plan.quick else row.name
+    name = result_name(f"quick-{row.name}" if plan.quick else row.name)
     model_folder(row, plan.work)
     settings = {**asdict(row), "steps": steps, "threads": plan.threads, "versions": versions()}
     result = read_result(name)
@@ -106,7 +107,7 @@ def summarize_rounds(row: Row, result: Figures, plan: Plan) -> Figures:
     ratios = {f"speed_over_{peer}": paired_ratio(speed["fathom"], speed[peer]) for peer in PEERS[:-1]}
     ratios |= {f"memory_over_{peer}": paired_ratio(memory["fathom"], memory[peer]) for peer in PEERS[:-1]}
     peaks = {name: result["machine"]["flops_per_s"][name]["peak"] for name in ("fp32", "bf16")}
-    shares = {peer: flops * median(speed[peer]) / peaks["fp32" if peer == "default" else "bf16"] for peer in PEERS}
+    shares = {peer: flops * median(speed[peer]) / peaks[precision_of(peer)] for peer in PEERS}
     bars = BARS[row.name]
     return {
         "training_flops_per_token": flops,

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from benchmarks.models import model_folder, read_config, training_flops_per_token
+from benchmarks.processor import has_bf16, result_name
 from benchmarks.rounds import (
     Figures,
     default_work,
@@ -123,6 +124,11 @@ class Plan:
     quick: bool = False
 
 
+def precision_of(peer: str) -> str:
+    """Return the arithmetic a side runs in on this machine."""
+    return "bf16" if peer != "default" and has_bf16() else "fp32"
+
+
 def run_peer(peer: str, row: Comparison, seed: int, plan: Plan, extra: tuple[str, ...] = ()) -> Figures:
     """Run one peer once in a fresh process and return its figures."""
     chosen = row.hyperparameters
@@ -170,7 +176,7 @@ def settings_of(row: Comparison, plan: Plan) -> Figures:
 
 def compare(row: Comparison, plan: Plan) -> Figures:
     """Run the rounds that are still missing and return the result with its summary."""
-    name = f"quick-{row.name}" if plan.quick else row.name
+    name = result_name(f"quick-{row.name}" if plan.quick else row.name)
     settings = settings_of(row, plan)
     prepare(find_source(row.data), plan.work)
     result = read_result(name)
@@ -213,13 +219,13 @@ def summarize_rounds(row: Comparison, result: Figures, plan: Plan) -> Figures:
     flops = training_flops_per_token(config, rounds[0]["peers"]["default"]["token_mean_length"])
     shares = {}
     for peer in row.peers if row.tuning == "full" else ():  # what is counted is a full training
-        limits = result["machine"]["flops_per_s"]["fp32" if peer == "default" else "bf16"]
+        limits = result["machine"]["flops_per_s"][precision_of(peer)]
         achieved = flops * median(speed[peer])
         shares[peer] = {
             "flops_per_s": achieved,
             "share_of_step_mix": achieved / limits[row.model]["step_mix"],
             "share_of_peak": achieved / limits["peak"],
-            "precision_of_limit": "fp32" if peer == "default" else "bf16",
+            "precision_of_limit": precision_of(peer),
         }
     ratios = {f"speed_over_{peer}": paired_ratio(speed["fathom"], speed[peer]) for peer in row.trainers}
     ratios |= {f"memory_over_{peer}": paired_ratio(memory["fathom"], memory[peer]) for peer in row.trainers}
@@ -266,7 +272,7 @@ def check_scores(row: Comparison, rounds: list[Figures], plan: Plan) -> Figures:
 
 def compare_startup(plan: Plan) -> Figures:
     """Time `fathom --help`, and process start to the end of the first step on a second run of both sides."""
-    name = f"quick-{STARTUP}" if plan.quick else STARTUP
+    name = result_name(f"quick-{STARTUP}" if plan.quick else STARTUP)
     env = environment(plan.threads)
     result: Figures = {"settings": {"threads": plan.threads, "versions": versions()}, "machine": probe_machine(plan)}
     command = [*fathom_command(), "--help"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.processor import processor_flags, processor_name
 from benchmarks.settings import THREADS
 
 WIDTHS = {"minilm": 384, "bert-base": 768}
@@ -89,22 +90,6 @@ def probe_memory(megabytes: int, budget: float) -> dict[str, float]:
         "copy_bytes_per_s": 2 * size / best_seconds(lambda: target.copy_(source), budget),
         "read_bytes_per_s": size / best_seconds(source.sum, budget),
     }
-
-
-def processor_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
-
-
-def processor_flags() -> list[str]:
-    wanted = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            present = set(line.split())
-            return [flag for flag in wanted if flag in present]
-    return []
 
 
 def facts() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.quality` measures what is missing; `--only wnut17 --seeds 1,2` a part. Seeds that the speed
 comparison has already trained with the same hyperparameters are taken from its result file. The Trainer runs in its
-tuned mode unless `--peers` says otherwise: its arithmetic (bf16) is Fathom's, and it takes half the time.
+tuned mode unless `--peers` says otherwise: its arithmetic (bf16 where the processor has it) is Fathom's, and it takes
+less time.
 """
 
 from __future__ import annotations

@@ -30,13 +30,19 @@ counts real tokens (padding is not work). Figures are medians of the rounds, low
 """
 
 
+def in_fp32(row: str) -> str:
+    """Return where a row is recorded that ran on a machine without bf16 arithmetic."""
+    return f"{row}-fp32"
+
+
 def render_machines() -> str:
     """Return every machine that measured something; of several probes of one, the first."""
     found: dict[str, str] = {}
-    for name in (*ROWS, *LANGUAGE_ROWS):
+    for name in (*ROWS, *LANGUAGE_ROWS, *map(in_fp32, ROWS)):
         result = read_result(name)
         if "machine" in result:
-            found.setdefault(result["machine"]["facts"]["processor"], render_machine(result))
+            facts = result["machine"]["facts"]
+            found.setdefault(f"{facts['processor']} {facts['flags']}", render_machine(result))
     return "\n\n".join(found.values())
 
 

@@ -1,7 +1,7 @@
 """Frozen features once, then scikit-learn: the usual way to train only a classifier's head.
 
 The model runs over the texts in order, padded batch by batch in fp32, and the hidden state of the first token goes to a
-logistic regression. `--mode tuned` sorts the texts by length and runs in bf16.
+logistic regression. `--mode tuned` sorts the texts by length and runs in bf16 where the processor has it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
+from benchmarks.processor import has_bf16
 from benchmarks.settings import THREADS
 
 BATCH = 64
@@ -28,7 +29,7 @@ def features_of(model: Any, tokenizer: Any, texts: list[str], mode: str, max_len
     order = sorted(range(len(texts)), key=lambda index: len(texts[index])) if mode == "tuned" else range(len(texts))
     order = list(order)
     found = np.zeros((len(texts), model.config.hidden_size), dtype=np.float32)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=mode == "tuned"):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=mode == "tuned" and has_bf16()):
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
             batch = tokenizer(

@@ -2,7 +2,7 @@
 
 `--mode default`: `datasets` with `map` to tokenize and to group texts into windows, `TrainingArguments` defaults, fp32,
 the model's own loss over whole logits; for masked language models DataCollatorForLanguageModeling. `--mode tuned`:
-bf16, no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the timed part.
+bf16 where the processor has it, no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the timed part.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
+from benchmarks.processor import has_bf16
 
 
 def read_arguments() -> argparse.Namespace:
@@ -79,7 +80,7 @@ def main() -> None:
     collator: Any = transformers.default_data_collator
     if not causal:
         collator = transformers.DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
-    quiet = {"logging_strategy": "no", "logging_nan_inf_filter": False, "disable_tqdm": True, "bf16": True}
+    quiet = {"logging_strategy": "no", "logging_nan_inf_filter": False, "disable_tqdm": True, "bf16": has_bf16()}
     trainer = transformers.Trainer(
         model=model,
         args=transformers.TrainingArguments(

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.peers.arguments import lora_rank, shared_arguments, top_blocks
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
+from benchmarks.processor import has_bf16
 
 
 def read_arguments() -> argparse.Namespace:
@@ -31,10 +32,10 @@ def read_arguments() -> argparse.Namespace:
 
 
 def tuned_arguments(workers: int | None) -> dict[str, Any]:
-    """Return the settings of the tuned mode: bf16 autocast, length grouping, fused AdamW, a quiet loop."""
+    """Return the settings of the tuned mode: bf16 autocast if the processor has it, length grouping, fused AdamW, no logs."""
     chosen = workers or 0
     return {
-        "bf16": True,
+        "bf16": has_bf16(),
         "train_sampling_strategy": "group_by_length",
         "optim": "adamw_torch_fused",
         "dataloader_num_workers": chosen,

@@ -2,7 +2,8 @@
 
 `--mode default`: `datasets` with `map` to tokenize and to group texts into windows, `TrainingArguments` defaults, fp32,
 the model's own loss over whole logits; for masked language models DataCollatorForLanguageModeling. `--mode tuned`:
-bf16 where the processor has it, no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the timed part.
+bf16 where the processor has it, no progress bar and no logging, no NaN filter. No checkpoint and no evaluation in the
+timed part.
 """
 
 from __future__ import annotations

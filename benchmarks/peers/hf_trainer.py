@@ -32,7 +32,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def tuned_arguments(workers: int | None) -> dict[str, Any]:
-    """Return the settings of the tuned mode: bf16 autocast if the processor has it, length grouping, fused AdamW, no logs."""
+    """Return the settings of the tuned mode: bf16 if the processor has it, length grouping, fused AdamW, no logs."""
     chosen = workers or 0
     return {
         "bf16": has_bf16(),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fathom.data.corpus.word_cache import WordCache, cutter_of
 from fathom.errors import FathomError
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +39,8 @@ class FastEncoder:
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
         tokenizer.no_padding()
         tokenizer.no_truncation()
+        if (cutter := cutter_of(self.tokenizer_json)) is not None:
+            return WordCache(tokenizer, cutter).encode
 
         def encode(texts: list[str]) -> tuple[Array, Array]:
             ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]

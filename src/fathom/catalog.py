@@ -16,6 +16,7 @@ CATALOG: dict[str, dict[str, str]] = {
     },
     "task": {
         "text-classification": "fathom.tasks.text_classification:TextClassification",
+        "prompt-classification": "fathom.tasks.prompt_classification:PromptClassification",
         "token-classification": "fathom.tasks.token_classification:TokenClassification",
         "relation-extraction": "fathom.tasks.relation_extraction:RelationExtraction",
         "question-answering": "fathom.tasks.question_answering:QuestionAnswering",

@@ -47,6 +47,9 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
 CORPUS_ONLY = ("mixture", "filters", "document_separator", "pack_documents")
 """Keys of the data section that a task which reads examples cannot honour."""
 
+LABELLED_FORMS = frozenset({"text", "relation", "image", "sound"})
+"""What tasks take whose examples have a label."""
+
 MODEL = choice("model", default="pretrained", bare="name")
 TUNING = choice("tuning", default="full")
 
@@ -102,6 +105,14 @@ class Recipe(Part):
             raise ValueError(
                 f"only running text is read with {', '.join(given)}, and {self.task.kind} reads examples: leave out "
                 f"{'it' if len(given) == 1 else 'them'}, or take a task that reads a corpus, such as causal-lm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shots_of_labels(self) -> Self:
+        if self.data.shots is not None and self.task.form not in LABELLED_FORMS:
+            raise ValueError(
+                f"data.shots counts the examples of each label, and {self.task.kind} has none: leave it out"
             )
         return self
 

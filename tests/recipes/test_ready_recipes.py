@@ -78,6 +78,9 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
         model, length = ["model.depth=1", "model.width=16", "model.heads=2"], []
     if name in NEW:
         model = [f"model.tokenizer={tokenizers / NEW[name]}", "model.depth=2", "model.width=32"]
+    if name == "prompt-classification":  # its masks are those of a masked model's vocabulary
+        tokenizer = tokenizers / "bert"
+        model = [f"model={{kind: new, architecture: bert, depth: 2, width: 32, tokenizer: {tokenizer}}}"]
     recipe = load_recipe(
         name,
         [

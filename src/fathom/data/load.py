@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from fathom.data.readers.folders import folder_kind
 from fathom.data.readers.parallel import split_path
 from fathom.data.readers.squad import is_squad
 from fathom.data.section import DataSection
-from fathom.data.split import content_key, sample, stratified_split
+from fathom.data.split import content_key, few_shots, sample, stratified_split
 from fathom.errors import DataError
 
 SUFFIXES = {
@@ -114,7 +115,8 @@ def load_splits(section: DataSection, form: Form) -> Splits:
                 where=section.train,
                 mend="give data.validation a file, take a larger data.validation_fraction, or 0 for none",
             )
-    notes += _leak_notes(parts, section)
+    parts["train"], told = take_shots(parts["train"], section)
+    notes += [*told, *_leak_notes(parts, section)]
     return Splits(parts["train"], parts["validation"], parts["test"], tuple(notes), digests, tuple(skipped))
 
 
@@ -279,6 +281,25 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
         where=path,
         mend=f"say which column holds them: data.{wanted}",
     )
+
+
+def take_shots(examples: list[Example], section: DataSection) -> tuple[list[Example], list[str]]:
+    """Return the examples that are learnt from where a recipe wants few of each label, and what is to be said of it.
+
+    Raises:
+        DataError: An example has no label, or several.
+    """
+    if section.shots is None:
+        return examples, []
+    chosen = few_shots(examples, section.shots, section.shots_seed)
+    labels = Counter(str(example["label"]) for example in chosen)
+    few = [label for label, count in labels.items() if count < section.shots]
+    short = f"; {len(few)} have fewer: {', '.join(few[:5])}" if few else ""
+    note = (
+        f"train: {len(chosen)} of {len(examples)} examples, {section.shots} of each of {len(labels)} labels "
+        f"(shots_seed {section.shots_seed}){short}"
+    )
+    return chosen, [note]
 
 
 def _take_last(parts: dict[str, list[Example]]) -> list[str]:

@@ -104,6 +104,11 @@ class DataSection(Part):
     """Share of the training split taken for validation where no validation file is given; 0 takes none."""
     split_seed: int = Field(7, ge=0)
     """Seed of that split and of `#n` samples of rows."""
+    shots: int | None = Field(None, gt=0)
+    """Examples of each label that are learnt from, drawn from the training split after the validation split was taken
+    off; left out, all of them."""
+    shots_seed: int = Field(7, ge=0)
+    """Of that draw: other seeds, other examples, the same validation split."""
     max_length: int | None = Field(None, gt=0)
     """Tokens of the longest sequence; left out, what the model takes."""
     on_error: Literal["refuse", "skip"] = "refuse"

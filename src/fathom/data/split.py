@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from fathom.data.conversation import text_of
 from fathom.data.example import Example
+from fathom.errors import DataError
 
 
 def normalize_text(text: str) -> str:
@@ -51,6 +52,29 @@ def sample(examples: Sequence[Example], size: int, seed: int) -> list[Example]:
     if size >= len(examples):
         return list(examples)
     chosen = random.Random(f"sample {seed}").sample(range(len(examples)), size)
+    return [examples[index] for index in sorted(chosen)]
+
+
+def few_shots(examples: Sequence[Example], shots: int, seed: int) -> list[Example]:
+    """Take a seeded draw of so many examples of each label, in their order; all of a label that has no more.
+
+    Raises:
+        DataError: An example has no label, or a list of them.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(examples):
+        label = example.get("label")
+        if label is None or isinstance(label, list):
+            raise DataError(
+                "shots are drawn for each label, and this row has " + ("none" if label is None else "a list of them"),
+                where=str(example.get("where")),
+                mend="leave out data.shots; a sample of rows is written FILE#500",
+            )
+        groups[str(label)].append(index)
+    chosen: list[int] = []
+    for label, members in groups.items():
+        generator = random.Random(f"shots {seed} {label}")
+        chosen += members if len(members) <= shots else generator.sample(members, shots)
     return [examples[index] for index in sorted(chosen)]
 
 

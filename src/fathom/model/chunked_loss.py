@@ -90,7 +90,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             logits_RV[len(labels) :] = 0
             total += softmax_gradient(logits_RV[: len(labels)], labels, smoothing, bias_grad_V, head.cap)
             grad_hidden_SD[part] = (logits_RV @ weight)[: len(labels)].mul_(scale)
-            _accumulate(head, logits_RV, hidden_RD, scale)
+            add_to_table(head, logits_RV, hidden_RD, scale)
         ctx.save_for_backward(grad_hidden_SD)
         ctx.bias_grad = None if bias_grad_V is None else bias_grad_V * scale
         return (total * scale).float()
@@ -160,7 +160,7 @@ def _padded_rows(hidden_SD: Tensor, weight_VD: Tensor) -> Tensor:
     return padded_RD
 
 
-def _accumulate(head: Head, grad_RV: Tensor, hidden_RD: Tensor, scale: float) -> None:
+def add_to_table(head: Head, grad_RV: Tensor, hidden_RD: Tensor, scale: float) -> None:
     """Add a chunk's share to the gradient of the word table, in its flat buffer."""
     slot = head.slot
     if slot is None or head.parameters is None or not slot.learns:

@@ -21,6 +21,7 @@ from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, chunks
 from fathom.model.families import logit_cap
 from fathom.model.packing import inner_model
 from fathom.model.parameters import FlatParameters, Slot
+from fathom.model.token_scores import TokenScores
 
 IGNORED_LABEL = -100
 JUDGED_BYTES = 32 << 20
@@ -131,6 +132,20 @@ class VocabularyHead:
     def logits(self, hidden_SD: Tensor) -> Tensor:
         """Return the model's logits from the head's hidden states, `[S, V]` in the type of the products."""
         return self._product(hidden_SD, self.weight())
+
+    def score_tokens(self, hidden_1SD: Tensor, row_K: Tensor, token_K: Tensor) -> Tensor:
+        """Return the log probabilities of some tokens at some positions, float32 `[K]`, with their gradient.
+
+        Args:
+            hidden_1SD: What the model gave within `select`.
+            row_K: Which of its positions each token is asked at.
+            token_K: Its id.
+        """
+        device = hidden_1SD.device
+        scores: Tensor = TokenScores.apply(  # type: ignore[no-untyped-call]
+            hidden_1SD.flatten(0, 1), self.module.weight, self.module.bias, row_K.to(device), token_K.to(device), self
+        )
+        return scores
 
     def weight(self) -> Tensor:
         """Return the word table in the type of the products, `[V, D]`."""
@@ -253,9 +268,9 @@ def disagreement(head: VocabularyHead, model: PreTrainedModel) -> str | None:
     model.eval()
     head.dtype = torch.float32  # the question is what is computed, not how exactly
     try:
-        whole_SV = _logits(model(**batch)).flatten(0, -2)[labels_BL.flatten() != IGNORED_LABEL]
+        whole_SV = vocabulary_states(model(**batch)).float().flatten(0, -2)[labels_BL.flatten() != IGNORED_LABEL]
         with head.select(labels_BL):
-            states_SD = _logits(model(**batch)).flatten(0, -2)
+            states_SD = vocabulary_states(model(**batch)).float().flatten(0, -2)
             found_SV = head.logits(states_SD)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         # a family we have never seen may use its logits in a way that hidden states do not bear
@@ -272,6 +287,7 @@ def disagreement(head: VocabularyHead, model: PreTrainedModel) -> str | None:
     return None if difference <= tolerance else f"they differ by {difference:.1e} on a trial batch"
 
 
-def _logits(output: Any) -> Tensor:
+def vocabulary_states(output: Any) -> Tensor:
+    """Return the head's hidden states from an output made within `VocabularyHead.select`; else the logits."""
     found: Tensor = output.logits if "logits" in output else output.prediction_logits
-    return found.float()
+    return found

@@ -15,7 +15,7 @@ from fathom.data.corpus.report import check_corpus
 from fathom.data.example import FILE_KEYS, Example, Features
 from fathom.data.findings import SHOWN, CheckReport, Finding, Severity, order
 from fathom.data.leave_one_out import check_sequences
-from fathom.data.load import detect_format, load_splits, read_path, require_labels
+from fathom.data.load import detect_format, load_splits, read_path, require_labels, take_shots
 from fathom.data.preview import Preview, PreviewToken
 from fathom.data.readers.base import Form, Reading
 from fathom.data.readers.parallel import split_path
@@ -111,6 +111,9 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
     if "train" in parts and section.validation is None and section.validation_fraction > 0:
         train, validation = stratified_split(parts["train"], section.validation_fraction, section.split_seed)
         parts = {"train": train, "validation": validation, **{k: v for k, v in parts.items() if k != "train"}}
+    if "train" in parts:
+        parts["train"], told = take_shots(list(parts["train"]), section)
+        notes += told
     options, more = _options(found)
     facts, checked = check_splits(parts, options)
     return CheckReport(facts, order([*findings, *more, *checked]), tuple(notes))

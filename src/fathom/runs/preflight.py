@@ -41,7 +41,8 @@ def check_data(store: Sequences, task: OpenTask) -> None:
                 "lose their end: see data.max_length and task.max_target_length"
             )
         return
-    if "length" in store.fields:  # images and sounds: their length is what the processor makes
+    if "length" in store.fields or "segment" in store.fields:
+        # images and sounds are as long as the processor makes them; several readings of a text are not one text
         if store.num_truncated:
             get_console().info(cut_note(store.num_truncated, len(store), task))
         return

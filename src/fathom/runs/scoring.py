@@ -200,7 +200,7 @@ def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float
     """Return the records of a batch's sequences, its summed loss when it is asked for, and the second objective's."""
     task = runner.task
     if runner.vocabulary is None or task.keeps_logits:
-        logits = runner.label_logits(placed) if task.keeps_logits else task.logits(runner.run(placed), placed)
+        logits = runner.read(placed)
 
         def loss() -> float:
             return task.loss(logits, placed).total.item()

@@ -19,7 +19,7 @@ from fathom.data.readers.base import Form
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
 from fathom.model.folder import FathomInfo, open_folder
 from fathom.model.packing import PackedModel, pack_model
-from fathom.model.vocabulary import VocabularyHead
+from fathom.model.vocabulary import VocabularyHead, vocabulary_states
 from fathom.tasks.base import OpenTask, Task
 
 Precision = Literal["fp32", "bf16"]
@@ -139,8 +139,8 @@ class Predictor:
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return what the task reads of the model's output on a padded batch, float32 on the CPU.
 
-        Logits [B, classes] or [B, L, classes]; over a vocabulary of the labelled positions, [S, V]; of a task without a
-        head see its `logits`.
+        Logits [B, classes] or [B, L, classes]; over a vocabulary of the labelled positions, [S, V], or how likely the
+        tokens are that a task asks there, [K]; of a task without a head see its `logits`.
 
         Raises:
             ArtifactError: They are not finite.
@@ -153,14 +153,19 @@ class Predictor:
             if self.vocabulary is None:
                 logits = self.task.logits(self.model(**inputs), {**batch, **inputs})
             else:
-                with self.vocabulary.select(batch["labels"].to(self._device)):
-                    hidden_1SD = self.model(**inputs).logits
-                logits = self.vocabulary.logits(hidden_1SD.flatten(0, 1))
+                logits = self._at_labels(self.vocabulary, inputs, batch["labels"].to(self._device))
         logits = logits.float().cpu()
-        seen = logits if logits.dim() == 2 else logits[inputs["attention_mask"].bool().cpu()]
+        seen = logits[inputs["attention_mask"].bool().cpu()] if logits.dim() == 3 else logits
         if not bool(torch.isfinite(seen).all()):
             raise ArtifactError("the model answers NaN or Inf", mend="predict with precision fp32, or train again")
         return logits
+
+    def _at_labels(self, head: VocabularyHead, inputs: Mapping[str, Tensor], labels_BL: Tensor) -> Tensor:
+        with head.select(labels_BL) as labels_S:
+            hidden_1SD = vocabulary_states(self.model(**inputs))
+        if self.task.reads_words:
+            return head.score_tokens(hidden_1SD, *self.task.asked(len(labels_S)))
+        return head.logits(hidden_1SD.flatten(0, 1))
 
 
 def as_example(given: str | Mapping[str, Any], number: int, form: Form = "text") -> Example:

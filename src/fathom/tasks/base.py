@@ -93,6 +93,10 @@ class OpenTask(ABC):
     """Whether a vocabulary task judges the logits of its labelled positions, by `loss` and `raw_predictions`, when a
     split is scored, and answers by them; other ones know only how likely each label was."""
 
+    reads_words: ClassVar[bool] = False
+    """Whether a task that keeps logits reads of them only how likely certain tokens are: its `loss` and
+    `raw_predictions` get the log probabilities `[K]` of the tokens that `asked` names, in training too."""
+
     label_smoothing: float = 0.0
     """Of a vocabulary task's loss."""
 
@@ -182,6 +186,14 @@ class OpenTask(ABC):
 
     def join(self, batches: Sequence[Batch]) -> Batch:
         """Return what `loss` and `normalizer` read of a batch that was cut into parts; of a `whole_batch` task."""
+        raise NotImplementedError
+
+    def asked(self, num_positions: int) -> tuple[Tensor, Tensor]:
+        """Return which tokens a task that `reads_words` asks for: of each its labelled position and its id, int64 [K].
+
+        Args:
+            num_positions: Labelled positions of a batch, S.
+        """
         raise NotImplementedError
 
     def files(self, config: Any) -> dict[str, str]:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 from transformers import PreTrainedConfig
 
 from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.errors import DataError
 from fathom.model.processors import processor_digest
-from fathom.tasks.base import Batch, LossSum, OpenTask, Task
-from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, unknown_label, weigh_classes
+from fathom.tasks.base import Batch, Task
+from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, weigh_classes
+from fathom.tasks.single_label import OpenSingleLabel
 
 
 class MediaTask(Task):
@@ -78,7 +78,7 @@ class LabelledFiles(MediaTask):
         return {"labels": list(labels), "weights": weigh_classes(self.class_weights, labels, counts)}
 
 
-class OpenLabelledFiles(OpenTask):
+class OpenLabelledFiles(OpenSingleLabel):
     """One label for each file, with the labels and the model's processor.
 
     Args:
@@ -88,14 +88,11 @@ class OpenLabelledFiles(OpenTask):
     """
 
     def __init__(self, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> None:
+        super().__init__(state["labels"], state["weights"], part.label_smoothing)
         self.part = part
         self.overrides: dict[str, Any] = dict(state.get("overrides", {}))
         self.tokenizer = processor
-        self.labels: tuple[str, ...] = tuple(state["labels"])
-        self.weights: list[float] | None = state["weights"]
         self.max_length = int(state["max_length"])
-        self._index = {label: index for index, label in enumerate(self.labels)}
-        self._weights_C = None if self.weights is None else torch.tensor(self.weights, dtype=torch.float32)
 
     @classmethod
     def of_state(cls, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> Self:
@@ -112,11 +109,6 @@ class OpenLabelledFiles(OpenTask):
         """Catalog names of the metrics."""
         top = ("top-k",) if len(self.labels) > 5 else ()
         return ("accuracy", *top, "f1", "calibration", "per-class")
-
-    @property
-    def main_metric(self) -> str:
-        """The score that chooses the best model."""
-        return "accuracy"
 
     def tokenizer_digest(self) -> str:
         """Of everything the processor does."""
@@ -147,7 +139,7 @@ class OpenLabelledFiles(OpenTask):
         features.setdefault("length", np.array(self.max_length, dtype=np.int64))
         features["example"] = np.array(index, dtype=np.int64)
         if "label" in example:
-            features["label"] = np.array(self._target(example), dtype=np.int64)
+            features["label"] = np.array(self.target(example), dtype=np.int64)
         return features
 
     @abstractmethod
@@ -164,42 +156,3 @@ class OpenLabelledFiles(OpenTask):
         if "label" in features[0]:
             batch["label"] = torch.from_numpy(np.stack([item["label"] for item in features]))
         return batch
-
-    def normalizer(self, batch: Batch) -> float:
-        """Files; with class weights the summed weights of their labels."""
-        label = batch["label"]
-        return float(len(label)) if self._weights_C is None else float(self._weights_C.to(label.device)[label].sum())
-
-    def loss(self, logits: Tensor, batch: Batch) -> LossSum:
-        """Cross-entropy, summed."""
-        weights = None if self._weights_C is None else self._weights_C.to(logits.device)
-        label = batch["label"].to(logits.device)
-        smoothing = self.part.label_smoothing
-        total = functional.cross_entropy(
-            logits.float(), label, weight=weights, label_smoothing=smoothing, reduction="sum"
-        )
-        return LossSum(total)
-
-    def raw_predictions(self, logits: Tensor, batch: Batch) -> list[Any]:
-        """Probabilities of the classes, float32 [classes], for each file."""
-        return list(logits.detach().float().softmax(-1).cpu().numpy())
-
-    def decode(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
-        """Turn the record of a file into a prediction; see `OpenTask.decode`."""
-        values = np.asarray(raw[0]).tolist()
-        best = int(np.argmax(raw[0]))
-        probabilities = dict(zip(self.labels, values, strict=True))
-        told: dict[str, Any] = {"truncated": True} if features and int(features[0].get("truncated", 0)) else {}
-        return {"label": self.labels[best], "score": values[best], "probabilities": probabilities, **told}
-
-    def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Return (probabilities, label index)."""
-        if "label" not in example:
-            raise DataError("the example has no label", where=place(example), mend="evaluate on labelled data")
-        return np.array(list(prediction["probabilities"].values()), dtype=np.float32), self._target(example)
-
-    def _target(self, example: Example) -> int:
-        label = str(example["label"])
-        if label not in self._index:
-            raise unknown_label(label, self.labels, example)
-        return self._index[label]

@@ -16,7 +16,7 @@ from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
 from fathom.model.families import position_offset
 from fathom.model.packing import PackedModel
-from fathom.model.vocabulary import VocabularyHead
+from fathom.model.vocabulary import VocabularyHead, vocabulary_states
 from fathom.tasks.base import Batch, LossSum, OpenTask
 
 HIDDEN = "hidden"
@@ -73,8 +73,8 @@ class Runner:
 
     def loss(self, batch: Batch, normalizers: Normalizers) -> Tensor:
         """Return the loss of a placed batch as its share of the whole batch's."""
-        if self.vocabulary is None:
-            return self.task.loss(self.task.logits(self.run(batch), batch), batch).total / normalizers.main
+        if self.vocabulary is None or self.task.reads_words:
+            return self.task.loss(self.read(batch), batch).total / normalizers.main
         with self.vocabulary.select(batch["labels"]) as labels_S:
             output = self.run(batch)
         hidden = vocabulary_states(output)
@@ -82,11 +82,19 @@ class Runner:
         side = self.task.side_loss(output, batch)
         return loss if side is None else loss + side.total / normalizers.side
 
-    def label_logits(self, batch: Batch) -> Tensor:
-        """Return the logits of a vocabulary task's labelled positions in a placed batch, `[S, V]`."""
+    def read(self, batch: Batch) -> Tensor:
+        """Return what the task's `loss` and `raw_predictions` are given of a placed batch.
+
+        What the task reads of the output; of a task that keeps logits those of its labelled positions, `[S, V]`; of one
+        that reads words how likely they are, `[K]`.
+        """
+        if not self.task.keeps_logits:
+            return self.task.logits(self.run(batch), batch)
         assert self.vocabulary is not None
-        with self.vocabulary.select(batch["labels"]):
+        with self.vocabulary.select(batch["labels"]) as labels_S:
             hidden = vocabulary_states(self.run(batch))
+        if self.task.reads_words:
+            return self.vocabulary.score_tokens(hidden, *self.task.asked(len(labels_S)))
         return self.vocabulary.logits(hidden.flatten(0, 1))
 
     def judge(self, batch: Batch) -> Judgement:
@@ -126,9 +134,3 @@ class Judgement:
     losses_S: Tensor
     hits_S: Tensor
     side: LossSum | None
-
-
-def vocabulary_states(output: Any) -> Tensor:
-    """Return the head's hidden states from an output made within `VocabularyHead.select`."""
-    found: Tensor = output.logits if "logits" in output else output.prediction_logits
-    return found

@@ -18,6 +18,8 @@ from fathom.model.load import load_config, load_model, resolve_model
 from fathom.model.save import INFO, is_peft
 from fathom.tokenization.load import load_tokenizer
 
+ANSWERING = frozenset({"recommendation", "prompt-classification"})
+"""Tasks of language models whose answer is no text: an item, a label."""
 CAUSAL = "AutoModelForCausalLM"
 SEQUENCE_TO_SEQUENCE = "AutoModelForSeq2SeqLM"
 
@@ -54,7 +56,7 @@ def writes(info: Mapping[str, Any]) -> bool:
     """Whether the model of a `fathom.json` generates text: its class is one for causal or sequence-to-sequence."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    if info.get("task", {}).get("kind") == "recommendation":  # its words are items
+    if info.get("task", {}).get("kind") in ANSWERING:
         return False
     names = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values()} - _masked_names()
     return info["architecture"] in names | _sequence_to_sequence_names()

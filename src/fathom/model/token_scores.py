@@ -82,7 +82,8 @@ def _parts(hidden_SD: Tensor, head: Head) -> list[slice]:
 
 def _inside(row_K: Tensor, part: slice) -> Tensor:
     """Return which tokens are asked at the positions of a part."""
-    return ((row_K >= part.start) & (row_K < part.stop)).nonzero()[:, 0]
+    inside_K: Tensor = (row_K >= part.start) & (row_K < part.stop)
+    return inside_K.nonzero()[:, 0]
 
 
 def _log_softmax(hidden_rD: Tensor, bias_V: Tensor | None, head: Head) -> tuple[Tensor, Tensor | None]:
@@ -97,5 +98,5 @@ def _log_softmax(hidden_rD: Tensor, bias_V: Tensor | None, head: Head) -> tuple[
         logits_rV = torch.tanh(logits_rV / head.cap)
         slope_rV = 1 - logits_rV.square()
         logits_rV *= head.cap
-    log_p_rV: Tensor = torch.log_softmax(logits_rV, -1)
+    log_p_rV = torch.log_softmax(logits_rV, -1)
     return log_p_rV, slope_rV

@@ -144,6 +144,11 @@ def write_yaml(value: Mapping[str, Any]) -> str:
     return yaml.dump(dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
+def apply_reading_edits(raw: Mapping[str, Any], edits: Iterable[str], cls: type[Part] | None = None) -> dict[str, Any]:
+    """Merge edits of how a file is read, keys of `data:`; see `apply_edits`. `data.` may stand before them."""
+    return apply_edits(raw, [edit.strip().removeprefix("data.") for edit in edits], cls)
+
+
 def apply_edits(raw: Mapping[str, Any], edits: Iterable[str], cls: type[Part] | None = None) -> dict[str, Any]:
     """Merge `section.key=value` edits into a raw recipe; values are read as YAML.
 

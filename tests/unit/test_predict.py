@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fathom.cli.main import app
 from fathom.data.readers.base import Form
 from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.merge import merge
-from fathom.runs.predict import predict, read_inputs
+from fathom.runs.predict import how_to_read, predict, read_inputs
 from fathom.serving.predictor import Predictor
 from folders_for_tests import TEXTS, Saved, make_saved
 
@@ -63,8 +65,33 @@ def test_an_empty_line_is_an_empty_text(classifier: Predictor, tmp_path: Path) -
 
 def test_columns_are_named(classifier: Predictor, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("id,utterance\n1,the\n2,a\n")
-    rows = predict(classifier, tmp_path / "in.csv", columns={"text": "utterance"})
+    rows = predict(classifier, tmp_path / "in.csv", read={"columns": {"text": "utterance"}})
     assert [row["text"] for row in rows] == ["the", "a"]
+
+
+def test_a_file_is_read_as_the_training_files_were_unless_told_otherwise(classifier: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("id;utterance\n1;the, a\n2;a\n")
+    with pytest.raises(DataError, match="delimiter=semicolon"):
+        predict(classifier, tmp_path / "in.csv")
+    read = {"delimiter": ";", "columns": {"text": "utterance"}}
+    rows = predict(classifier, tmp_path / "in.csv", read=read)
+    assert [row["text"] for row in rows] == ["the, a", "a"]
+    saved = {"data": {**read, "columns": {"text": "utterance", "label": "topic"}, "on_error": "skip"}}
+    assert how_to_read(saved) == read
+    assert how_to_read(saved, {"delimiter": ","}) == {**read, "delimiter": ","}
+    with pytest.raises(ConfigError, match="delimeter"):
+        predict(classifier, tmp_path / "in.csv", read={"delimeter": ";"})
+
+
+def test_the_command_takes_what_the_message_says(tmp_path: Path) -> None:
+    folder = make_saved(tmp_path).folder
+    (tmp_path / "in.csv").write_text("id;utterance\n1;the, a\n")
+    asked = ["predict", str(folder), str(tmp_path / "in.csv"), "--read", "columns.text=utterance", "--json"]
+    refused = CliRunner().invoke(app, asked)
+    assert refused.exit_code == 2
+    assert "data.delimiter=semicolon" in refused.output
+    found = CliRunner().invoke(app, [*asked, "--read", "data.delimiter=semicolon"])
+    assert json.loads(found.stdout)[0]["text"] == "the, a"
 
 
 def test_standard_input(classifier: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,10 @@ def predict_command(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Give every label's probability, or every answer.")
     ] = False,
+    read: Annotated[
+        list[str] | None,
+        typer.Option(help="How the file is read, e.g. delimiter=semicolon or columns.text=body; may be repeated."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Sequences at once; 64, or 16 for models that write.", show_default=False)
     ] = None,
@@ -50,8 +54,10 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict on texts, a file or standard input."""
-    from fathom.runs.generate import generate_file
+    from fathom.config import apply_reading_edits
+    from fathom.runs.generate import generate_file, read_prompts
     from fathom.runs.predict import predict
+    from fathom.serving.generate.generator import Generator
     from fathom.serving.generate.open import generates
 
     writing = _given(
@@ -64,11 +70,15 @@ def predict_command(
     if writing and not writes:
         first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
-    source = inputs_of(inputs)
+    source, reading = inputs_of(inputs), apply_reading_edits({}, read or ())
     if writes:
-        rows = generate_file(model, source, writing, output=output, batch_size=batch_size or 16, precision=precision)
+        generator = Generator.load(model, precision=precision)
+        prompts = read_prompts(source, generator.info, reading)
+        rows = generate_file(generator, prompts, writing, output=output, batch_size=batch_size or 16)
     else:
-        rows = predict(model, source, output=output, probabilities=probabilities, batch_size=batch_size or 64)
+        rows = predict(
+            model, source, output=output, probabilities=probabilities, read=reading, batch_size=batch_size or 64
+        )
     _say_rows(rows, output, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,13 @@ MOST_IN_BUCKET = 100
 """Earlier texts looked at for one later text and band."""
 MOST_PAIRS = 400_000
 """Candidate pairs whose edits are counted; beyond them the search stops and says so."""
+MOST_CELLS = 4_000_000_000
+"""Characters of one text times characters of the other, of all pairs whose edits are counted: some seconds; beyond
+them the search stops too."""
+SHINGLE_COST = 120
+"""Such cells that counting a character's shingle takes the time of."""
+HASHED_AT_ONCE = 1 << 18
+"""Characters whose shingles are hashed at a time: they stay in the processor's cache, however long a split is."""
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Pairs = np.ndarray[Any, np.dtype[np.int64]]
@@ -86,11 +94,19 @@ def _near(keys: list[str], later_keys: list[str], rest: list[int]) -> tuple[list
     second = _minhash([later_keys[place] for place in rows])
     pairs = _candidates(first, second)
     found: dict[int, int] = {}
+    cells, complete = MOST_CELLS, len(pairs) <= MOST_PAIRS
     for row, column in pairs[:MOST_PAIRS].tolist():
         later, earlier = rows[row], columns[column]
-        if later not in found and is_near(later_keys[later], keys[earlier]):
+        if later in found:
+            continue
+        if cells < 0:
+            complete = False
+            break
+        near, cost = compare(later_keys[later], keys[earlier])
+        cells -= cost
+        if near:
             found[later] = earlier
-    return [Leak(earlier, later, "near") for later, earlier in found.items()], len(pairs) <= MOST_PAIRS
+    return [Leak(earlier, later, "near") for later, earlier in found.items()], complete
 
 
 def _candidates(first: Hashes, second: Hashes) -> Pairs:
@@ -125,6 +141,19 @@ def _candidates(first: Hashes, second: Hashes) -> Pairs:
 
 def _minhash(texts: Sequence[str]) -> Hashes:
     """MinHash signatures [texts, hashes] of texts that hold at least one shingle each."""
+    parts: list[Hashes] = []
+    run: list[str] = []
+    held = 0
+    for text in texts:
+        if run and held + len(text) > HASHED_AT_ONCE:
+            parts.append(_minhash_run(run))
+            run, held = [], 0
+        run.append(text)
+        held += len(text)
+    return np.concatenate([*parts, _minhash_run(run)])
+
+
+def _minhash_run(texts: Sequence[str]) -> Hashes:
     joined = np.frombuffer("".join(texts).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     lengths = np.array([len(text) for text in texts])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
@@ -147,22 +176,46 @@ def _minhash(texts: Sequence[str]) -> Hashes:
     return signatures
 
 
-def is_near(first: str, second: str) -> bool:
-    """Whether two different normalised texts are at most one edit per ten characters apart (one for short texts)."""
-    longer = max(len(first), len(second))
-    allowed = max(1, longer // 10)
-    return abs(len(first) - len(second)) <= allowed and count_edits(first, second) <= allowed
+def _allowed_edits(first: str, second: str) -> int:
+    return max(1, max(len(first), len(second)) // 10)
 
 
-def count_edits(first: str, second: str) -> int:
-    """Return the edit distance of two texts, by bit-parallel columns (Myers 1999); `first` is not empty."""
+def compare(first: str, second: str) -> tuple[bool, int]:
+    """Return whether two texts are near, and what it cost to know, in cells; long ones are compared by shingles first.
+
+    An edit takes away `SHINGLE` shingles of a text at most, so near texts share seven tenths of theirs.
+    """
+    allowed, cells = _allowed_edits(first, second), len(first) * len(second)
+    if abs(len(first) - len(second)) > allowed:
+        return False, 1
+    counting = SHINGLE_COST * (len(first) + len(second))
+    if counting < cells:
+        held, other = (Counter(zip(text, text[1:], text[2:], strict=False)) for text in (first, second))
+        if (held - other).total() > SHINGLE * allowed:
+            return False, counting
+        cells += counting
+    return count_edits(first, second, allowed) <= allowed, cells
+
+
+def count_edits(first: str, second: str, most: int | None = None) -> int:
+    """Return the edit distance of two texts, by bit-parallel columns (Myers 1999); `first` is not empty.
+
+    Args:
+        first: A text.
+        second: Another one.
+        most: Where there are surely more edits than so many, any number above it is returned at once.
+    """
     masks: dict[str, int] = {}
     for place, character in enumerate(first):
         masks[character] = masks.get(character, 0) | 1 << place
     full = (1 << len(first)) - 1
     last = 1 << (len(first) - 1)
     positive, negative, score = full, 0, len(first)
-    for character in second:
+    # what is left of the second text can take away one edit a character at most
+    ceiling = len(first) + len(second) if most is None else most + len(second)
+    for column, character in enumerate(second, 1):
+        if score > ceiling - column + 1:
+            return score
         equal = masks.get(character, 0)
         vertical = equal | negative
         horizontal = (((equal & positive) + positive) ^ positive) | equal

@@ -287,7 +287,7 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
             task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
             return [len(features["input_ids"]) for features in task.encode(examples)]
         if found.form == "questions":
-            return [_length_of_question(example, tokenizer) for example in examples]
+            examples = [{"text": item["question"], "text_pair": item["text"]} for item in examples]
         if found.form == "pairs":  # each text is read by itself
             longest = [max((item["text"], item.get("text_pair", "")), key=len) for item in examples]
             examples = [{"text": text} for text in longest]
@@ -309,10 +309,6 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
 
     limit = _max_length(section, tokenizer)
     return replace(options, max_length=limit, lengths=lengths, windows=found.form in ("spans", "questions")), more
-
-
-def _length_of_question(example: Example, tokenizer: PreTrainedTokenizerBase) -> int:
-    return len(tokenizer(example["question"], example["text"], verbose=False)["input_ids"])
 
 
 def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:

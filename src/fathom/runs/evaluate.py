@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fathom.config import apply_edits, validate
+from fathom.config import apply_reading_edits, validate
 from fathom.data.example import Example
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
@@ -43,7 +43,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     """
     predictor = Predictor.load(model)
     saved = predictor.info.get("data", {})
-    section = validate(DataSection, apply_edits({**saved, "train": data}, edits, DataSection), "data")
+    section = validate(DataSection, apply_reading_edits({**saved, "train": data}, edits, DataSection), "data")
     task = predictor.task
     assert predictor.packed is not None  # packing is on unless asked otherwise
     vocabulary = predictor.vocabulary or (VocabularyHead(predictor.model) if task.vocabulary else None)

@@ -11,7 +11,7 @@ from fathom.data.readers.base import Form
 from fathom.device import Precision
 from fathom.errors import DataError
 from fathom.log import get_console
-from fathom.runs.predict import Inputs, check_output, read_inputs, write_rows
+from fathom.runs.predict import Inputs, check_output, how_to_read, read_inputs, write_rows
 
 if TYPE_CHECKING:
     from fathom.serving.generate.generator import Generation, Generator
@@ -96,18 +96,18 @@ def generate_file(
 
 
 def read_prompts(
-    inputs: Inputs, info: Mapping[str, Any], columns: Mapping[str, str | int] | None = None
+    inputs: Inputs, info: Mapping[str, Any], read: Mapping[str, Any] | None = None
 ) -> list[Mapping[str, Any]]:
     """Read what a model is to answer: sources of a task of pairs, plain prompts otherwise.
 
     Args:
         inputs: See `runs.predict.predict`.
         info: `fathom.json` of the model; empty for a plain Hugging Face folder.
-        columns: Which column of a file is what; left out, as the training files had it.
+        read: How a file is read, where that differs from the training files; see `runs.predict.predict`.
     """
     kind = info.get("task", {}).get("kind")
     form: Form = "writing" if kind is not None and catalog.load("task", kind).form == "writing" else "text"
-    found = columns if columns is not None else info.get("data", {}).get("columns", {})
+    found = how_to_read(info, read)
     role = "source" if form == "writing" else "text"
-    column = found.get(role, found.get("text"))
-    return read_inputs(inputs, form, {} if column is None else {role: column})
+    column = found["columns"].get(role, found["columns"].get("text"))
+    return read_inputs(inputs, form, {**found, "columns": {} if column is None else {role: column}})

@@ -17,6 +17,7 @@ from fathom.data.encodings import decode
 from fathom.data.example import Example
 from fathom.data.load import SUFFIXES, detect_format, load_examples
 from fathom.data.readers.base import Form
+from fathom.data.readers.columns import USUAL_NAMES
 from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.errors import DataError
@@ -41,9 +42,9 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image" or "sound".
+        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound" or "interactions".
         problem: "single-label", "multi-label", "regression", "tokens", "relations", "answers", "conversations",
-            "pairs", "relevance", "files", or of what is written the task.
+            "pairs", "relevance", "files", "interactions", or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -77,7 +78,13 @@ def guess_data(path: str) -> Guess:
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith(("helpdesk:entities", "helpdesk:relations")):
         return _guess_text(path, name)
-    pairs = _pairs_of(map(str, _table(path.partition("#")[0], name)[0])) if name in TABLES else None
+    columns = (
+        [str(column).strip().lower() for column in _table(path.partition("#")[0], name)[0]] if name in TABLES else []
+    )
+    if _are_interactions(columns):
+        examples, notes = load_examples(path, "interactions")
+        return Guess("interactions", "interactions", {}, examples, notes)
+    pairs = _pairs_of(columns)
     if pairs is not None:
         examples, notes = load_examples(path, "pairs")
         return Guess("pairs", pairs, {}, examples, notes)
@@ -95,9 +102,21 @@ def guess_data(path: str) -> Guess:
     return _guess_text(path, detect_format(path, "text", section))
 
 
+def _columns(path: str, name: str) -> list[str]:
+    """Names of a table's columns as they are compared; none of a file that is no table."""
+    names = _table(path.partition("#")[0], name)[0] if name in TABLES else []
+    return [str(column).strip().lower() for column in names]
+
+
+def _are_interactions(columns: Iterable[str]) -> bool:
+    """Whether columns hold users and items, or sequences of items, and no text."""
+    roles = {role: {*columns} & {*USUAL_NAMES[role]} for role in ("text", "user", "item", "items")}
+    return bool((roles["user"] and roles["item"]) or roles["items"]) and not roles["text"]
+
+
 def _pairs_of(columns: Iterable[str]) -> str | None:
     """What the columns of queries and passages say: `relevance` where there is a number beside them, else `pairs`."""
-    names = {column.strip().lower() for column in columns}
+    names = {*columns}
     if not {"anchor", "query"} & names or not {"positive", "pos", "passage", "document"} & names:
         return None
     return "relevance" if {"label", "relevance", "score"} & names else "pairs"

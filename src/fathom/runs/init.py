@@ -26,6 +26,10 @@ CHAT_MODEL = "runs/gpt/model"
 WRITER_MODEL = "runs/t5/model"
 """Stands for an encoder-decoder."""
 STAND_INS = {"chat": CHAT_MODEL, "writing": WRITER_MODEL}
+ITEM_MODEL = {"kind": "new", "architecture": "gpt2", "depth": 2, "width": 64, "heads": 2, "tokenizer": "items"}
+"""Of items there is no pretrained model: each data set has its own."""
+ITEM_EPOCHS = 30
+"""A new model wants more passes than a pretrained one."""
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "eval")
 TEST_NAMES = ("test",)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -58,8 +62,11 @@ def init(data: str, output: str | Path | None = None) -> Path:
         raw["task"] = {"kind": raw["task"], "augmentation": "standard"}
         raw["data"] |= splits
         remarks.append(remark)
-    if "validation" in splits:
-        del raw["data"]["validation_fraction"]
+    if guess.form == "interactions":
+        raw["model"] = ITEM_MODEL
+        raw["training"] |= {"epochs": ITEM_EPOCHS, "batch_size": 128 if len(guess.examples) >= 1000 else 32}
+    if "validation" in splits or guess.form == "interactions":  # there the last items of each user are the splits
+        raw["data"].pop("validation_fraction", None)
     comments = [f"# Written by `fathom init {shlex.quote(data)}`. Everything here was guessed: look it over."]
     comments += [f"# {remark}" for remark in remarks]
     write_atomic(path, "\n".join(comments) + "\n" + write_yaml(raw))
@@ -132,6 +139,7 @@ def _remarks(guess: Guess) -> list[str]:
         "translation": "a source and its translation",
         "summarization": "a source and what sums it up",
         "files": "one label for each file",
+        "interactions": "what users chose, one after another; each user's last items are asked",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":

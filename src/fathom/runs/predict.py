@@ -32,9 +32,12 @@ _INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question", "image"
 _ENTITIES = (f"{role}{part}" for role in ("head", "tail") for part in ("", "_start", "_end", "_type"))
 INPUT_ROLES = frozenset(
     {"text", "text_pair", "tokens", "context", "question", "image", "sound", "user", "item", "timestamp", "items"}
+    | {"source"}
     | {*_ENTITIES}
 )
 """Roles of columns that a prediction needs."""
+READ_ALIKE = ("header", "delimiter", "quoting", "word_join")
+"""What besides columns holds for files like those of the training."""
 
 Inputs = str | Path | Iterable[str | Mapping[str, Any]]
 """Texts (or mappings with `text` and `text_pair`), the path of a file, or `-`."""
@@ -46,7 +49,7 @@ def predict(
     *,
     output: str | Path | None = None,
     probabilities: bool = True,
-    columns: Mapping[str, str | int] | None = None,
+    read: Mapping[str, Any] | None = None,
     batch_size: int = 64,
 ) -> list[dict[str, Any]]:
     """Predict with a saved model.
@@ -59,7 +62,8 @@ def predict(
             standard input.
         output: Write the rows here too, as `.jsonl` or `.csv`; the file appears complete or not at all.
         probabilities: Keep the probability of every label, and every candidate answer.
-        columns: Which column of the file is what, as `data.columns` in a recipe.
+        read: How the file is read, where that differs from the training files: keys of a recipe's `data:`, such as
+            `{"delimiter": ";", "columns": {"text": "body"}}`.
         batch_size: Sequences per forward pass.
 
     Returns:
@@ -81,11 +85,11 @@ def predict(
         from fathom.serving.generate.generator import Generator
 
         generator = Generator.load(model)
-        inputs = read_prompts(inputs, generator.info, columns)
+        inputs = read_prompts(inputs, generator.info, read)
         return generate_file(generator, inputs, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     _require_vectors(predictor, output)
-    examples = read_inputs(inputs, predictor.form, columns if columns is not None else _saved_columns(predictor))
+    examples = read_inputs(inputs, predictor.form, how_to_read(predictor.info, read))
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(examples), "predict") as progress:
         for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
@@ -101,16 +105,17 @@ def predict(
     return rows
 
 
-def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | None = None) -> list[Mapping[str, Any]]:
+def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
     """Return inputs as mappings a predictor takes, each with `where` it is from.
 
     Args:
         inputs: See `predict`.
         form: What the task takes.
-        columns: Which column of a file is what.
+        read: How a file is read: keys of `InputSection`.
 
     Raises:
         DataError: The file is missing, empty or wrong; names the line.
+        ConfigError: `read` has an unknown key or a wrong value.
     """
     if form in FILE_KEYS:
         named = _files(inputs, FILE_KEYS[form])
@@ -124,7 +129,7 @@ def read_inputs(inputs: Inputs, form: Form, columns: Mapping[str, str | int] | N
     path = Path(inputs)
     if _has_lines(path):
         return _read_lines(path)
-    section = validate(InputSection, {"train": str(path), "columns": dict(columns or {})}, where="predict")
+    section = validate(InputSection, {**(read or {}), "train": str(path)}, where="read")
     examples, notes = load_examples(str(path), form, section)
     for note in notes:
         get_console().info(f"{path}: {note}")
@@ -167,10 +172,17 @@ def _read_lines(inputs: str | Path) -> list[Mapping[str, Any]]:
     return _lines(Path(inputs).read_bytes(), str(inputs))
 
 
-def _saved_columns(predictor: Predictor) -> dict[str, str | int]:
-    """The columns of text and entities the training files had; labels are not needed."""
-    columns = predictor.info.get("data", {}).get("columns", {})
-    return {role: column for role, column in columns.items() if role in INPUT_ROLES}
+def how_to_read(info: Mapping[str, Any], read: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return how a file of inputs is read: as the training files were, unless `read` says otherwise.
+
+    Args:
+        info: `fathom.json` of the model; empty for a plain Hugging Face folder.
+        read: Keys of a recipe's `data:`.
+    """
+    saved = info.get("data", {})
+    found = {key: saved[key] for key in READ_ALIKE if saved.get(key) is not None}
+    columns = {role: column for role, column in saved.get("columns", {}).items() if role in INPUT_ROLES}
+    return {**found, "columns": columns, **(read or {})}
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:

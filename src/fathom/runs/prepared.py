@@ -98,6 +98,12 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
             where="model",
             mend="choose an encoder, such as minilm",
         )
+    if task.auto_class == "AutoModel" and recipe.tuning.kind == "head":
+        raise ConfigError(
+            f"{task.kind} reads the last block itself, and no head stands behind it",
+            where="tuning",
+            mend="choose top-layers, lora, full or another strategy that changes the blocks",
+        )
     if task.new_tokens and recipe.tuning.saves_adapter:
         raise ConfigError(
             f"{task.kind} adds {len(task.new_tokens)} tokens, and the folder of an adapter ({recipe.tuning.kind}) has "

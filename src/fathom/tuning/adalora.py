@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, task_type, trained_heads, wrap
-from fathom.tuning.select import require_head
 
 ADAPTER = "default"
 AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
@@ -65,11 +64,10 @@ class AdaLora(Targeted):
         """Wrap the target projections; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: No head, a target that is none of the projections, or a rank above a target's smaller side.
+            ModelError: A target that is none of the projections, or a rank above a target's smaller side.
         """
         from peft import AdaLoraConfig
 
-        require_head(anatomy, self.kind)
         paths = self.target_paths(anatomy)
         check_rank(model, paths, self.initial_rank, "tuning.initial_rank")
         config = AdaLoraConfig(

@@ -11,7 +11,7 @@ from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, Block
 from fathom.model.bottleneck import Activation, BottleneckSpec, Place, attach
 from fathom.tuning.adapted import Adapted, trained_heads
-from fathom.tuning.select import mark_trainable, require_head, under
+from fathom.tuning.select import mark_trainable, under
 
 
 class Adapter(Adapted):
@@ -44,9 +44,8 @@ class Adapter(Adapted):
         """Put the adapters into the model, which stays what it was otherwise.
 
         Raises:
-            ModelError: The model has no head, or its blocks have no projection where the adapters would stand.
+            ModelError: Its blocks have no projection where the adapters would stand.
         """
-        require_head(anatomy, self.kind)
         places = [place for block in anatomy.blocks for place in self._places(block)]
         heads = tuple(trained_heads(model, anatomy))
         spec = BottleneckSpec(tuple(places), self.size, self.activation, self.scale, heads)

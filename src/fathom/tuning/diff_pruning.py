@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fathom.model.anatomy import Anatomy
 from fathom.model.sparse_update import GatedEntries, fold_updates
 from fathom.tuning.adapted import Targeted, trained_heads
-from fathom.tuning.select import mark_trainable, require_head, under
+from fathom.tuning.select import mark_trainable, under
 
 
 class DiffPruning(Targeted):
@@ -52,9 +52,8 @@ class DiffPruning(Targeted):
         """Put differences and gates beside the target projections.
 
         Raises:
-            ModelError: The model has no head, or a named target is none of its projections.
+            ModelError: A named target is none of its projections.
         """
-        require_head(anatomy, self.kind)
         for path in self.target_paths(anatomy):
             model.set_submodule(path, GatedEntries(model.get_submodule(path), self.gate_logit))
         heads = trained_heads(model, anatomy)

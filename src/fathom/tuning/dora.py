@@ -33,7 +33,7 @@ class Dora(LowRank):
         """Wrap the target projections; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head, a named target is none of its projections, or the rank is above a
+            ModelError: A named target is none of its projections, or the rank is above a
                 matrix's smaller side.
         """
         from peft import LoraConfig

@@ -6,9 +6,10 @@ from typing import Literal
 
 from torch import nn
 
+from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.base import Tuning
-from fathom.tuning.select import mark_trainable, require_head, under
+from fathom.tuning.select import mark_trainable, under
 
 
 class Head(Tuning):
@@ -26,7 +27,15 @@ class Head(Tuning):
         return 1e-2
 
     def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Freeze everything but the head."""
-        require_head(anatomy, self.kind)
+        """Freeze everything but the head.
+
+        Raises:
+            ModelError: The model has none.
+        """
+        if not anatomy.head:
+            raise ModelError(
+                "tuning 'head' trains the task head, and this model has none",
+                mend="use tuning 'full', or a task that gives the model a head",
+            )
         mark_trainable(model, lambda name: under(name, anatomy.head))
         return model

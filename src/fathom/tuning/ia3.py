@@ -11,7 +11,6 @@ from torch import nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, Block
 from fathom.tuning.adapted import Adapted, are_conv1d, task_type, trained_heads, wrap
-from fathom.tuning.select import require_head
 
 KEY_OR_VALUE = re.compile(r"(key|value|[kv]_(proj|lin|proj_)|[kvKV])$")
 FUSED = re.compile(r"(c_attn|qkv|Wqkv|query_key_value|qkv_proj|in_proj|c_attn_proj)$")
@@ -40,11 +39,10 @@ class Ia3(Adapted):
         """Wrap the projections of keys and values and the feed-forward's last; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head, or its keys and values cannot be told from its other projections.
+            ModelError: Its keys and values cannot be told from its other projections.
         """
         from peft import IA3Config
 
-        require_head(anatomy, self.kind)
         scaled = [path for block in anatomy.blocks for path in keys_and_values(block)]
         inner = [block.feed_forward[-1] for block in anatomy.blocks if block.feed_forward]
         config = IA3Config(

@@ -11,7 +11,7 @@ from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.model.ladder import MODULE, LadderSpec, attach
 from fathom.tuning.adapted import Adapted, trained_heads
-from fathom.tuning.select import mark_trainable, require_head, under
+from fathom.tuning.select import mark_trainable, under
 
 
 class Ladder(Adapted):
@@ -42,9 +42,8 @@ class Ladder(Adapted):
         """Put the side network beside the blocks.
 
         Raises:
-            ModelError: The model has no head, two stacks, or blocks that share their weights.
+            ModelError: The model has two stacks, or blocks that share their weights.
         """
-        require_head(anatomy, self.kind)
         stack = anatomy.stacks[-1]
         if len(anatomy.stacks) > 1 or stack.repeats > 1:
             what = "blocks that share their weights" if stack.repeats > 1 else "an encoder and a decoder"

@@ -38,7 +38,7 @@ class Lora(LowRank):
         """Wrap the target projections; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head, a named target is none of its projections, the rank is above a matrix's
+            ModelError: A named target is none of its projections, the rank is above a matrix's
                 smaller side, or the initialization cannot take the family's transposed projections.
             ConfigError: An odd rank with orthogonal initialization.
         """

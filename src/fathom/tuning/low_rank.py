@@ -9,7 +9,6 @@ from torch import nn
 
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import Targeted, are_conv1d, check_rank, task_type, trained_heads
-from fathom.tuning.select import require_head
 
 
 class LowRank(Targeted):
@@ -30,9 +29,8 @@ class LowRank(Targeted):
         """Return the keywords of `peft.LoraConfig`.
 
         Raises:
-            ModelError: No head, a target that is none of the projections, or a rank above a target's smaller side.
+            ModelError: A target that is none of the projections, or a rank above a target's smaller side.
         """
-        require_head(anatomy, str(self.kind))
         paths = self.target_paths(anatomy)
         check_rank(model, paths, self.rank)
         return {

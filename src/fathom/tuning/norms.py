@@ -10,7 +10,6 @@ from torch import nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
-from fathom.tuning.select import require_head
 
 
 class Norms(Adapted):
@@ -34,11 +33,10 @@ class Norms(Adapted):
         """Wrap the norms; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head, or its blocks have no norm with weights.
+            ModelError: Its blocks have no norm with weights.
         """
         from peft import LNTuningConfig
 
-        require_head(anatomy, self.kind)
         paths = [path for block in anatomy.blocks for path in block.norms] + list(anatomy.final)
         paths = [path for path in paths if next(model.get_submodule(path).parameters(), None) is not None]
         if not paths:

@@ -42,7 +42,7 @@ class Prefix(Virtual):
         """Put keys and values before those of every block; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head or two stacks, or its family has no place for earlier keys and values.
+            ModelError: The model is no classifier or has two stacks, or its family has no place for earlier keys.
         """
         from peft import PrefixTuningConfig
 

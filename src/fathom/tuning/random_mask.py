@@ -13,7 +13,7 @@ from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.model.sparse_update import ChosenEntries, fold_updates
 from fathom.tuning.adapted import Targeted, on_meta, trained_heads
-from fathom.tuning.select import mark_trainable, require_head, under
+from fathom.tuning.select import mark_trainable, under
 
 
 class RandomMask(Targeted):
@@ -47,10 +47,9 @@ class RandomMask(Targeted):
         """Put the entries that learn beside the target projections.
 
         Raises:
-            ModelError: The model has no head, a named target is none of its projections, or the share of a matrix is
+            ModelError: A named target is none of its projections, or the share of a matrix is
                 less than one entry.
         """
-        require_head(anatomy, self.kind)
         for number, path in enumerate(self.target_paths(anatomy)):
             layer = model.get_submodule(path)
             size = layer.get_parameter("weight").numel()

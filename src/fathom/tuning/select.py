@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 from torch import nn
 
-from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 
 
@@ -51,16 +50,3 @@ def depth_scales(model: nn.Module, anatomy: Anatomy, decay: float) -> dict[str, 
         elif component == "embeddings":
             scales[name] = decay**deepest
     return scales
-
-
-def require_head(anatomy: Anatomy, kind: str) -> None:
-    """Refuse a model without a task head where nothing else of it would learn.
-
-    Raises:
-        ModelError: The model has no task head.
-    """
-    if not anatomy.head:
-        raise ModelError(
-            f"tuning '{kind}' trains the task head, and this model has none",
-            mend="use tuning 'full', or a task that gives the model a head",
-        )

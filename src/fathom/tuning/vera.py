@@ -10,7 +10,6 @@ from torch import nn
 
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import Targeted, are_conv1d, task_type, trained_heads, wrap
-from fathom.tuning.select import require_head
 
 
 class Vera(Targeted):
@@ -44,11 +43,10 @@ class Vera(Targeted):
         """Wrap the target projections; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model has no head, or a named target is none of its projections.
+            ModelError: A named target is none of its projections.
         """
         from peft import VeraConfig
 
-        require_head(anatomy, self.kind)
         paths = self.target_paths(anatomy)
         config = VeraConfig(
             task_type=task_type(model),

@@ -11,7 +11,6 @@ from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.model.virtual_tokens import install
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
-from fathom.tuning.select import require_head
 
 CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 """PEFT's names of the tasks whose logits do not run over the vocabulary: those are computed at labelled places only,
@@ -33,9 +32,8 @@ class Virtual(Adapted):
         """Return the keywords every PEFT prompt config has.
 
         Raises:
-            ModelError: The model has no head or two stacks, or scores its vocabulary.
+            ModelError: The model is no classifier, or has two stacks.
         """
-        require_head(anatomy, str(self.kind))
         if task_type(model) not in CLASSIFIERS:
             raise ModelError(
                 f"tuning '{self.kind}' is built for classifiers, and {type(model).__name__} is none",

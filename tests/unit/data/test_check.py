@@ -7,8 +7,9 @@ import random
 
 import pytest
 
+from fathom.data import leaks
 from fathom.data.check import CheckOptions, check_splits
-from fathom.data.leaks import count_edits, find_leaks, is_near
+from fathom.data.leaks import compare, count_edits, find_leaks
 from fathom.runs.data import check, preview
 
 
@@ -92,8 +93,41 @@ def test_planted_leaks_are_found():
 def test_edits():
     assert count_edits("kitten", "sitting") == 3
     assert count_edits("abc", "") == 3
-    assert is_near("how do i reset my card pin", "how do i reset my card pim")
-    assert not is_near("short", "shirts!")
+    assert compare("how do i reset my card pin", "how do i reset my card pim")[0]
+    assert not compare("short", "shirts!")[0]
+
+
+@pytest.mark.parametrize("length", [12, 60, 400])
+def test_what_is_looked_at_first_changes_no_verdict(length):
+    """Lengths, shingles and the early end only save the counting of edits."""
+    generator = random.Random(length)
+    verdicts = []
+    for _ in range(150):
+        first = "".join(generator.choices("abcde ", k=length))
+        second = edit(first, generator.randint(1, length // 5), generator)
+        near = count_edits(first, second) <= max(1, max(len(first), len(second)) // 10)
+        verdicts.append(near)
+        assert compare(first, second)[0] == near
+    assert {True, False} == set(verdicts)
+
+
+def test_a_search_of_long_texts_ends_and_says_so(monkeypatch):
+    generator = random.Random(2)
+    texts = ["".join(generator.choices("abcdefgh ", k=600)) for _ in range(4)]
+    train = examples([(text, "x") for text in texts])
+    test = examples([(edit(text, 20, generator), "x") for text in texts], "test")
+    assert len(find_leaks(train, test).found) == 4
+    monkeypatch.setattr(leaks, "MOST_CELLS", 1000)
+    cut = find_leaks(train, test)
+    assert len(cut.found) == 1
+    assert not cut.complete
+
+
+def test_signatures_do_not_depend_on_how_texts_are_cut(monkeypatch):
+    texts = [text * 3 for text in sentences(40)]
+    whole = leaks._minhash(texts)
+    monkeypatch.setattr(leaks, "HASHED_AT_ONCE", 200)
+    assert (leaks._minhash(texts) == whole).all()
 
 
 def test_truncation_mojibake_joined_labels_and_numbers():

@@ -71,6 +71,16 @@ def test_a_file_of_one_line_is_no_table_of_images(tmp_path):
     assert guess_data(str(path)).problem == "single-label"
 
 
+def test_users_and_items_are_recommendation(tmp_path):
+    rows = [(f"u{n // 4}", f"i{n % 4}", 5, n) for n in range(40)]
+    path = _csv(tmp_path, ["user_id", "movie_id", "rating", "timestamp"], rows)
+    recipe = load_recipe(init(path, tmp_path / "r.yaml"))
+    assert (recipe.task.kind, recipe.model.kind, recipe.model.tokenizer_source) == ("recommendation", "new", "items")
+    reviews = [(f"u{n}", f"i{n}", f"a text about number {n}", n % 2) for n in range(40)]
+    path = _csv(tmp_path, ["user_id", "item_id", "review", "label"], reviews, "reviews.csv")
+    assert guess_data(path).problem == "single-label", "texts with a label are read first"
+
+
 def test_conll_is_token_classification(tmp_path):
     path = tmp_path / "train.conll"
     path.write_text("Ann\tB-PER\nis\tO\nhere\tO\n\nBob\tB-PER\nleft\tO\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from fathom.errors import ConfigError, ModelError
@@ -64,16 +65,34 @@ def test_prefix_needs_a_place_for_earlier_keys(family: str) -> None:
         apply("prefix", family)
 
 
-@pytest.mark.parametrize("kind", ["norms", "ia3", "lora", "dora", "adalora", "vera", "adapter", "prompt", "prefix"])
-def test_a_model_without_a_head(kind: str) -> None:
+def test_head_needs_a_head() -> None:
     body = transformers.GPT2Model(transformers.GPT2Config(**GPT2))
     with pytest.raises(ModelError, match="task head"):
-        make_tuning(kind).apply(body, find_anatomy(body))
+        make_tuning("head").apply(body, find_anatomy(body))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["norms", "ia3", "lora", "dora", "adalora", "vera", "adapter", "random-mask", "diff-pruning", "ladder"],
+)
+def test_a_model_without_a_head_learns_by_what_stands_in_its_blocks(kind: str) -> None:
+    """Vectors of texts come from the body: there is no head to learn, and none is needed."""
+    torch.manual_seed(0)
+    body = transformers.GPT2Model(transformers.GPT2Config(**GPT2)).eval()
+    batch = {name: value for name, value in make_batch("gpt2").items() if name in ("input_ids", "attention_mask")}
+    before = body(**batch).last_hidden_state
+    model = make_tuning(kind).apply(body, find_anatomy(body)).eval()
+    after = model(**batch).last_hidden_state
+    torch.testing.assert_close(after, before)
+    after.square().sum().backward()
+    learning = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    assert any(tensor.grad is not None and bool(tensor.grad.any()) for tensor in learning)
 
 
 @pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
-def test_virtual_tokens_are_for_classifiers(kind: str) -> None:
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**GPT2))
+@pytest.mark.parametrize("family", ["GPT2LMHeadModel", "GPT2Model"])
+def test_virtual_tokens_are_for_classifiers(kind: str, family: str) -> None:
+    model = getattr(transformers, family)(transformers.GPT2Config(**GPT2))
     with pytest.raises(ModelError, match="built for classifiers"):
         make_tuning(kind).apply(model, find_anatomy(model))
 

@@ -72,6 +72,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "sound-folder": "fathom.data.readers.folders:SoundFolderReader",
         "digits": "fathom.data.readers.built_in:DigitsReader",
         "tones": "fathom.data.readers.built_in:TonesReader",
+        "shop": "fathom.data.readers.shop:ShopReader",
         "helpdesk": "fathom.data.readers.helpdesk:HelpdeskReader",
     },
     "image_augmentation": {

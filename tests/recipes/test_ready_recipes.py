@@ -58,6 +58,8 @@ def _data_edits(name, tmp_path):
     if name in FILES_OF:
         make = image_folder if name == "image-classification" else sound_folder
         return [f"data.train={make(tmp_path / 'files')}", "data.test=null"]
+    if name == "recommendation":
+        return ["data.train=shop:choices#60"]
     if name in CORPORA:
         return ["data.train=helpdesk:dialogues@en#40", "data.mixture={helpdesk:tickets@en#20: 1}"]
     if name not in FILES:
@@ -76,6 +78,8 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
     length = ["data.max_length=64"]
     if name in FILES_OF:
         model, length = ["model.depth=1", "model.width=16", "model.heads=2"], []
+    if name == "recommendation":
+        model, length = ["model.depth=1", "model.width=16"], []
     if name in NEW:
         model = [f"model.tokenizer={tokenizers / NEW[name]}", "model.depth=2", "model.width=32"]
     if name == "prompt-classification":  # its masks are those of a masked model's vocabulary
@@ -118,4 +122,4 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
         [{"text": "a red thing", **({"text_pair": "it is red"} if name in ("sentence-pair", "reranking") else {})}],
     )
     assert len(rows) == 1
-    assert {"label", "labels", "value", "entities", "finish_reason", "embedding", "score"} & set(rows[0])
+    assert {"label", "labels", "value", "entities", "finish_reason", "embedding", "score", "items"} & set(rows[0])

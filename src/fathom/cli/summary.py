@@ -13,7 +13,13 @@ from fathom.log import format_bytes, format_duration
 SPLITS = ("before", "validation", "test")
 COLUMNS = ("precision", "recall", "f1", "support")
 TEXT = "'a text'"
-GIVEN = {"question-answering": "QUESTION PASSAGE", "image-classification": "IMAGE", "audio-classification": "SOUND"}
+GIVEN = {
+    "question-answering": "QUESTION PASSAGE",
+    "image-classification": "IMAGE",
+    "audio-classification": "SOUND",
+    "recommendation": "'ITEM ITEM'",
+    "reranking": "FILE",
+}
 """What `fathom predict` is given, of tasks that take something else than a text."""
 TABLES = ("per_class", "per_type")
 

@@ -234,7 +234,12 @@ def _is_recipe(source: str) -> bool:
     path = Path(source)
     if path.suffix in {".yaml", ".yml"} or (path / "recipe.yaml").is_file():
         return True
-    if path.exists() or source.startswith(("helpdesk:", "hub:", "digits:", "tones:")) or "/" in source or "#" in source:
+    if (
+        path.exists()
+        or source.startswith(("helpdesk:", "hub:", "digits:", "tones:", "shop:"))
+        or "/" in source
+        or "#" in source
+    ):
         return False
     from fathom.recipe import ready_recipes
 
@@ -254,6 +259,8 @@ def _guess_form(section: DataSection, task: Any) -> Form:
         return "questions"
     if {"messages", "prompt", "response"} & set(section.columns):
         return "chat"
+    if {"user", "item", "items"} & set(section.columns) or detect_format(section.train, "text", section) == "shop":
+        return "interactions"
     if {"source", "target"} & set(section.columns) or split_path(section.train) is not None:
         return "writing"
     return "spans" if detect_format(section.train, "text", section) == "conll" else "text"

@@ -78,10 +78,8 @@ def guess_data(path: str) -> Guess:
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith(("helpdesk:entities", "helpdesk:relations")):
         return _guess_text(path, name)
-    columns = (
-        [str(column).strip().lower() for column in _table(path.partition("#")[0], name)[0]] if name in TABLES else []
-    )
-    if _are_interactions(columns):
+    columns = _columns(path, name)
+    if name == "shop" or _are_interactions(columns):
         examples, notes = load_examples(path, "interactions")
         return Guess("interactions", "interactions", {}, examples, notes)
     pairs = _pairs_of(columns)

@@ -136,4 +136,4 @@ def write_wav(samples_N: Samples, rate: int) -> bytes:
 def built_in(path: str) -> str | None:
     """Return the name of the built-in reader a path asks for, e.g. `digits:test`; None for any other path."""
     name = path.partition(":")[0]
-    return name if name in {"digits", "tones"} and (":" in path) and not Path(path).exists() else None
+    return name if name in {"digits", "tones", "shop"} and (":" in path) and not Path(path).exists() else None

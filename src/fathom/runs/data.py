@@ -18,6 +18,7 @@ from fathom.data.leave_one_out import check_sequences
 from fathom.data.load import detect_format, load_splits, read_path, require_labels, take_shots
 from fathom.data.preview import Preview, PreviewToken
 from fathom.data.readers.base import Form, Reading
+from fathom.data.readers.built_in import built_in
 from fathom.data.readers.parallel import split_path
 from fathom.data.readers.questions import MOVED, NOT_FOUND
 from fathom.data.section import DataSection
@@ -259,7 +260,7 @@ def _guess_form(section: DataSection, task: Any) -> Form:
         return "questions"
     if {"messages", "prompt", "response"} & set(section.columns):
         return "chat"
-    if {"user", "item", "items"} & set(section.columns) or detect_format(section.train, "text", section) == "shop":
+    if {"user", "item", "items"} & set(section.columns) or built_in(section.train) == "shop":
         return "interactions"
     if {"source", "target"} & set(section.columns) or split_path(section.train) is not None:
         return "writing"

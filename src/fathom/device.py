@@ -133,6 +133,12 @@ def available_memory_bytes() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+def keep_within(limit_bytes: int | None) -> None:
+    """Give back what the C library keeps of freed memory where the process takes more; None is no limit."""
+    if limit_bytes is not None and current_memory_bytes() > limit_bytes:
+        release_free_memory()
+
+
 def release_free_memory() -> None:
     """Give back to the system what the C library keeps of freed memory; nothing happens where it is not glibc."""
     trim = _malloc_trim()

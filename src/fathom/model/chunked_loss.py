@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fathom.model.parameters import FlatParameters, Slot
 
@@ -37,7 +37,8 @@ class Buffers:
             size *= length
         kept = self._kept.get(name)
         if kept is None or kept.numel() < size or kept.dtype != like.dtype or kept.device != like.device:
-            kept = self._kept[name] = like.new_empty(size)
+            with torch.inference_mode(mode=False):  # what is made while scoring serves training too
+                kept = self._kept[name] = like.new_empty(size)
         return kept[:size].view(shape)
 
     def release(self) -> None:
@@ -80,12 +81,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden_SD = torch.empty_like(hidden_SD)
         bias_grad_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float64, device=hidden_SD.device)
-        for part in chunks(len(labels_S), CHUNK_BYTES // (weight.element_size() * len(weight))):
-            hidden_RD = _padded_rows(hidden_SD[part], weight)
-            logits_RV = head.buffers.take("logits", (len(hidden_RD), len(weight)), weight)
-            torch.mm(hidden_RD, weight.t(), out=logits_RV)
-            if bias_V is not None:
-                logits_RV += bias_V.to(logits_RV.dtype)
+        for part, hidden_RD, logits_RV in logits_by_chunk(hidden_SD, weight, bias_V, head.buffers):
             labels = labels_S[part]
             logits_RV[len(labels) :] = 0
             total += softmax_gradient(logits_RV[: len(labels)], labels, smoothing, bias_grad_V, head.cap)
@@ -106,6 +102,40 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             raise RuntimeError("the loss of a vocabulary head is scaled by its `scale`, not by what follows it")
         (grad_hidden_SD,) = ctx.saved_tensors
         return grad_hidden_SD, None, ctx.bias_grad, None, None, None
+
+
+def logits_by_chunk(
+    hidden_SD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, buffers: Buffers
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield which positions a chunk has, its hidden states `[R, D]` and its logits `[R, V]`, before any cap.
+
+    R is the positions rounded up; rows beyond them are of no position. All logits are made in one buffer: use them
+    before the next chunk.
+    """
+    for part in chunks(len(hidden_SD), CHUNK_BYTES // (weight_VD.element_size() * len(weight_VD))):
+        hidden_RD = _padded_rows(hidden_SD[part], weight_VD)
+        logits_RV = buffers.take("logits", (len(hidden_RD), len(weight_VD)), weight_VD)
+        torch.mm(hidden_RD, weight_VD.t(), out=logits_RV)
+        if bias_V is not None:
+            logits_RV += bias_V.to(logits_RV.dtype)
+        yield part, hidden_RD, logits_RV
+
+
+@torch.no_grad()
+def judge_logits(logits_SV: Tensor, labels_S: Tensor, cap: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return each label's negative log-likelihood (float32 `[S]`) and whether it ranks first (bool `[S]`).
+
+    The softmax is taken of few rows at once, as in `softmax_gradient`.
+    """
+    losses_S = torch.empty(len(labels_S), device=logits_SV.device)
+    hits_S = torch.empty(len(labels_S), dtype=torch.bool, device=logits_SV.device)
+    for part in chunks(len(labels_S), SOFTMAX_BYTES // (4 * logits_SV.shape[1]), step=1):
+        logits_rV, labels_r = logits_SV[part].float(), labels_S[part]
+        if cap is not None:
+            logits_rV = torch.tanh(logits_rV / cap) * cap
+        losses_S[part] = nn.functional.cross_entropy(logits_rV, labels_r, reduction="none")
+        hits_S[part] = logits_rV.argmax(-1) == labels_r
+    return losses_S, hits_S
 
 
 def softmax_gradient(

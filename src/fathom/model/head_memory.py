@@ -8,7 +8,6 @@ from fathom.model import families
 from fathom.model.chunked_loss import CHUNK_BYTES, ROW_STEP, SOFTMAX_BYTES
 from fathom.model.flow import ModelFlow
 from fathom.model.memory import MASK_BYTES, MicroBatch, Setting
-from fathom.model.vocabulary import JUDGED_BYTES
 
 
 def head_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:
@@ -69,7 +68,7 @@ def table_copy_bytes(flow: ModelFlow, setting: Setting) -> int:
 
 
 def head_scoring_bytes(flow: ModelFlow, micro_batch: MicroBatch, setting: Setting) -> int:
-    """Return what scoring a pass needs at the head, gradients aside."""
+    """Return what scoring a pass needs at the head, gradients and `buffer_bytes` aside."""
     width = flow.stacks[-1].blocks[-1].width
     states = 4 * micro_batch.positions * width
     if not flow.head:
@@ -78,6 +77,6 @@ def head_scoring_bytes(flow: ModelFlow, micro_batch: MicroBatch, setting: Settin
     if setting.labelled_share is None:
         positions = micro_batch.positions if setting.head_positions is None else micro_batch.sequences
         return states + 2 * 4 * positions * words
-    rows = max(ROW_STEP, JUDGED_BYTES // (4 * words) // ROW_STEP * ROW_STEP)
-    rows = min(rows, round(micro_batch.tokens * setting.labelled_share) + 1)
-    return states + rows * words * (setting.product_bytes + 2 * 4)  # as made, in float32, as log-probabilities
+    # logits are made in the buffer that training uses; a few rows are taken in float32 and as log-probabilities
+    chunk = _chunk_rows(flow, micro_batch, setting) * flow.head[-1].inputs * setting.product_bytes
+    return states + chunk + 2 * max(SOFTMAX_BYTES, 4 * words)

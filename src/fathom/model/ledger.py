@@ -196,7 +196,7 @@ class _Passing:
 def _passing(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting, course: Course) -> _Passing:
     scoring = 0
     if course.scored is not None:
-        buffers = buffer_bytes(flow, micro_batch, setting)
+        buffers = max(buffer_bytes(flow, part, setting) for part in (micro_batch, course.scored))
         scoring = buffers + scoring_bytes(flow, config, course.scored, setting)
     prepared = prepared_bytes(flow, setting, course.training, course.scoring)
     return _Passing(working_bytes(flow, config, micro_batch, setting), prepared, scoring)

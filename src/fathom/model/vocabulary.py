@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from fathom.errors import ModelError
-from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, chunks
+from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, judge_logits, logits_by_chunk
 from fathom.model.families import logit_cap
 from fathom.model.packing import inner_model
 from fathom.model.parameters import FlatParameters, Slot
 from fathom.model.token_scores import TokenScores
 
 IGNORED_LABEL = -100
-JUDGED_BYTES = 32 << 20
-"""Memory that the float32 logits of one chunk of judged positions take, at most."""
 TRIAL_GAINS = (1.0, 1000.0)
 """Hidden states of a trial are multiplied by these in turn: a cap does nothing to the small logits of a new model."""
 TRIAL_TOLERANCE = 1e-3
@@ -121,13 +119,13 @@ class VocabularyHead:
     @torch.no_grad()
     def judge(self, hidden_1SD: Tensor, labels_S: Tensor) -> tuple[Tensor, Tensor]:
         """Return the negative log-likelihood of each label (float32 `[S]`) and whether it ranks first (bool `[S]`)."""
-        hidden_SD, weight_VD = hidden_1SD.flatten(0, 1), self.weight()
-        losses, hits = [hidden_SD.new_zeros(0, dtype=torch.float32)], [labels_S.new_zeros(0, dtype=torch.bool)]
-        for part in chunks(len(labels_S), JUDGED_BYTES // (4 * self.module.out_features)):
-            logits_SV = self._product(hidden_SD[part], weight_VD).float()
-            losses.append(nn.functional.cross_entropy(logits_SV, labels_S[part], reduction="none"))
-            hits.append(logits_SV.argmax(-1) == labels_S[part])
-        return torch.cat(losses), torch.cat(hits)
+        losses_S = torch.empty(len(labels_S), device=labels_S.device)
+        hits_S = torch.empty(len(labels_S), dtype=torch.bool, device=labels_S.device)
+        hidden_SD = hidden_1SD.flatten(0, 1)
+        for part, _, logits_RV in logits_by_chunk(hidden_SD, self.weight(), self.module.bias, self.buffers):
+            labels = labels_S[part]
+            losses_S[part], hits_S[part] = judge_logits(logits_RV[: len(labels)], labels, self.cap)
+        return losses_S, hits_S
 
     def logits(self, hidden_SD: Tensor) -> Tensor:
         """Return the model's logits from the head's hidden states, `[S, V]` in the type of the products."""

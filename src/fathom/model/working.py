@@ -31,7 +31,7 @@ def scoring_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting
     for stack, block in _ends(flow, setting):
         here = micro_batch.resized(stack.length)
         attention = _attention_working(block, config, here, setting, masked=False)
-        blocks = max(blocks, _feed_forward_working(block, here, setting), attention)
+        blocks = max(blocks, _feed_forward_working(block, here, setting, kept=False), attention)
     embedded = 4 * micro_batch.positions * flow.stacks[0].blocks[0].width
     head = head_scoring_bytes(flow, micro_batch, setting)
     return max(blocks + embedded, head) + view_bytes(flow, config, micro_batch, setting)
@@ -60,9 +60,11 @@ def _ends(flow: ModelFlow, setting: Setting) -> Iterator[tuple[StackFlow, BlockF
         yield from ((stack, block) for block in dict.fromkeys(running[:1] + running[-1:]))
 
 
-def _feed_forward_working(block: BlockFlow, micro_batch: MicroBatch, setting: Setting) -> int:
+def _feed_forward_working(block: BlockFlow, micro_batch: MicroBatch, setting: Setting, *, kept: bool = True) -> int:
+    """The widest of its tensors and the stream; all that go into the last product, where `kept` does not count them."""
     inner = max((max(unit.inputs, unit.outputs) for unit in block.feed_forward), default=block.width)
-    passing = micro_batch.slots * (inner * setting.product_bytes + 3 * block.width * setting.stream_bytes)
+    ups = 0 if kept else sum(round(unit.outputs * min(unit.uses, 1)) for unit in block.feed_forward[:-1])
+    passing = micro_batch.slots * ((inner + ups) * setting.product_bytes + 3 * block.width * setting.stream_bytes)
     product = inner * block.width * setting.product_bytes
     added = max((_added_working(unit, micro_batch) for unit in _units(block)), default=0)
     return passing + max(product, added)

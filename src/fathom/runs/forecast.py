@@ -49,6 +49,11 @@ class Forecast:
         memory = self.ledger.memory
         return memory.total if self.device == "cpu" else memory.total - memory.process
 
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """Above it memory that the C library keeps is given back; None on a GPU, whose allocator has its own ways."""
+        return self.peak_memory_bytes if self.device == "cpu" else None
+
     def to_text(self) -> str:
         """Return the ledger and the time as lines for people."""
         text = f"{self.ledger.to_text()}\n\n{self.time.to_text(self.num_steps)}"

@@ -15,6 +15,7 @@ from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import Example
 from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
+from fathom.device import keep_within
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
@@ -25,7 +26,7 @@ from fathom.training.forward import Runner, make_batch
 
 WINDOW = 4096
 """Sequences whose small prediction records are held at once."""
-MOST_POSITIONS = 8192
+MOST_POSITIONS = 4096
 """Padded positions of a forward pass, at most, however many sequences are asked for: a language model's windows are
 long, and evaluating them must not take more memory than training."""
 
@@ -42,6 +43,8 @@ class Scorer:
         vocabulary: The model's vocabulary head, for tasks over the vocabulary.
         seed: Of what is masked: the same at every evaluation and in every run, so that runs can be compared.
         generated: Examples that are answered by generation, where the task writes; None for all.
+        memory_bytes: What the process should take at most; above it, what the allocator keeps of freed memory is given
+            back between passes. None where nothing is forecast.
     """
 
     model: nn.Module
@@ -51,6 +54,7 @@ class Scorer:
     vocabulary: VocabularyHead | None = None
     seed: int = 0
     generated: int | None = 0
+    memory_bytes: int | None = None
 
     @property
     def runner(self) -> Runner:
@@ -177,6 +181,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
             draw = Draw(scorer.seed, EVALUATION, chosen)
             placed = runner.place(make_batch(task, store, chosen, draw))
             found, loss, side = _judge(runner, placed)
+            keep_within(scorer.memory_bytes)
             for row, record in zip(chosen, found, strict=True):
                 records[int(row - window[0])] = record
             if labelled and meter is not None:

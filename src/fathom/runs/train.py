@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fathom import catalog, files
 from fathom.data.sampler import Indices
 from fathom.device import peak_memory_bytes, probe_machine
@@ -16,7 +18,7 @@ from fathom.log import Progress, get_console
 from fathom.recipe import Recipe, dump_recipe, resolve
 from fathom.runs.finish import Outcome, finish
 from fathom.runs.finished import finished_metrics
-from fathom.runs.forecast import forecast
+from fathom.runs.forecast import Forecast, forecast
 from fathom.runs.frozen_prefix import attach_prefix
 from fathom.runs.keeper import RunKeeper, open_keeper
 from fathom.runs.pause import Pause, pause_at, pause_of
@@ -96,13 +98,13 @@ def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tup
     seen = data if frozen is None else frozen.data
     expected = forecast(recipe, seen, prepared, frozen=frozen)
     get_console().info(expected.to_text())
+    scorer = _scorer(recipe, seen, prepared, expected)
     if state.step == 0 and settings.evaluate_before:
-        _score_before(recipe, seen, prepared, (state, trackers))
+        _score_before(scorer, seen, (state, trackers))
     total = Plan.of(settings, work.num_sequences).total_steps
     with get_console().progress(total, "train", start=state.step) as progress:
-        hooks = replace(_hooks(recipe, seen, prepared, (keeper, trackers, progress)), pause=pause_at(deadline))
-        if expected.device == "cpu":
-            hooks = replace(hooks, memory_bytes=expected.peak_memory_bytes)
+        hooks = _hooks(recipe, seen, prepared.model, (keeper, trackers, progress, scorer))
+        hooks = replace(hooks, pause=pause_at(deadline), memory_bytes=expected.memory_limit_bytes)
         metric = settings.metric_for_best_model or data.task.main_metric
         loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, metric, places=places)
         loop.run(state)
@@ -125,35 +127,32 @@ def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:
 def _hooks(
     recipe: Recipe,
     data: PreparedData,
-    prepared: PreparedModel,
-    parts: tuple[RunKeeper, TrackerGroup, Progress],
+    model: nn.Module,
+    parts: tuple[RunKeeper, TrackerGroup, Progress, Scorer],
 ) -> Hooks:
-    keeper, trackers, progress = parts
+    keeper, trackers, progress, scorer = parts
     split = data.split("validation")
     evaluate = None
     if split is not None:
-        scorer = _scorer(recipe, data, prepared)
         evaluate = partial(score, replace(scorer, generated=data.task.generated_examples), split)
-    after_step = partial(recipe.tuning.after_step, prepared.model)
+    after_step = partial(recipe.tuning.after_step, model)
     return Hooks(trackers.log, evaluate, keeper.save, keeper.keep_best, partial(_places, data), progress, after_step)
 
 
-def _score_before(
-    recipe: Recipe, data: PreparedData, prepared: PreparedModel, parts: tuple[LoopState, TrackerGroup]
-) -> None:
+def _score_before(scorer: Scorer, data: PreparedData, parts: tuple[LoopState, TrackerGroup]) -> None:
     """Score the untrained model, so that the gain can be told."""
     state, trackers = parts
     split = data.split("validation")
     if split is None:
         return
-    prepared.model.eval()
-    state.before = score(_scorer(recipe, data, prepared), split)
+    scorer.model.eval()
+    state.before = score(scorer, split)
     trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(state.before)})
 
 
-def _scorer(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> Scorer:
-    settings, work = recipe.training, prepared.work
-    return Scorer(work.model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
+def _scorer(recipe: Recipe, data: PreparedData, prepared: PreparedModel, expected: Forecast) -> Scorer:
+    work, batch_size, limit = prepared.work, recipe.training.eval_batch_size, expected.memory_limit_bytes
+    return Scorer(work.model, work.packed, data.task, batch_size, work.vocabulary, memory_bytes=limit)
 
 
 def _places(data: PreparedData, rows: Indices) -> Sequence[str]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
-from fathom.device import current_memory_bytes, process_age_seconds, release_free_memory
+from fathom.device import current_memory_bytes, keep_within, process_age_seconds
 from fathom.errors import ConfigError
 from fathom.log import Progress, format_bytes, get_console
 from fathom.training.diagnostics import GradientWatch
@@ -194,10 +194,8 @@ class Loop:
 
     def _keep_within_memory(self) -> None:
         """Passes of ever new sizes leave holes in the heap, half as large as all that a step needs."""
-        limit = self.hooks.memory_bytes
-        if limit is None or self.clock.steps % STEPS_BETWEEN_RELEASES or current_memory_bytes() <= limit:
-            return
-        release_free_memory()
+        if self.clock.steps % STEPS_BETWEEN_RELEASES == 0:
+            keep_within(self.hooks.memory_bytes)
 
     def _step(self, state: LoopState) -> StepResult:
         """Compute one step and, if it is sound, update."""

@@ -13,7 +13,8 @@ from fathom import catalog
 from fathom.data.draw import Draw
 from fathom.data.store import TokenStore, from_features
 from fathom.model.anatomy import find_anatomy
-from fathom.model.vocabulary import VocabularyHead, chunks
+from fathom.model.chunked_loss import chunks
+from fathom.model.vocabulary import VocabularyHead
 from fathom.tasks.base import Batch
 from fathom.training.step import Workload, compute_gradient
 from languages_for_tests import MODELS, SIZE, SPECIAL, make_model, make_store, make_workload, open_task
@@ -134,7 +135,7 @@ def test_an_adapter_leaves_the_vocabulary_as_it_is(name: str) -> None:
     for key, value in expected.items():
         scale = max(1.0, value.abs().max().item())  # T5's are large: in float32 its own are 3e-4 off those of float64
         difference = (found[key] - value).abs().max().item()
-        assert difference <= 2e-5 * scale, key
+        assert difference <= 1e-4 * scale, key
 
 
 def test_bf16_products_stay_close() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fathom import catalog
 from fathom.errors import ModelError
+from fathom.model import chunked_loss
 from fathom.model.anatomy import find_anatomy
 from fathom.model.chunked_loss import softmax_gradient
 from fathom.model.packing import pack_model
 from fathom.model.vocabulary import VocabularyHead
+from fathom.training.step import compute_gradient
 from languages_for_tests import MODELS, SIZE, SPECIAL, make_model, make_store, make_workload, open_task
 
 IDS = torch.randint(len(SPECIAL), SIZE, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -129,3 +132,27 @@ def test_a_packed_model_runs_rows_nobody_laid_out(length: int) -> None:
         packed = pack_model(model)
         assert packed.packed
         torch.testing.assert_close(model(input_ids=IDS[:, :length]).logits, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_judging_in_chunks_is_judging_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model("llama").eval()
+    head = VocabularyHead(model)
+    with torch.no_grad(), head.select(IDS) as labels:
+        hidden = model(input_ids=IDS).logits
+        whole = head.judge(hidden, labels)
+        monkeypatch.setattr(chunked_loss, "CHUNK_BYTES", 1)
+        monkeypatch.setattr(chunked_loss, "ROW_STEP", 2)
+        monkeypatch.setattr(chunked_loss, "SOFTMAX_BYTES", 1)
+        parts = head.judge(hidden, labels)
+    torch.testing.assert_close(parts, whole)
+
+
+def test_memory_made_while_scoring_serves_training() -> None:
+    model = make_model("llama")
+    task: Any = open_task("causal-lm")
+    work = make_workload(model, task, make_store(task, (5, 7)))
+    head = work.vocabulary
+    assert head is not None
+    with torch.inference_mode(), head.select(IDS) as labels:
+        head.judge(model(input_ids=IDS).logits, labels)
+    assert compute_gradient(work, np.arange(2), 0).loss > 0

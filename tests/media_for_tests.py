@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fathom.data.readers.built_in import write_wav
+from fathom.data.readers.built_in import melody, write_wav
 from fathom.recipe import Recipe, load_recipe
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
@@ -68,3 +68,14 @@ def media_recipe(folder: Path, model: Any, task: str, data: Path, *edits: str) -
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "job.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return load_recipe(folder / "job.yaml", edits)
+
+
+def spoken_folder(folder: Path, count: int = 16, first: int = 0) -> Path:
+    """Melodies of two and three notes, with their digits in a text beside each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        chance = np.random.default_rng(first + number)
+        digits = "".join(str(digit) for digit in chance.integers(0, 10, 2 + number % 2))
+        (folder / f"{number:02}.wav").write_bytes(write_wav(melody(digits, chance), RATE))
+        (folder / f"{number:02}.txt").write_text(f"{digits}\n", encoding="utf-8")
+    return folder

@@ -32,6 +32,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "summarization": "fathom.tasks.summarization:Summarization",
         "image-classification": "fathom.tasks.image_classification:ImageClassification",
         "audio-classification": "fathom.tasks.audio_classification:AudioClassification",
+        "speech-recognition": "fathom.tasks.speech_recognition:SpeechRecognition",
         "recommendation": "fathom.tasks.recommendation:Recommendation",
     },
     "tuning": {
@@ -70,9 +71,11 @@ CATALOG: dict[str, dict[str, str]] = {
         "hub": "fathom.data.readers.hub:HubReader",
         "image-folder": "fathom.data.readers.folders:ImageFolderReader",
         "sound-folder": "fathom.data.readers.folders:SoundFolderReader",
+        "speech-folder": "fathom.data.readers.speech_folder:SpeechFolderReader",
         "digits": "fathom.data.readers.built_in:DigitsReader",
         "tones": "fathom.data.readers.built_in:TonesReader",
         "shop": "fathom.data.readers.shop:ShopReader",
+        "melody": "fathom.data.readers.built_in:MelodyReader",
         "helpdesk": "fathom.data.readers.helpdesk:HelpdeskReader",
     },
     "image_augmentation": {
@@ -119,6 +122,8 @@ CATALOG: dict[str, dict[str, str]] = {
         "rouge": "fathom.evaluation.rouge:Rouge",
         "length-ratio": "fathom.evaluation.copying:LengthRatio",
         "copy-rate": "fathom.evaluation.copying:CopyRate",
+        "wer": "fathom.evaluation.speech:WordErrorRate",
+        "cer": "fathom.evaluation.speech:CharacterErrorRate",
         "recommendation": "fathom.evaluation.recommendation:Recommendation",
     },
     "optimizer": {

@@ -124,6 +124,8 @@ def _line(row: Mapping[str, Any]) -> str:
     """A prediction on one line: what was found, how sure the model is, and the text."""
     if "finish_reason" in row:
         return f"> {row['prompt']}\n{row['text']}\n"
+    if "sound" in row and "text" in row:
+        return f"{row['sound']}\n    {row['text'] or 'nothing heard'}"
     text = str(row.get("text", row.get("image", row.get("sound", "")))).replace("\n", " ")
     if "answer" in row:
         found = f"'{row['answer']}' at {row['start']}" if row["answer"] else "no answer in the passage"

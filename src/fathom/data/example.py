@@ -36,6 +36,9 @@ Images and sounds: `image` or `sound`: the path of a file that was decoded to it
 which stands for the content wherever examples are compared; `label` (str); optionally `group` (str), e.g. the speaker:
 a group stays on one side of a split.
 
+Speech: `sound`, `digest` and `group` as above; `seconds` (float), how long the sound is; `transcript` (str), what is
+said in it, absent when the row has none.
+
 Every example carries `where` (str): `file:line` it came from, for messages.
 """
 
@@ -46,7 +49,8 @@ Features = dict[str, "np.ndarray[Any, Any]"]
 
 Images are a per-sequence field, `pixel_values` uint8 `[3, height, width]`, as the processor sizes them and before it
 scales them; spectrograms are one, `input_features` float32; waveforms run along the sequence, `input_values` float32.
-They carry `length` (int64 scalar): the positions the model's blocks run on, patches or frames, in place of tokens."""
+They carry `length` (int64 scalar): the positions the model's blocks run on, patches or frames, in place of tokens. Of
+speech, `label` is the tokens of the transcript, int32 of a fixed width, filled with -100."""
 
 PER_TOKEN_PADDING = {
     "input_ids": 0,
@@ -62,7 +66,7 @@ PER_TOKEN_PADDING = {
 
 IGNORED_LABEL = -100
 
-FILE_KEYS: dict[str, str] = {"image": "image", "sound": "sound"}
+FILE_KEYS: dict[str, str] = {"image": "image", "sound": "sound", "speech": "sound"}
 """Key of the path, by what a task takes, where inputs are files."""
 
 

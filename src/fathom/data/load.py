@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,7 +17,9 @@ from fathom.data.leave_one_out import leave_one_out
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.readers.built_in import built_in
 from fathom.data.readers.folders import folder_kind
+from fathom.data.readers.media import digest_with_files
 from fathom.data.readers.parallel import split_path
+from fathom.data.readers.speech_folder import has_transcripts
 from fathom.data.readers.squad import is_squad
 from fathom.data.section import DataSection
 from fathom.data.split import content_key, few_shots, sample, stratified_split
@@ -43,10 +44,13 @@ SUFFIXES = {
     ".bmes": "conll",
 }
 """Format by the end of a file's name; other names are told by content."""
-FOLDERS: dict[str | None, str] = {"image": "image-folder", "sound": "sound-folder"}
+FOLDERS: dict[str | None, str] = {"image": "image-folder", "sound": "sound-folder", "speech": "speech-folder"}
 """Reader of a folder by what a task takes."""
-FILES_BESIDE = frozenset({"image", "sound"})
+FILES_BESIDE = frozenset({"image", "sound", "speech"})
 """Forms whose tables name files; their content belongs to the digest of the split."""
+
+LABELS: dict[Form, str] = {"writing": "targets", "speech": "transcripts"}
+"""What is learnt from, where it is not called labels."""
 
 SEMEVAL_BEGINS = re.compile(rb'\d+\t"[^\n]*</?e[12]>')
 """The first line of SemEval-2010 task 8 as it was published."""
@@ -153,8 +157,7 @@ def read_path(path: str, form: Form, section: DataSection) -> Reading:
     except PermissionError:
         raise DataError("the file may not be read", where=path, mend="change its permissions") from None
     if form in FILES_BESIDE and Path(path).is_file():
-        told = "".join(example["digest"] for example in reading.examples)
-        reading = replace(reading, digest=hashlib.sha256(f"{reading.digest}{told}".encode()).hexdigest())
+        reading = digest_with_files(reading)
     if size is None:
         return reading
     chosen = sample(reading.examples, size, section.split_seed)
@@ -187,7 +190,7 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
     file = Path(path)
     if file.is_dir():
         if section.format in {None, *FOLDERS.values()}:
-            kind = section.format or FOLDERS.get(form) or folder_kind(file)
+            kind = section.format or FOLDERS.get(form) or _guess_folder(file)
             if kind is not None:
                 return kind
         inside = ", ".join(sorted(child.name for child in file.iterdir())[:8])
@@ -200,6 +203,11 @@ def detect_format(path: str, form: Form, section: DataSection) -> str:
         return section.format
     found = SUFFIXES.get(file.suffix.lower()) or _sniff(file, form)
     return "squad" if form == "questions" and found in ("json", "jsonl") and _holds_squad(file) else found
+
+
+def _guess_folder(folder: Path) -> str | None:
+    kind = folder_kind(folder)
+    return "speech-folder" if kind == "sound-folder" and has_transcripts(folder) else kind
 
 
 def _holds_squad(file: Path) -> bool:
@@ -265,7 +273,7 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"
             raise DataError(f"the {split} split has no assistant turn", where=path, mend=mend)
         return
-    key = {"spans": "tags", "questions": "answers", "writing": "references"}.get(form, "label")
+    key = {"spans": "tags", "questions": "answers", "writing": "references", "speech": "transcript"}.get(form, "label")
     if any(key in example for example in reading.examples):
         return
     known = ", ".join(f"'{name}'" for name in reading.columns)
@@ -274,10 +282,11 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
     )
     if Path(path).is_dir():
         mend = "put the files of each class in a folder of its name"
-        raise DataError(f"the {split} split has no labels", where=path, mend=mend)
+        if form == "speech":
+            mend = "write what is said in a.wav into a.txt beside it, or give a table of paths and transcripts"
+        raise DataError(f"the {split} split has no {LABELS.get(form, 'labels')}", where=path, mend=mend)
     raise DataError(
-        f"the {split} split has no {'targets' if form == 'writing' else 'labels'}"
-        + (f" (columns: {known})" if known else ""),
+        f"the {split} split has no {LABELS.get(form, 'labels')}" + (f" (columns: {known})" if known else ""),
         where=path,
         mend=f"say which column holds them: data.{wanted}",
     )

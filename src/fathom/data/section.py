@@ -18,12 +18,13 @@ ROLES = (
     *("context", "question", "answers", "answer_start", "impossible"),
     *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
     *("source", "target"),
-    *("image", "sound", "group"),
+    *("image", "sound", "group", "transcript"),
 )
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
 the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn. `source` and
 `target` hold a text, or a list: the sentences of a source, the references of a target. `image` and `sound` hold paths
-from the folder of the file; rows of one `group` (a speaker) stay on one side of a split."""
+from the folder of the file; rows of one `group` (a speaker) stay on one side of a split. `transcript` is what is said
+in a sound."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""
@@ -73,8 +74,8 @@ class DataSection(Part):
     `context`, `question`, `answers`, `answer_start`, `impossible`; for chat
     `messages`, `prompt`, `input`, `response`, `system`; for translation and summarization `source`, `target`; for
     relations `head`, `tail`, their `_start`, `_end` and `_type`, or `relations`; for images and sounds `image`,
-    `sound`, `label`, `group`; values are column names or positions from 0. Columns left out are guessed from their
-    usual names."""
+    `sound`, `label`, `transcript`, `group`; values are column names or positions from 0. Columns left out are guessed
+    from their usual names."""
     header: bool | None = None
     """Whether the first row of a delimited file names the columns; left out, it is told from the row and `columns`."""
     delimiter: str | None = None

@@ -13,8 +13,8 @@ from fathom import files
 from fathom.data.example import Features
 from fathom.data.store import TokenStore, from_features
 
-LARGE = ("pixel_values", "input_features", "input_values")
-"""Fields that are spooled; all others are a few bytes of a sequence."""
+LARGE = ("pixel_values", "input_features", "input_values", "label")
+"""Fields that are spooled, where they are more than a number; all others are a few bytes of a sequence."""
 
 Array = np.ndarray[Any, Any]
 
@@ -29,10 +29,10 @@ def spooled(features: Iterable[Features]) -> TokenStore:
     small: list[Features] = []
     spools: dict[str, _Spool] = {}
     for item in features:
-        for name in LARGE:
-            if name in item:
-                spools.setdefault(name, _Spool(folder)).add(item[name])
-        small.append({name: value for name, value in item.items() if name not in LARGE})
+        large = [name for name in LARGE if name in item and item[name].ndim]
+        for name in large:
+            spools.setdefault(name, _Spool(folder)).add(item[name])
+        small.append({name: value for name, value in item.items() if name not in large})
     store = from_features(small)
     fields = dict(store.fields)
     offsets = store.offsets

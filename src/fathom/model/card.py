@@ -16,6 +16,7 @@ PIPELINES = {
     "question-answering": "question-answering",
     "image-classification": "image-classification",
     "audio-classification": "audio-classification",
+    "speech-recognition": "automatic-speech-recognition",
 }
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
@@ -23,10 +24,12 @@ _AUTO_CLASSES = {
     "question-answering": "AutoModelForQuestionAnswering",
     "image-classification": "AutoModelForImageClassification",
     "audio-classification": "AutoModelForAudioClassification",
+    "speech-recognition": "AutoModelForCTC",
 }
 _PROCESSORS = {
     "image-classification": ("image.png", "AutoImageProcessor", "processor"),
     "audio-classification": ("sound.wav", "AutoFeatureExtractor", "extractor"),
+    "speech-recognition": ("sound.wav", "AutoProcessor", "processor"),
 }
 """Example input, class and name of what stands in the tokenizer's place, of tasks that see or hear."""
 _TOKENIZER = ("some text", "AutoTokenizer", "tokenizer")
@@ -78,7 +81,7 @@ def _front_matter(info: Mapping[str, Any]) -> str:
 
 def _lengths(info: Mapping[str, Any]) -> str:
     if info["task"]["kind"] in _PROCESSORS:
-        return "What it reads of a file is in `preprocessor_config.json`."
+        return "What it reads of a file is in `preprocessor_config.json`, or `processor_config.json`."
     return f"Inputs longer than {info['max_length']} tokens are cut or split by the rule in `fathom.json`."
 
 
@@ -89,6 +92,8 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
     lines = ["```bash", f"fathom predict FOLDER {shown}", "```", "", "or without Fathom:", "", "```python"]
     if info["weights"] == "adapter":
         count = f", num_labels={info['config'].get('num_labels', len(labels))}"
+        if "vocab_size" in info["config"]:
+            count = f", vocab_size={info['config']['vocab_size']}, ignore_mismatched_sizes=True"
         expression = python_expression(info.get("base", {}), _public(str(info["base_model"])))
         lines += [
             f"from peft import PeftModel\nfrom transformers import {loader}, {auto_class}\n",

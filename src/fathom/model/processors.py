@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 FILE = "preprocessor_config.json"
+BOTH_FILE = "processor_config.json"
+"""Of a processor with a tokenizer in it, which speech models have."""
+VOCABULARY_FILE = "vocab.json"
 NEW_RATE = 16_000
 """Samples a second that a new model reads."""
 
@@ -50,6 +53,36 @@ def load_feature_extractor(name: str) -> Any:
         return _load(AutoFeatureExtractor, name, "feature extractor")
 
 
+def load_speech_processor(name: str) -> Any:
+    """Load the feature extractor of a folder or hub name, with its CTC tokenizer where it has one.
+
+    Raises:
+        ModelError: It has no extractor, or a damaged tokenizer.
+    """
+    from transformers import Wav2Vec2CTCTokenizer
+
+    extractor = load_feature_extractor(name)
+    folder = Path(name)
+    if folder.is_dir() and not (folder / VOCABULARY_FILE).is_file():
+        return extractor
+    try:
+        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(name, local_files_only=not hub_reachable())
+    except OSError as error:
+        if folder.is_dir():
+            raise ModelError(f"the tokenizer cannot be loaded: {error}", where=name) from None
+        return extractor  # a model that was never taught to write
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the tokenizer cannot be loaded: {error}", where=name) from None
+    return with_tokenizer(extractor, tokenizer)
+
+
+def with_tokenizer(extractor: Any, tokenizer: Any) -> Any:
+    """Return the processor of a speech model: what it hears by, and what it writes with."""
+    from transformers import Wav2Vec2Processor
+
+    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+
+
 @contextmanager
 def _sparse_filters() -> Iterator[None]:
     """AST's lowest mel bands hold no bin of its spectrum, as published; transformers warns of it every time."""
@@ -60,6 +93,8 @@ def _sparse_filters() -> Iterator[None]:
 
 def load_beside(folder: Path) -> Any:
     """Load whatever stands in the place of a tokenizer in a saved folder; None where it holds no such thing."""
+    if (folder / BOTH_FILE).is_file():
+        return load_speech_processor(str(folder))
     path = folder / FILE
     if not path.is_file():
         return None
@@ -130,7 +165,7 @@ def spectrogram_samples(processor: Any) -> int | None:
 
 def _load(auto: Any, name: str, what: str, **options: Any) -> Any:
     folder = Path(name)
-    if folder.is_dir() and not (folder / FILE).is_file() and not (folder / "processor_config.json").is_file():
+    if folder.is_dir() and not (folder / FILE).is_file() and not (folder / BOTH_FILE).is_file():
         raise ModelError(
             f"the folder has no {FILE}: what the model reads is unknown",
             where=name,

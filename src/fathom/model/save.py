@@ -30,6 +30,8 @@ SCHEMA = 1
 ADAPTER_CONFIG = "adapter_config.json"
 SAVED_CONFIG_KEYS = ("num_labels", "id2label", "label2id", "problem_type")
 """What a task says in the model's config; kept in `fathom.json` for an adapter, as PEFT has no place for it."""
+CTC_CONFIG_KEYS = ("vocab_size", "pad_token_id")
+"""The same of a speech model, whose head may have other tokens than its base."""
 
 
 class FathomInfo(TypedDict, total=False):
@@ -124,6 +126,7 @@ def _complete(
     outer: Any = model
     inner = outer.get_base_model() if is_peft(model) else outer
     config = inner.config.to_dict()
+    keys = SAVED_CONFIG_KEYS + (CTC_CONFIG_KEYS if type(inner).__name__.endswith("ForCTC") else ())
     completed: dict[str, Any] = {
         "recipe_digest": "",
         "data_digests": {},
@@ -134,7 +137,7 @@ def _complete(
         "schema": SCHEMA,
         "weights": "adapter" if adapter else "whole",
         "architecture": type(inner).__name__,
-        "config": {key: config[key] for key in SAVED_CONFIG_KEYS if key in config},
+        "config": {key: config[key] for key in keys if key in config},
     }
     if adapter:
         completed["base_files"] = base_weight_files(info["base_model"])

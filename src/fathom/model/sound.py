@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ def spectrogram_positions(config: PreTrainedConfig) -> int | None:
 def num_frames(config: PreTrainedConfig, samples: int) -> int:
     """Return the frames that a waveform model's convolutions make of samples; at least one."""
     said: dict[str, Any] = config.to_dict()
-    for kernel, stride in zip(said.get("conv_kernel", ()), said.get("conv_stride", ()), strict=True):
+    return convolved(said.get("conv_kernel", ()), said.get("conv_stride", ()), samples)
+
+
+def convolved(kernels: Iterable[int], strides: Iterable[int], samples: int) -> int:
+    """Return how many positions convolutions without padding leave of samples; at least one."""
+    for kernel, stride in zip(kernels, strides, strict=True):
         samples = (samples - kernel) // stride + 1
     return max(int(samples), 1)
 

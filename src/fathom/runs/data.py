@@ -27,6 +27,7 @@ from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.corpus_preview import preview_window
 from fathom.runs.guess_files import FORMS as FILE_FORMS
 from fathom.runs.media_preview import MediaPreview, preview_media
+from fathom.runs.spoken_checks import check_spoken
 from fathom.runs.written_lengths import written_lengths
 
 if TYPE_CHECKING:
@@ -50,9 +51,14 @@ DEFAULT_TASKS: dict[Form, str] = {
     "writing": "translation",
     "image": "image-classification",
     "sound": "audio-classification",
+    "speech": "speech-recognition",
     "interactions": "recommendation",
 }
 """The task a bare data file is previewed for."""
+
+
+EMPTY = ("text", "source", "target", "transcript")
+"""What readers leave out where it is empty."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
         parts["train"], told = take_shots(list(parts["train"]), section)
         notes += told
     options, more = _options(found)
+    if found.form == "speech" and parts.get("train"):
+        more += check_spoken(found.recipe, parts, asked)
     facts, checked = check_splits(parts, options)
     return CheckReport(facts, order([*findings, *more, *checked]), tuple(notes))
 
@@ -237,7 +245,7 @@ def _is_recipe(source: str) -> bool:
         return True
     if (
         path.exists()
-        or source.startswith(("helpdesk:", "hub:", "digits:", "tones:", "shop:"))
+        or source.startswith(("helpdesk:", "hub:", "digits:", "tones:", "melody:", "shop:"))
         or "/" in source
         or "#" in source
     ):
@@ -351,7 +359,7 @@ def _reader_findings(split: str, notes: Iterable[str]) -> list[Finding]:
     findings = []
     for note in notes:
         kind = next((kind for beginning, kind in told.items() if note.startswith(beginning)), None)
-        kind = "empty-text" if any(f"have an empty {what}" in note for what in ("text", "source", "target")) else kind
+        kind = "empty-text" if any(f"have an empty {what}" in note for what in EMPTY) else kind
         if kind is not None and not note.endswith("placed in their '# text =' line"):
             findings.append(Finding(kind, "warning", f"{split}: {note}", 1, (), "mend the file"))
     return findings

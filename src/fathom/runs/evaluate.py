@@ -14,6 +14,7 @@ from fathom.errors import DataError
 from fathom.log import get_console
 from fathom.model.vocabulary import VocabularyHead
 from fathom.runs.corpus import corpus_split
+from fathom.runs.media import find_unfit, refuse_unfit
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
 from fathom.runs.scoring import Scorer, score
@@ -62,7 +63,8 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
 def _labelled(section: DataSection, predictor: Predictor) -> tuple[tuple[TokenStore, list[Example]], int]:
     """Return the file of `section.train` as a split to score, and how many of its texts are cut."""
     examples, notes = load_examples(section.train, predictor.form, section)
-    for note in notes:
+    examples, unfit = find_unfit(predictor.task, examples)
+    for note in (*notes, *refuse_unfit(unfit, skip=section.on_error == "skip")):
         get_console().info(note)
     if not examples:
         raise DataError("no examples", where=section.train, mend="give a file with at least one labelled row")

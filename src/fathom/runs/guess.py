@@ -42,9 +42,10 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound" or "interactions".
+        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound", "speech" or
+            "interactions".
         problem: "single-label", "multi-label", "regression", "tokens", "relations", "answers", "conversations",
-            "pairs", "relevance", "files", "interactions", or of what is written the task.
+            "pairs", "relevance", "files", "transcripts", "interactions", or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -73,7 +74,7 @@ def guess_data(path: str) -> Guess:
     files = guess_files(path)
     if files is not None:
         form, examples, notes = files
-        return Guess(form, "files", {}, examples, notes)
+        return Guess(form, "transcripts" if form == "speech" else "files", {}, examples, notes)
     section = DataSection(train=path)
     name = detect_format(path, "spans", section)
     if path.startswith("helpdesk:") and not path.startswith(("helpdesk:entities", "helpdesk:relations")):

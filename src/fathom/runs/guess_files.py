@@ -15,7 +15,16 @@ from fathom.data.sounds import SUFFIXES as SOUND_SUFFIXES
 from fathom.data.sounds import check_sound
 from fathom.errors import DataError
 
-FORMS: dict[str, Form] = {"image-folder": "image", "sound-folder": "sound", "digits": "image", "tones": "sound"}
+FORMS: dict[str, Form] = {
+    "image-folder": "image",
+    "sound-folder": "sound",
+    "speech-folder": "speech",
+    "digits": "image",
+    "tones": "sound",
+    "melody": "speech",
+}
+LEARNT: dict[Form, str] = {"image": "label", "sound": "label", "speech": "transcript"}
+"""What is learnt of a file, by what is read of it."""
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -51,7 +60,7 @@ def guess_files(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | None
         if form is None:
             return None
         examples, notes = load_examples(path, form)
-        if not any("label" in example for example in examples):
+        if not any(LEARNT[form] in example for example in examples):
             raise DataError(
                 "the files are in no folders of classes", where=path, mend="put those of each class in one of its name"
             )
@@ -70,8 +79,11 @@ def _guess_table(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | Non
     lines = head.count("\n") or 1
     if suffixes[form] < max(lines // 2, 1):
         return None
-    examples, notes = load_examples(path, form)
-    return (form, examples, notes) if any("label" in example for example in examples) else None
+    for kind in (form, "speech") if form == "sound" else (form,):
+        examples, notes = load_examples(path, kind)
+        if any(LEARNT[kind] in example for example in examples):
+            return kind, examples, notes
+    return None
 
 
 _ENDS: dict[Form, frozenset[str]] = {"image": IMAGE_SUFFIXES, "sound": SOUND_SUFFIXES}
@@ -90,6 +102,13 @@ def model_for(form: Form, examples: list[Example]) -> tuple[Any, str]:
         remark = (
             f"a new ViT of {side} x {side} pixels stands for a pretrained one, which few images need: where the hub "
             "can be reached take model=google/vit-base-patch16-224-in21k"
+        )
+        return model, remark
+    if form == "speech":
+        model = {"kind": "new", "architecture": "wav2vec2", "depth": 4, "width": 192, "heads": 6}
+        remark = (
+            "a new wav2vec2 stands for a pretrained one, which speech needs unless you have many hours: where the hub "
+            "can be reached take model=facebook/wav2vec2-base, or facebook/wav2vec2-xls-r-300m for other languages"
         )
         return model, remark
     model = {"kind": "new", "architecture": "ast", "depth": 4, "width": 192, "heads": 6, "positions": _frames(examples)}

@@ -59,7 +59,8 @@ def init(data: str, output: str | Path | None = None) -> Path:
     raw = _raw_recipe(splits["train"], guess)
     if guess.form in FILE_KEYS:
         raw["model"], remark = model_for(guess.form, guess.examples)
-        raw["task"] = {"kind": raw["task"], "augmentation": "standard"}
+        if guess.form != "speech":
+            raw["task"] = {"kind": raw["task"], "augmentation": "standard"}
         raw["data"] |= splits
         remarks.append(remark)
     if guess.form == "interactions":
@@ -121,7 +122,7 @@ def _is_labelled(path: str, guess: Guess) -> bool:
         examples, _ = load_examples(path, guess.form, DataSection(train=path, **guess.options))
     except DataError:
         return False
-    known = {"label", "tags", "messages", "text_pair", "references", "answers"}
+    known = {"label", "tags", "messages", "text_pair", "references", "answers", "transcript"}
     return any(known & example.keys() for example in examples)
 
 
@@ -140,6 +141,7 @@ def _remarks(guess: Guess) -> list[str]:
         "summarization": "a source and what sums it up",
         "files": "one label for each file",
         "interactions": "what users chose, one after another; each user's last items are asked",
+        "transcripts": "sounds, and what is spoken in them",
     }
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":

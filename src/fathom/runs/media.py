@@ -7,17 +7,23 @@ from typing import Any
 
 from fathom.data.example import Example, Features
 from fathom.data.load import Splits, load_splits
+from fathom.data.readers.problems import SHOWN
 from fathom.data.sequences import Sequences
 from fathom.data.spool import spooled
 from fathom.data.store import TokenStore, open_or_build
-from fathom.errors import ConfigError
+from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
 from fathom.model.load import resolve_model
 from fathom.model.new import NewModel
+from fathom.model.section import ModelSection
 from fathom.recipe import Recipe
 from fathom.runs.prepared import PreparedData, check_head, examples_digest
 from fathom.tasks.base import OpenTask
-from fathom.tasks.media import MediaTask, OpenLabelledFiles
+from fathom.tasks.labels import place
+from fathom.tasks.media import MediaTask, OpenFiles
+
+Unfit = list[tuple[Example, str]]
+"""Examples that cannot be learnt from, each with the reason."""
 
 
 def prepare_media(recipe: Recipe) -> PreparedData:
@@ -40,6 +46,7 @@ def prepare_media(recipe: Recipe) -> PreparedData:
         )
     splits = load_splits(recipe.data, recipe.task.form)
     task, processor = open_media_task(recipe, splits)
+    splits = leave_out_unfit(task, splits, skip=recipe.data.on_error == "skip")
     stores: dict[str, Sequences] = {
         name: encode_files(task, examples)
         for name, examples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
@@ -48,20 +55,81 @@ def prepare_media(recipe: Recipe) -> PreparedData:
     return PreparedData(splits, processor, task, stores)
 
 
-def open_media_task(recipe: Recipe, splits: Splits) -> tuple[OpenTask, Any]:
+def open_media_task(recipe: Recipe, splits: Splits) -> tuple[OpenFiles, Any]:
     """Return the live task of a recipe, and the processor of its model."""
-    part = recipe.task
-    assert isinstance(part, MediaTask)
-    config = recipe.model.read_config(None, {})
-    if isinstance(recipe.model, NewModel):
-        processor = part.new_processor(config, splits.train)
-    else:
-        processor = part.fitted(part.load_tokenizer(resolve_model(recipe.model.tokenizer_source)), config)
-    task = part.open(splits.train, processor, part.num_positions(config))
+    assert isinstance(recipe.task, MediaTask)
+    task, processor = make_media_task(recipe.task, recipe.model, splits.train)
     check_head(recipe, processor, task)
-    assert isinstance(task, OpenLabelledFiles)
-    task.overrides = part.model_overrides(config)
     return task, processor
+
+
+def make_media_task(part: MediaTask, model: ModelSection, train: Sequence[Example]) -> tuple[OpenFiles, Any]:
+    """Return the live task for a model, and the model's processor; `train` is the training split.
+
+    Raises:
+        ModelError: The model is not one for the task, or has no processor.
+    """
+    config = model.read_config(None, {})
+    part = part.suited(config)
+    if isinstance(model, NewModel):
+        processor = part.new_processor(config, train)
+    else:
+        processor = part.fitted(part.load_tokenizer(resolve_model(model.tokenizer_source)), config, train)
+    task = part.open(train, processor, part.num_positions(config))
+    assert isinstance(task, OpenFiles)
+    task.overrides = part.model_overrides(config, processor)
+    return task, processor
+
+
+def find_unfit(task: OpenTask, examples: Sequence[Example]) -> tuple[list[Example], Unfit]:
+    """Part the examples that a model can learn from from those it cannot; of texts there are none of these."""
+    if not isinstance(task, OpenFiles):
+        return list(examples), []
+    reasons = [(example, task.unfit(example)) for example in examples]
+    unfit = [(example, reason) for example, reason in reasons if reason is not None]
+    return [example for example, reason in reasons if reason is None], unfit
+
+
+def refuse_unfit(unfit: Unfit, *, skip: bool) -> list[str]:
+    """Refuse examples that cannot be learnt from, all of them by name; or say that they are left out.
+
+    Raises:
+        DataError: There are some, and they are not skipped.
+    """
+    if not unfit:
+        return []
+    shown = [f"{place(example)}: {reason}" for example, reason in unfit[:SHOWN]]
+    more = [f"and {len(unfit) - SHOWN} more"] if len(unfit) > SHOWN else []
+    if skip:
+        return [f"left out {len(unfit)} that cannot be learnt from (on_error: skip): {'; '.join([*shown, *more])}"]
+    raise DataError(
+        "\n".join([f"{len(unfit)} examples cannot be learnt from", *(f"  {line}" for line in [*shown, *more])]),
+        mend="correct or remove them, or leave them out: data.on_error=skip",
+    )
+
+
+def leave_out_unfit(task: OpenTask, splits: Splits, *, skip: bool) -> Splits:
+    """Refuse the examples of all splits that cannot be learnt from, or leave them out and list them.
+
+    Raises:
+        DataError: There are some, and they are not skipped; or no training example is left.
+    """
+    (train, first), (validation, second), (test, third) = (
+        find_unfit(task, examples) for examples in (splits.train, splits.validation, splits.test)
+    )
+    unfit = {"train": first, "validation": second, "test": third}
+    refuse_unfit([item for found in unfit.values() for item in found], skip=skip)
+    if not train:
+        raise DataError(
+            "no training example can be learnt from", where=place(splits.train[0]), mend=unfit["train"][0][1]
+        )
+    notes = [f"{name}: {note}" for name, found in unfit.items() for note in refuse_unfit(found, skip=skip)]
+    rows: list[dict[str, object]] = [
+        {"split": name, "where": place(example), "reasons": (reason,), "row": None}
+        for name, found in unfit.items()
+        for example, reason in found
+    ]
+    return Splits(train, validation, test, (*splits.notes, *notes), splits.digests, (*splits.skipped, *rows))
 
 
 def encode_files(task: OpenTask, examples: Sequence[Example]) -> TokenStore:

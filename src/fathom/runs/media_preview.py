@@ -64,7 +64,7 @@ class MediaPreview:
         """Return the preview as lines for people."""
         lines = [*self.notes, "", f"{len(self.examples)} of {self.num_examples:,} examples, from {self.index} on"]
         for example, length in zip(self.examples, self.lengths, strict=True):
-            said = example.get("label", "")
+            said = example.get("label", example.get("transcript", ""))
             lines.append(f"  {said:<16}  {length:>5} positions  {example.get('image', example.get('sound'))}")
         lines += ["", f"{self.sheet}: the first column without augmentation, the others as training draws them"]
         return "\n".join(lines)

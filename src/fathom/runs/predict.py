@@ -118,7 +118,7 @@ def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = Non
         ConfigError: `read` has an unknown key or a wrong value.
     """
     if form in FILE_KEYS:
-        named = _files(inputs, FILE_KEYS[form])
+        named = _files(inputs, form)
         if named is not None:
             return named
         assert isinstance(inputs, str | Path)
@@ -138,12 +138,13 @@ def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = Non
     return [{key: example[key] for key in (*_INPUT_KEYS, "where") if key in example} for example in examples]
 
 
-def _files(inputs: Inputs, key: str) -> list[Mapping[str, Any]] | None:
+def _files(inputs: Inputs, form: Form) -> list[Mapping[str, Any]] | None:
     """Return files that are named one by one; None for a folder or a table of them."""
+    key = FILE_KEYS[form]
     if not isinstance(inputs, str | Path):
         given = list(inputs)
         if len(given) == 1 and isinstance(given[0], str) and Path(given[0]).is_dir():
-            return [{key: example[key], "where": example[key]} for example in _of_folder(given[0], key)]
+            return [{key: example[key], "where": example[key]} for example in _of_folder(given[0], form)]
         return [one if isinstance(one, Mapping) else {key: str(one)} for one in given]
     if str(inputs) == STANDARD_INPUT:
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
@@ -153,8 +154,8 @@ def _files(inputs: Inputs, key: str) -> list[Mapping[str, Any]] | None:
     return [{key: str(inputs)}]
 
 
-def _of_folder(folder: str, key: str) -> list[Example]:
-    examples, notes = load_examples(folder, "image" if key == "image" else "sound", InputSection(train=folder))
+def _of_folder(folder: str, form: Form) -> list[Example]:
+    examples, notes = load_examples(folder, form, InputSection(train=folder))
     for note in notes:
         get_console().info(f"{folder}: {note}")
     return examples

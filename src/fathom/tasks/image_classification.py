@@ -20,7 +20,7 @@ from fathom.errors import ModelError
 from fathom.model.families import image_patches, image_shape
 from fathom.model.processors import load_image_processor, new_image_processor, scaling
 from fathom.tasks.labels import place
-from fathom.tasks.media import LabelledFiles, OpenLabelledFiles
+from fathom.tasks.media import LabelledFiles, MediaTask, OpenLabelledFiles
 
 SIDE = 256
 """Pixels of the blank image that shows what a processor makes."""
@@ -48,7 +48,7 @@ class ImageClassification(LabelledFiles):
         """Return the patches of an image, and one."""
         return (image_patches(config) or 0) + 1
 
-    def fitted(self, processor: Any, config: PreTrainedConfig) -> Any:
+    def fitted(self, processor: Any, config: PreTrainedConfig, examples: Sequence[Example]) -> Any:
         """Check that the processor makes images of the model's side."""
         wanted, (height, width) = image_shape(config), _size(processor)
         if wanted is not None and (height, width) != wanted:
@@ -75,17 +75,16 @@ class OpenImageTask(OpenLabelledFiles):
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     part: ImageClassification
 
-    def __init__(self, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> None:
+    def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:
         super().__init__(part, processor, state)
-        self.kind = part.kind
         factor, offset = scaling(processor)
         self._factor_C11 = torch.tensor(factor, dtype=torch.float32)[:, None, None]
         self._offset_C11 = torch.tensor(offset, dtype=torch.float32)[:, None, None]
 
-    def read(self, example: Example) -> Features:
+    def read(self, example: Example) -> list[Features]:
         """Decode an image, resized and cropped by the processor: `pixel_values` uint8 [3, height, width]."""
         image = open_image(example["image"], place(example))
-        return {"pixel_values": as_bytes(self.tokenizer, image)}
+        return [{"pixel_values": as_bytes(self.tokenizer, image)}]
 
     def inputs(self, features: Sequence[Features], draw: Draw) -> dict[str, Tensor]:
         """Return `pixel_values` float32 [B, 3, height, width]."""

@@ -1,4 +1,4 @@
-"""What tasks that see or hear share: one label for each file, and a processor in the place of the tokenizer."""
+"""What tasks that see or hear share: files in, and a processor in the place of the tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.errors import DataError
 from fathom.model.processors import processor_digest
-from fathom.tasks.base import Batch, Task
+from fathom.tasks.base import Batch, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, weigh_classes
 from fathom.tasks.single_label import OpenSingleLabel
 
@@ -38,12 +38,17 @@ class MediaTask(Task):
         """Return the positions the model's blocks run on, of one input; 1 where they are not all alike."""
         return 1
 
-    def model_overrides(self, config: PreTrainedConfig) -> dict[str, Any]:
+    def model_overrides(self, config: PreTrainedConfig, processor: Any) -> dict[str, Any]:
         """Return config keys that the task sets besides its labels."""
         return {}
 
-    def fitted(self, processor: Any, config: PreTrainedConfig) -> Any:
+    def fitted(self, processor: Any, config: PreTrainedConfig, examples: Sequence[Example]) -> Any:
         """Return the processor of a pretrained model as this run uses it.
+
+        Args:
+            processor: As it was saved.
+            config: The model's.
+            examples: The training split.
 
         Raises:
             ModelError: What it makes is not what the model reads.
@@ -78,8 +83,8 @@ class LabelledFiles(MediaTask):
         return {"labels": list(labels), "weights": weigh_classes(self.class_weights, labels, counts)}
 
 
-class OpenLabelledFiles(OpenSingleLabel):
-    """One label for each file, with the labels and the model's processor.
+class OpenFiles(OpenTask):
+    """A task on files, with the model's processor.
 
     Args:
         part: The options.
@@ -87,28 +92,18 @@ class OpenLabelledFiles(OpenSingleLabel):
         state: See `state`; `max_length` is the positions the blocks run on.
     """
 
-    def __init__(self, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> None:
-        super().__init__(state["labels"], state["weights"], part.label_smoothing)
+    def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:
         self.part = part
+        self.kind = part.kind
         self.overrides: dict[str, Any] = dict(state.get("overrides", {}))
         self.tokenizer = processor
+        self.labels: tuple[str, ...] = tuple(state.get("labels", ()))
         self.max_length = int(state["max_length"])
 
     @classmethod
-    def of_state(cls, part: LabelledFiles, processor: Any, state: Mapping[str, Any]) -> Self:
+    def of_state(cls, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> Self:
         """Return the live task of a saved model."""
         return cls(type(part).model_validate(state["options"]), processor, state)
-
-    @property
-    def config_overrides(self) -> dict[str, Any]:
-        """Number of outputs, label maps and problem type."""
-        return {**id_maps(self.labels), "problem_type": "single_label_classification", **self.overrides}
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Catalog names of the metrics."""
-        top = ("top-k",) if len(self.labels) > 5 else ()
-        return ("accuracy", *top, "f1", "calibration", "per-class")
 
     def tokenizer_digest(self) -> str:
         """Of everything the processor does."""
@@ -120,30 +115,43 @@ class OpenLabelledFiles(OpenSingleLabel):
             "kind": self.kind,
             "options": self.part.model_dump(mode="json"),
             "labels": list(self.labels),
-            "weights": self.weights,
             "max_length": self.max_length,
             "overrides": self.overrides,
         }
 
     def cache_key(self) -> dict[str, Any]:
         """What the features depend on besides data and processor."""
-        return {"kind": self.kind, "labels": list(self.labels), "length": self.max_length}
+        return {"kind": self.kind, "length": self.max_length}
+
+    def unfit(self, example: Example) -> str | None:
+        """Say why a labelled example cannot be learnt from by this model; None where it can."""
+        return None
 
     def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
-        """Decode files, one feature each; see `read`."""
-        return [self.encode_one(example, first_index + place) for place, example in enumerate(examples)]
+        """Decode files; see `encode_one`."""
+        return [item for row, one in enumerate(examples) for item in self.encode_one(one, first_index + row)]
 
-    def encode_one(self, example: Example, index: int) -> Features:
-        """Decode one file and add its label, where it has one, and the index of its example."""
+    def encode_one(self, example: Example, index: int) -> list[Features]:
+        """Decode one file and add what is learnt of it, where it is labelled, and the index of its example.
+
+        Raises:
+            DataError: It is damaged, or cannot be learnt from.
+        """
+        learnt = self.learnt(example)
         features = self.read(example)
-        features.setdefault("length", np.array(self.max_length, dtype=np.int64))
-        features["example"] = np.array(index, dtype=np.int64)
-        if "label" in example:
-            features["label"] = np.array(self.target(example), dtype=np.int64)
+        for item in features:
+            item.setdefault("length", np.array(self.max_length, dtype=np.int64))
+            item["example"] = np.array(index, dtype=np.int64)
+            if learnt is not None:
+                item["label"] = learnt
         return features
 
     @abstractmethod
-    def read(self, example: Example) -> Features:
+    def learnt(self, example: Example) -> np.ndarray[Any, Any] | None:
+        """Return what is learnt of an example, of one shape for all; None where it is not labelled."""
+
+    @abstractmethod
+    def read(self, example: Example) -> list[Features]:
         """Decode one file into what the store keeps: bytes of pixels, samples or a spectrogram; see `data.example`."""
 
     @abstractmethod
@@ -156,3 +164,36 @@ class OpenLabelledFiles(OpenSingleLabel):
         if "label" in features[0]:
             batch["label"] = torch.from_numpy(np.stack([item["label"] for item in features]))
         return batch
+
+
+class OpenLabelledFiles(OpenFiles, OpenSingleLabel):
+    """One label for each file, with the labels and the model's processor; see `OpenFiles`."""
+
+    part: LabelledFiles
+
+    def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:
+        OpenFiles.__init__(self, part, processor, state)
+        OpenSingleLabel.__init__(self, state["labels"], state["weights"], self.part.label_smoothing)
+
+    @property
+    def config_overrides(self) -> dict[str, Any]:
+        """Number of outputs, label maps and problem type."""
+        return {**id_maps(self.labels), "problem_type": "single_label_classification", **self.overrides}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Catalog names of the metrics."""
+        top = ("top-k",) if len(self.labels) > 5 else ()
+        return ("accuracy", *top, "f1", "calibration", "per-class")
+
+    def state(self) -> dict[str, Any]:
+        """Everything `reopen` needs, as JSON."""
+        return {**super().state(), "weights": self.weights}
+
+    def cache_key(self) -> dict[str, Any]:
+        """What the features depend on besides data and processor."""
+        return {**super().cache_key(), "labels": list(self.labels)}
+
+    def learnt(self, example: Example) -> np.ndarray[Any, Any] | None:
+        """Return the index of the label."""
+        return np.array(self.target(example), dtype=np.int64) if "label" in example else None

@@ -22,12 +22,13 @@ Form = Literal[
     "writing",
     "image",
     "sound",
+    "speech",
     "interactions",
 ]
 """What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `relation` (a text, two entities, a
 label), `questions` (a passage, a question, its answers), `chat` (turns of a conversation), `corpus` (running text
 without labels), `pairs` (texts that belong together, or do not), `writing` (a source, and what is to be written for
-it), `image` or `sound` (a file, a label), `interactions` (what users
+it), `image` or `sound` (a file, a label), `speech` (a sound, what is said in it), `interactions` (what users
 chose, in the order of time)."""
 
 

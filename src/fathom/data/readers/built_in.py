@@ -1,6 +1,6 @@
-"""Images and sounds that every machine has: scikit-learn's digits, and tones that are computed.
+"""Images and sounds that every machine has: scikit-learn's digits, tones and melodies that are computed.
 
-Both are written to the cache once, as PNG and WAV, and read from there like anybody's files.
+They are written to the cache once, as PNG and WAV, and read from there like anybody's files.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from fathom import files
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.readers.folders import ImageFolderReader, SoundFolderReader
+from fathom.data.readers.speech_folder import SpeechFolderReader
 from fathom.data.section import DataSection
 from fathom.errors import DataError, FathomError, MissingExtraError
 
@@ -26,8 +27,16 @@ VERSION = 1
 TEST_DIGITS = 360
 RATE = 16_000
 TONES = {"train": 480, "test": 120}
+MELODIES = {"train": 480, "test": 120}
 Draws = np.random.Generator
 Samples = np.ndarray[Any, np.dtype[np.float64]]
+
+
+FOLDER_READERS: dict[Form, type[Reader]] = {
+    "image": ImageFolderReader,
+    "sound": SoundFolderReader,
+    "speech": SpeechFolderReader,
+}
 
 
 class BuiltInReader(Reader):
@@ -53,8 +62,7 @@ class BuiltInReader(Reader):
             except FathomError:
                 if not folder.is_dir():  # another process may have been first
                     raise
-        reader = ImageFolderReader() if self.form == "image" else SoundFolderReader()
-        return reader.read(str(folder), form, options)
+        return FOLDER_READERS[self.form]().read(str(folder), form, options)
 
     @abstractmethod
     def make(self, split: str) -> Iterator[tuple[str, bytes]]:
@@ -96,10 +104,50 @@ class TonesReader(BuiltInReader):
     def make(self, split: str) -> Iterator[tuple[str, bytes]]:
         """Yield the tones as 16-bit WAV; every one is a pure function of its split and number."""
         for number in range(TONES[split]):
-            seed = int.from_bytes(hashlib.sha256(f"{split} {number}".encode()).digest()[:8], "big")
-            chance = np.random.Generator(np.random.Philox(key=seed))
+            chance = _chance(f"{split} {number}")
             kind = list(PITCHES)[number % len(PITCHES)]
             yield f"{kind}/{number:04}.wav", write_wav(_tone(PITCHES[kind], chance), RATE)
+
+
+class MelodyReader(BuiltInReader):
+    """Computed melodies in noise, a note for each digit of their transcript; `melody:train` 480, `melody:test` 120.
+
+    Real speech is not so easy: notes are pure, and apart from each other.
+    """
+
+    name = "melody"
+    form: ClassVar[Form] = "speech"
+
+    def make(self, split: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the melodies as 16-bit WAV, and their digits beside them."""
+        for number in range(MELODIES[split]):
+            chance = _chance(f"melody {split} {number}")
+            digits = "".join(str(digit) for digit in chance.integers(0, 10, int(chance.integers(3, 6))))
+            yield f"{number:04}.wav", write_wav(melody(digits, chance), RATE)
+            yield f"{number:04}.txt", digits.encode()
+
+
+LOWEST_HERTZ, OCTAVES = 250.0, 0.45
+"""Pitch of the digit 0, and from each digit to the next."""
+
+
+def melody(digits: str, chance: Draws) -> Samples:
+    """Return the notes of digits, each as long and as loud as it happens, with a pause after each, in noise."""
+    loudness = chance.uniform(0.1, 0.4)
+    parts = [np.zeros(int(chance.uniform(0.02, 0.06) * RATE))]
+    for digit in map(int, digits):
+        time_N = np.arange(int(chance.uniform(0.06, 0.1) * RATE)) / RATE
+        hertz = LOWEST_HERTZ * 2.0 ** (OCTAVES * digit)
+        note_N = np.sin(2 * np.pi * hertz * time_N + chance.uniform(0, 6))
+        parts += [loudness * chance.uniform(0.8, 1.2) * note_N, np.zeros(int(chance.uniform(0.04, 0.06) * RATE))]
+    samples_N = np.concatenate(parts)
+    return samples_N + chance.standard_normal(len(samples_N)) * loudness * chance.uniform(0.02, 0.3)
+
+
+def _chance(name: str) -> Draws:
+    """Return the generator of one file: what it draws is a pure function of its name."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return np.random.Generator(np.random.Philox(key=seed))
 
 
 def _tone(pitch: Callable[[Samples, Draws], Samples], chance: Draws) -> Samples:
@@ -136,4 +184,4 @@ def write_wav(samples_N: Samples, rate: int) -> bytes:
 def built_in(path: str) -> str | None:
     """Return the name of the built-in reader a path asks for, e.g. `digits:test`; None for any other path."""
     name = path.partition(":")[0]
-    return name if name in {"digits", "tones", "shop"} and (":" in path) and not Path(path).exists() else None
+    return name if name in {"digits", "tones", "melody", "shop"} and (":" in path) and not Path(path).exists() else None

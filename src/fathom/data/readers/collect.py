@@ -17,6 +17,7 @@ from fathom.data.readers.questions import QuestionRows
 from fathom.data.readers.relations import RelationRows
 from fathom.data.readers.rows import TextRows
 from fathom.data.readers.spans import SpanRows
+from fathom.data.readers.spoken import SpokenRows
 from fathom.data.readers.written import WrittenRows
 
 Rows = Iterable[tuple[int, Sequence[Any]]]
@@ -55,7 +56,7 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return taken.finish(num_rows)
     if request.form == "writing":
         return _collect_written(rows, num_rows, layout, request)
-    if request.form in {"image", "sound"}:
+    if request.form in {"image", "sound", "speech"}:
         return _collect_media(rows, num_rows, layout, request)
     if request.form == "questions":
         return _collect_questions(rows, num_rows, layout, request)
@@ -122,7 +123,10 @@ def _collect_written(rows: Rows, num_rows: int, layout: Layout, request: Request
 
 
 def _collect_media(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
-    media = MediaRows(layout, request.problems, request.form)
+    if request.form == "speech":
+        media: MediaRows = SpokenRows(layout, request.options, request.problems)
+    else:
+        media = MediaRows(layout, request.problems, request.form)
     spoilt = request.problems.rows
     for line, values in rows:
         if line not in spoilt:

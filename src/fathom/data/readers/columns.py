@@ -91,6 +91,10 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "image": ("image", "file_name", "filename", "path", "file", "image_path", "图片", "图像", "路径", "文件"),
     "sound": ("sound", "audio", "file_name", "filename", "path", "file", "audio_path", "wav", "音频", "路径", "文件"),
     "group": ("group", "speaker", "speaker_id", "client_id", "说话人"),
+    "transcript": (
+        *("transcript", "transcription", "sentence", "text", "normalized_text", "raw_transcription", "转写", "文本"),
+        *("句子", "内容"),
+    ),
 }
 """Names by role, the most telling first; compared without case."""
 
@@ -105,6 +109,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "writing": ("source", "target"),
     "image": ("image", "label", "group"),
     "sound": ("sound", "label", "group"),
+    "speech": ("sound", "transcript", "group"),
     "interactions": ("user", "item", "timestamp", "items"),
 }
 ANSWERS: dict[Form, frozenset[str]] = {
@@ -116,6 +121,7 @@ ANSWERS: dict[Form, frozenset[str]] = {
     "writing": frozenset({"target"}),
     "image": frozenset({"label", "group"}),
     "sound": frozenset({"label", "group"}),
+    "speech": frozenset({"transcript", "group"}),
 }
 """Roles of what a row says of its answer; a file that is only to be answered is read without them."""
 
@@ -259,7 +265,7 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     if form == "pairs":
         _guess_pairs(roles, folded)
         return
-    if form in {"questions", "writing", "image", "sound"}:
+    if form in {"questions", "writing", "image", "sound", "speech"}:
         for role in ROLES_OF_FORM[form]:
             find(role)
         return
@@ -352,11 +358,11 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
             if header
             else "data.columns.source=0 data.columns.target=1"
         )
-    elif request.form in {"image", "sound"}:
-        kind = ROLES_OF_FORM[request.form][0]
+    elif request.form in {"image", "sound", "speech"}:
+        kind, said = ROLES_OF_FORM[request.form][:2]
         if kind in roles:
             return
-        wanted = f"data.columns.{kind}=NAME data.columns.label=NAME"
+        wanted = f"data.columns.{kind}=NAME data.columns.{said}=NAME"
     elif request.form == "relation":
         if roles & {"text", "tokens"}:
             return
@@ -368,7 +374,7 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
         wanted += "; or data.format=conll for one word a line"
     known = ", ".join(f"'{name}'" for name in layout.names)
     what = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
-    what = "paths" if request.form in {"image", "sound"} else what
+    what = "paths" if request.form in {"image", "sound", "speech"} else what
     what = "user and the item" if request.form == "interactions" else what
     if header:
         message = f"none of the columns {known} is known to hold the {what}"

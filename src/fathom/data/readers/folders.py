@@ -40,7 +40,7 @@ class FolderReader(Reader):
     def read(self, path: str, form: Form, options: DataSection) -> Reading:
         """Read every file; see `Reader.read`. Names that begin with a dot are passed over."""
         root = Path(path)
-        found = list(_walk(root))
+        found = list(walk(root))
         problems = FolderProblems(path, found, skip=options.on_error == "skip")
         if form != self.form:
             raise problems.fail(
@@ -50,7 +50,7 @@ class FolderReader(Reader):
         media = MediaFiles(problems, self.form, named=False)
         others: list[str] = []
         classes = [child for child in sorted(root.iterdir()) if _is_class(child)] if options.answers else []
-        empty = [child.name for child in classes if not any(_walk(child))]
+        empty = [child.name for child in classes if not any(walk(child))]
         for name in empty if not problems.skip else ():
             problems.add(f"the folder of the class '{name}' holds no file", "put files in it, or remove it")
         hasher = hashlib.sha256()
@@ -122,7 +122,7 @@ class SoundFolderReader(FolderReader):
 def folder_kind(root: Path) -> str | None:
     """Return the name of the reader for a folder, told by the files in it; None where it holds neither kind."""
     counts: Counter[str] = Counter()
-    for file in _walk(root):
+    for file in walk(root):
         suffix = file.suffix.lower()
         counts["image-folder"] += suffix in images.SUFFIXES
         counts["sound-folder"] += suffix in sounds.SUFFIXES
@@ -138,12 +138,12 @@ def _is_class(child: Path) -> bool:
     return child.is_dir() and not child.name.startswith(".")
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def walk(root: Path) -> Iterator[Path]:
     """Files below a folder in a fixed order; hidden ones are passed over, and links that lead nowhere kept."""
     for child in sorted(root.iterdir(), key=lambda path: path.name):
         if child.name.startswith("."):
             continue
         if child.is_dir():
-            yield from _walk(child)
+            yield from walk(child)
         else:
             yield child

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.images import ImageFacts, check_image
-from fathom.data.readers.base import Form
+from fathom.data.readers.base import Form, Reading
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
 from fathom.data.readers.rows import Numeral
@@ -23,13 +24,14 @@ class MediaFiles:
 
     Args:
         problems: Takes the files that cannot be used.
-        form: `image` or `sound`.
+        form: `image`, `sound` or `speech`, whose examples say how long they are.
         named: Whether messages name the file; not needed where their place does.
     """
 
     def __init__(self, problems: Problems, form: Form, *, named: bool = True) -> None:
         self.problems = problems
         self.kind: Literal["image", "sound"] = "image" if form == "image" else "sound"
+        self._timed = form == "speech"
         self._named = named
         self._images: list[ImageFacts] = []
         self._sounds: list[SoundFacts] = []
@@ -49,7 +51,8 @@ class MediaFiles:
         except DataError as error:
             self.problems.add(f"{self._name(file)}{error.message}", _mend(error.mend or "remove it"), line=line)
             return None
-        return {self.kind: str(file), "digest": hashlib.sha256(data).hexdigest(), "where": where}
+        found: Example = {self.kind: str(file), "digest": hashlib.sha256(data).hexdigest(), "where": where}
+        return {**found, "seconds": self._sounds[-1].seconds} if self._timed else found
 
     def _name(self, file: Path) -> str:
         return f"{file}: " if self._named else ""
@@ -120,6 +123,15 @@ class MediaRows:
         if not isinstance(name, str) or not name.strip() or bad_character(name) is not None:
             self.problems.add("no path of a file", "give one in every row", line=line, column=self.layout.name(kind))
             return
+        said = self.said(line, values)
+        if said is None:
+            return
+        example = self.files.read(self._folder / name.strip(), line, f"{self.problems.path}:{line}")
+        if example is not None:
+            self.examples.append({**example, **said})
+
+    def said(self, line: int, values: dict[str, Any]) -> dict[str, str] | None:
+        """Return what a row says of its file; None where that is wrong, which is noted."""
         said: dict[str, str] = {}
         for role in ("label", "group"):
             if role not in values or values[role] is None:
@@ -132,17 +144,15 @@ class MediaRows:
                     line=line,
                     column=self.layout.name(role),
                 )
-                return
+                return None
             text = str(value).strip()
             if role == "label" and not text:
                 self.problems.add(
                     "the label is empty", "give every row a label", line=line, column=self.layout.name(role)
                 )
-                return
+                return None
             said[role] = text
-        example = self.files.read(self._folder / name.strip(), line, f"{self.problems.path}:{line}")
-        if example is not None:
-            self.examples.append({**example, **said})
+        return said
 
     def finish(self, num_rows: int) -> tuple[list[Example], list[str]]:
         """Return the examples and what was noticed; `num_rows` counts all rows, bad ones too.
@@ -150,13 +160,28 @@ class MediaRows:
         Raises:
             DataError: Problems were found (and are not skipped), or there is no example.
         """
+        settled = self.settle(num_rows)
+        notes = [*self.problems.finish(num_rows), *settled, *self.files.notes()]
+        if not self.examples:
+            raise self.problems.fail("no rows", "the file needs at least one row of data besides a header")
+        return self.examples, notes
+
+    def settle(self, num_rows: int) -> list[str]:
+        """Check what the rows say of their files against each other, and return what is to be said of it.
+
+        Raises:
+            DataError: Some rows have a label, and some have none.
+        """
         labelled = sum("label" in example for example in self.examples)
         if labelled and labelled < len(self.examples):
             first = next(example for example in self.examples if "label" not in example)
             raise self.problems.fail(
                 f"{len(self.examples) - labelled} rows have no label, the first {first['where']}", "give every row one"
             )
-        notes = [*self.problems.finish(num_rows), *self.files.notes()]
-        if not self.examples:
-            raise self.problems.fail("no rows", "the file needs at least one row of data besides a header")
-        return self.examples, notes
+        return []
+
+
+def digest_with_files(reading: Reading) -> Reading:
+    """Return what was read of a table with a digest that holds for the files it names, too."""
+    told = "".join(example["digest"] for example in reading.examples)
+    return replace(reading, digest=hashlib.sha256(f"{reading.digest}{told}".encode()).hexdigest())

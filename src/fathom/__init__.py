@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fathom.runs.predict import predict
     from fathom.runs.search import search
     from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
+    from fathom.runs.together import train_together
     from fathom.runs.train import train
     from fathom.serving.generate.generator import Generator
     from fathom.serving.generate.options import GenerationOptions
@@ -59,6 +60,7 @@ PUBLIC: dict[str, str] = {
     "search": "fathom.runs.search:search",
     "show_tokenizer": "fathom.runs.tokenizer:show_tokenizer",
     "train": "fathom.runs.train:train",
+    "train_together": "fathom.runs.together:train_together",
     "train_tokenizer": "fathom.runs.tokenizer:train_tokenizer",
 }
 """Every public name and where it lives."""
@@ -91,6 +93,7 @@ __all__ = [
     "search",
     "show_tokenizer",
     "train",
+    "train_together",
     "train_tokenizer",
 ]
 

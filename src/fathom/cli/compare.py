@@ -20,6 +20,9 @@ def compare_command(
     budget: Annotated[
         str | None, typer.Option(help="Time to spend, 10m or 1h30m: short runs first, the better half goes on.")
     ] = None,
+    together: Annotated[
+        str, typer.Option(help="auto: LoRA trials over one base train in one pass; never: each by itself.")
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Train what varies side by side; run again, it resumes."""
@@ -29,7 +32,7 @@ def compare_command(
     from fathom.runs.halving_report import HEADER as HALVING_HEADER
     from fathom.runs.halving_report import halving_findings, halving_rows
 
-    found = compare(recipe, edits, output, budget=budget)
+    found = compare(recipe, edits, output, budget=budget, together=together)
     if as_json:
         say_json(found.to_json())
     else:

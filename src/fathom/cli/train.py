@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fathom.cli.command import AsJson, guarded, say, say_json
+from fathom.cli.command import FAILED, AsJson, guarded, say, say_json
+
+if TYPE_CHECKING:
+    from fathom.runs.open_run import RunResult
 
 
 @guarded
@@ -21,6 +25,13 @@ def train_command(
     time_limit: Annotated[
         str | None, typer.Option(help="Save and stop after 90s, 10m, 1h30m; the same command goes on.")
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another LoRA recipe over the same base, trained in the same pass; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train as a recipe says; run again, it resumes."""
@@ -30,6 +41,9 @@ def train_command(
     from fathom.runs.duration import parse_duration
     from fathom.runs.train import train
 
+    if beside:
+        _train_beside([recipe, *beside], edits or (), time_limit, as_json=as_json)
+        return
     # The time of a command begins with its process.
     limit = None if time_limit is None else max(0.0, parse_duration(time_limit) - process_age_seconds())
     result = train(load_recipe(recipe, edits or ()), time_limit=limit)
@@ -39,9 +53,45 @@ def train_command(
         else:
             say(paused_text(result.folder, vars(result.paused)))
     elif as_json:
-        say_json({"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics})
+        say_json(_told(result))
     else:
         say(run_text(result.folder, result.metrics))
+
+
+def _train_beside(recipes: Sequence[str], edits: Sequence[str], time_limit: str | None, *, as_json: bool) -> None:
+    """Train recipes in one pass; a run that fails is told, and the others are done."""
+    from fathom.cli.tables import table_text
+    from fathom.errors import ConfigError
+    from fathom.recipe import load_recipe
+    from fathom.runs.open_run import RunResult
+    from fathom.runs.together import train_together
+
+    if time_limit is not None:
+        raise ConfigError("runs in one pass have no time limit", where="--time-limit", mend="train them one by one")
+    results = train_together([load_recipe(recipe, edits) for recipe in recipes])
+    done = [result for result in results if isinstance(result, RunResult)]
+    if as_json:
+        say_json({"runs": [_told(result) for result in results]})
+    else:
+        metric = str(done[0].metrics["main_metric"]) if done else ""
+        rows = [[str(one.folder), _final(one.metrics).get(metric)] for one in done]
+        say(table_text(["run", metric], rows))
+        for recipe, result in zip(recipes, results, strict=True):
+            if not isinstance(result, RunResult):
+                say(f"failed: {recipe}: {result}")
+    if len(done) < len(results):
+        raise typer.Exit(FAILED)
+
+
+def _told(result: RunResult | Exception) -> dict[str, Any]:
+    if isinstance(result, Exception):
+        return {"error": str(result)}
+    return {"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics}
+
+
+def _final(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = metrics.get("test") or metrics.get("validation") or {}
+    return found
 
 
 @guarded

@@ -7,6 +7,7 @@ buckets together, and nothing kept but the heads and the probabilities. Its grad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,32 @@ class AttentionOptions:
     window: int | None = None
     softcap: float | None = None
     dropout: float = 0.0
+
+
+def attend_packed(
+    heads: Sequence[Tensor], layout: Layout, options: AttentionOptions, source: DropoutSource | None
+) -> Tensor:
+    """Attention in the fastest form there is; of batches that were joined, each by itself.
+
+    Args:
+        heads: Queries, keys and values; see `attend`.
+        layout: Of the batch.
+        options: See `attend`.
+        source: Where dropout masks come from; None for torch's generator.
+    """
+    if layout.parts:
+        slots = [part.layout.slots for part in layout.parts]
+        rest = layout.slots - sum(slots)
+        pieces = zip(*(head.split([*slots, rest])[:-1] for head in heads), strict=True)
+        found = [
+            attend_packed(piece, part.layout, options, part.dropout)
+            for piece, part in zip(pieces, layout.parts, strict=True)
+        ]
+        return torch.cat([*found, heads[0].new_zeros(rest, *heads[0].shape[1:])])
+    if options.softcap is not None or (options.dropout > 0 and source is None):
+        return attend(heads[0], heads[1], heads[2], layout, options)
+    output: Tensor = FusedAttention.apply(*heads, layout, options, source)  # type: ignore[no-untyped-call]
+    return output
 
 
 def attend(query_THK: Tensor, key_THK: Tensor, value_THK: Tensor, layout: Layout, options: AttentionOptions) -> Tensor:

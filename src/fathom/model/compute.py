@@ -45,10 +45,12 @@ class Compute:
         self.direct: set[str] = set()
         """Names of the parameters whose gradients are written in place."""
         self._changed: list[nn.Module] = []
+        self._leaves: dict[nn.Module, LinearLeaf] = {}
         for path in block_paths:
             for module in model.get_submodule(path).modules():
                 if type(module) in (nn.Linear, Conv1D):
-                    self._override(module, partial(_linear_forward, LinearLeaf(module, self)))
+                    self._leaves[module] = LinearLeaf(module, self)
+                    self._override(module, partial(_linear_forward, self._leaves[module]))
         for path in embedding_paths:
             module = model.get_submodule(path)
             assert isinstance(module, nn.Embedding)
@@ -65,11 +67,24 @@ class Compute:
         module.forward = forward
         self._changed.append(module)
 
+    def leaf_of(self, module: nn.Module) -> LinearLeaf:
+        """Return how a linear map of the blocks computes."""
+        return self._leaves[module]
+
+    def share_copies(self, other: Compute) -> None:
+        """Read the other's low-precision copies of those frozen weights that are the same tensors."""
+        copies = {leaf.module.weight.data_ptr(): leaf for leaf in other._leaves.values()}
+        for leaf in self._leaves.values():
+            twin = copies.get(leaf.module.weight.data_ptr())
+            if twin is not None:
+                leaf.share_copies(twin)
+
     def remove(self) -> None:
         """Let every module run as its class says again."""
         for module in self._changed:
             del module.forward
         self._changed.clear()
+        self._leaves.clear()
 
 
 class LinearLeaf:
@@ -98,6 +113,10 @@ class LinearLeaf:
         if slot is not None:
             compute.direct.add(slot.name)
         return slot
+
+    def share_copies(self, twin: LinearLeaf) -> None:
+        """Read the copies of a leaf of the same frozen weights."""
+        self._frozen_weight, self._frozen_bias = twin._frozen_weight, twin._frozen_bias
 
     @property
     def weight_FD(self) -> Tensor:

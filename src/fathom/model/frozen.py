@@ -54,12 +54,12 @@ def find_frozen(model: nn.Module, anatomy: Anatomy) -> FrozenPart:
             return NOTHING
     if first == 0:
         return NOTHING
-    below = [*_before(model, stack.path), *(model.get_submodule(block.path) for block in stack.blocks[:first])]
+    below = [*before_stack(model, stack.path), *(model.get_submodule(block.path) for block in stack.blocks[:first])]
     return FrozenPart(first, tuple(below))
 
 
-def _before(model: nn.Module, path: str) -> Iterator[nn.Module]:
-    """Yield the modules that are registered before a stack, on every level that holds it."""
+def before_stack(model: nn.Module, path: str) -> Iterator[nn.Module]:
+    """Yield the modules that are registered before a stack of blocks, on every level that holds it."""
     module = model
     for name in path.split("."):
         for child_name, child in module.named_children():

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fathom.model.dropout import DropoutSource
+
 SEQUENCES_PER_BUCKET = 8
 MOST_BUCKETS = 16
 LENGTH_STEP = 8
@@ -74,6 +76,8 @@ class Layout:
     filled: int
     """Slots that hold a token; the rest is slack, at least one where a bucket is padded."""
     device: torch.device
+    parts: tuple[Part, ...] = ()
+    """The batches it was joined from, one after another; see `join_layouts`."""
     _cache: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False)
 
     @property
@@ -117,6 +121,19 @@ class Layout:
         found = self._cache[key]
         assert isinstance(found, HeadIndex)
         return found
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch within a joined one.
+
+    Attributes:
+        layout: As it would be alone.
+        dropout: Where its masks come from; None for torch's generator.
+    """
+
+    layout: Layout
+    dropout: DropoutSource | None
 
 
 def make_layout(attention_mask_BL: Tensor, segment_BL: Tensor | None = None) -> Layout:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from fathom.model.anatomy import Anatomy, find_anatomy
-from fathom.model.attention import AttentionOptions, FusedAttention, attend
+from fathom.model.attention import AttentionOptions, attend_packed
 from fathom.model.dropout import DropoutSource
 from fathom.model.families import image_patches, most_positions
 from fathom.model.layout import Layout, make_layout
@@ -71,13 +71,16 @@ class PackedModel:
             segment_BL: Number of the document of each token, where rows hold several.
             hidden_TD: What enters the first computed block, the tokens of the rows one after another.
         """
-        self._packed.clear()
-        self.layout = make_layout(attention_mask_BL, segment_BL) if self.packed else None
-        self.given = None
+        self.lay_out(make_layout(attention_mask_BL, segment_BL) if self.packed else None)
         if hidden_TD is not None:
             assert self.layout is not None
             self.given = hidden_TD.index_select(0, self.layout.natural_order(attention_mask_BL))[None]
         return self.layout
+
+    def lay_out(self, layout: Layout | None) -> None:
+        """Take the layout of the next batch."""
+        self._packed.clear()
+        self.layout, self.given = layout, None
 
     def prepare_target(self, mask_BM: Tensor) -> None:
         """Lay out what the decoder of an encoder-decoder reads, after `prepare`; other models read nothing twice.
@@ -341,11 +344,7 @@ def packed_attention(
     if layout is None:  # no batch was laid out: one sequence in each row, none of them padded, and no slack yet
         layout = make_layout(torch.ones(query.shape[0], query.shape[2], dtype=torch.long, device=query.device))
         heads = [tensor.index_select(0, layout.rows_T) for tensor in heads]
-    plain = wanted.softcap is not None or (wanted.dropout > 0 and owner.dropout is None)
-    if plain:
-        output = attend(heads[0], heads[1], heads[2], layout, wanted)
-    else:
-        output = FusedAttention.apply(*heads, layout, wanted, owner.dropout)  # type: ignore[no-untyped-call]
+    output = attend_packed(heads, layout, wanted, owner.dropout)
     tokens = query.shape[0] * query.shape[2]  # all slots of a batch that was laid out
     return output[:tokens].view(query.shape[0], query.shape[2], *output.shape[1:]), None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fathom import files
 from fathom.device import probe_machine
-from fathom.errors import FathomError
+from fathom.errors import ConfigError, FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, load_recipe, resolve
 from fathom.runs.chooser import chooser
@@ -17,16 +17,26 @@ from fathom.runs.comparison_report import html_report, markdown_report
 from fathom.runs.duration import parse_duration
 from fathom.runs.finished import finished_metrics
 from fathom.runs.halving import Halver, Halving
+from fathom.runs.trial_groups import train_groups
 from fathom.runs.trial_process import train_trial
 from fathom.runs.trials import Trial, plan_trials, read_edits
 
 RESULT = "comparison.json"
 
+TOGETHER = ("auto", "never")
+
 
 def compare(
-    source: str, edits: Iterable[str], output: str | Path | None = None, *, budget: str | float | None = None
+    source: str,
+    edits: Iterable[str],
+    output: str | Path | None = None,
+    *,
+    budget: str | float | None = None,
+    together: str = "auto",
 ) -> Comparison:
-    """Train every combination of what varies, each in a process of its own, and set the results side by side.
+    """Train every combination of what varies and set the results side by side.
+
+    Each trial is a process of its own; LoRA trials over one frozen base share one, and train in one pass.
 
     An interrupted comparison goes on where it was: finished trials are not repeated, the one in the middle resumes. A
     trial that fails is reported and the others go on.
@@ -36,13 +46,16 @@ def compare(
         edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy.
         output: Folder of the comparison; left out, `runs/compare-<name>`.
         budget: Time to spend (`10m`): short runs first, the better half of them goes on, by successive halving.
+        together: `auto` trains in one pass what can be, `never` nothing; with a budget nothing is.
 
     Returns:
         Groups of trials from best to worst, and failures; also in `comparison.json`, `report.md` and `report.html`.
 
     Raises:
-        ConfigError: The recipe or an edit is wrong, or nothing varies.
+        ConfigError: The recipe, an edit or an option is wrong, or nothing varies.
     """
+    if together not in TOGETHER:
+        raise ConfigError(f"together is auto or never, not '{together}'", where="--together")
     edits = list(edits)
     seconds = None if budget is None else parse_duration(budget)
     fixed, _ = read_edits(edits)
@@ -50,8 +63,7 @@ def compare(
     trials = plan_trials(source, edits, folder)
     with files.only_one(folder, what="another comparison"):
         if seconds is None:
-            outcomes = [_outcome(trial, folder, number, len(trials)) for number, trial in enumerate(trials, 1)]
-            halving, done = None, list(zip(trials, outcomes, strict=True))
+            halving, done = None, list(zip(trials, _outcomes(trials, folder, together), strict=True))
         else:
             halving = Halver(trials, folder, seconds, _metric(trials)).run()
             done = _ended(trials, halving)
@@ -88,12 +100,17 @@ def _ended(trials: Sequence[Trial], halving: Halving) -> list[tuple[Trial, Outco
     return found
 
 
-def _outcome(trial: Trial, folder: Path, number: int, count: int) -> Outcome:
-    """Train a trial, unless it is finished, and read what it gave."""
-    get_console().info(f"trial {number} of {count}: {_shown(trial)}")
-    outcome = _trained(trial, folder)
-    get_console().info(_told(outcome))
-    return outcome
+def _outcomes(trials: Sequence[Trial], folder: Path, together: str) -> list[Outcome]:
+    """Train every trial that is not finished, and read what each gave."""
+    failed = train_groups(trials, folder) if together == "auto" else {}
+    outcomes = []
+    for number, trial in enumerate(trials, 1):
+        get_console().info(f"trial {number} of {len(trials)}: {_shown(trial)}")
+        error = failed.get(trial.name)
+        outcome = _trained(trial, folder) if error is None else Outcome(trial.name, trial.settings, error=error)
+        get_console().info(_told(outcome))
+        outcomes.append(outcome)
+    return outcomes
 
 
 def _trained(trial: Trial, folder: Path) -> Outcome:

@@ -81,9 +81,11 @@ def read_outcome(trial: Trial, folder: Path) -> Outcome:
         "train_seconds": timing["train_seconds"],
         "real_tokens_per_s": timing["real_tokens_per_s"],
         "peak_memory_bytes": timing["peak_memory_bytes"],
-        "memory_error": measured["memory_error"],
         "artifact_bytes": size,
     }
+    # a process that trained several runs has one peak memory, of which no run's forecast was made
+    figures |= {name: measured[name] for name in ("memory_error",) if name in measured}
+    figures |= {name: metrics[name] for name in ("together",) if name in metrics}
     value = metrics[split][metrics["main_metric"]]
     if value is None:  # how JSON holds NaN
         return Outcome(trial.name, trial.settings, error=f"its {metrics['main_metric']} on {split} is not a number")
@@ -120,7 +122,8 @@ def summarize(trials: Sequence[Trial], outcomes: Sequence[Outcome], folders: Seq
 
 def _draft(key: tuple[tuple[str, str], ...], outcomes: Sequence[Outcome]) -> Group:
     scores = tuple(outcome.score for outcome in outcomes)
-    figures = {name: median(outcome.figures[name] for outcome in outcomes) for name in outcomes[0].figures}
+    known = [name for name in outcomes[0].figures if all(name in outcome.figures for outcome in outcomes)]
+    figures = {name: median(outcome.figures[name] for outcome in outcomes) for name in known}
     deviation = stdev(scores) if len(scores) > 1 else None
     return Group(dict(key), scores, mean(scores), deviation, None, figures, ())
 

@@ -19,6 +19,12 @@ PLOTTED = {
     "peak_memory_bytes": "peak memory",
     "artifact_bytes": "size on disk",
 }
+SHARED = "*"
+"""Marks the memory of a process that trained several trials in one pass."""
+TOGETHER = (
+    "These trials were trained in one pass over their base: the memory is that of their process, the time a trial's share "
+    "of the passes, by its tokens, and what it had to itself."
+)
 WIDTH, HEIGHT, MARGIN = 420, 300, 48
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1f24}"
@@ -51,8 +57,8 @@ def _cells(group: Group) -> list[str]:
         f"{figures['trainable'] / figures['total']:.2%}",
         format_duration(figures["train_seconds"]),
         f"{figures['real_tokens_per_s']:,.0f}",
-        format_bytes(int(figures["peak_memory_bytes"])),
-        f"{figures['memory_error']:+.1%}",
+        format_bytes(int(figures["peak_memory_bytes"])) + (SHARED if "together" in figures else ""),
+        f"{figures['memory_error']:+.1%}" if "memory_error" in figures else "",
         format_bytes(int(figures["artifact_bytes"])),
     ]
 
@@ -70,6 +76,8 @@ def findings(found: Comparison) -> list[str]:
         front = sorted((group for group in found.groups if cost in group.front), key=lambda item: item.figures[cost])
         if len(front) > 1:
             lines.append(f"Best for what they cost in {title}: {', '.join(label_of(group) for group in front)}.")
+    if any("together" in group.figures for group in found.groups):
+        lines.append(f"{SHARED} {TOGETHER}")
     return lines
 
 

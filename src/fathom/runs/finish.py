@@ -57,6 +57,8 @@ class Outcome:
     expected: Forecast
     frozen: FrozenPrefix | None = None
     """What came from the cache of frozen blocks."""
+    together: int = 1
+    """Runs that the process trained in one pass: its memory is that of all of them."""
 
 
 def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome: Outcome) -> dict[str, Any]:
@@ -94,10 +96,12 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "parameters": parameters,
         **({} if outcome.frozen is None else {"frozen_cache": outcome.frozen.facts}),
         "forecast": outcome.expected.to_json(),
-        "measured": outcome.expected.judge(outcome.peak_bytes, parameters["trainable"], outcome.clock),
+        **({} if outcome.together == 1 else {"together": outcome.together}),
+        "measured": _measured(outcome, parameters["trainable"]),
         "timing": _timing(outcome),
     }
-    outcome.expected.remember(outcome.clock, outcome.peak_bytes)
+    if outcome.together == 1:
+        outcome.expected.remember(outcome.clock, outcome.peak_bytes)
     folder = outcome.folder
     work.packed.remove()
     if work.vocabulary is not None:
@@ -158,6 +162,13 @@ def _parameters(model: torch.nn.Module) -> dict[str, int]:
     total = sum(parameter.numel() for parameter in model.parameters())
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {"total": total, "trainable": trainable}
+
+
+def _measured(outcome: Outcome, trainable: int) -> dict[str, Any]:
+    """Judge the forecast; of a run that shared its passes, only what it had to itself."""
+    found = outcome.expected.judge(outcome.peak_bytes, trainable, outcome.clock)
+    shared = ("memory_error", "step_seconds_error") if outcome.together > 1 else ()
+    return {name: value for name, value in found.items() if name not in shared}
 
 
 def _timing(outcome: Outcome) -> dict[str, float]:

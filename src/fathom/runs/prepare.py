@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from fathom.data.example import IGNORED_LABEL, Example
 from fathom.data.load import load_splits
@@ -24,6 +25,7 @@ from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.load import dropout_overrides, resolve_model
+from fathom.model.many_lora import share_frozen
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.vocabulary import VocabularyHead
@@ -98,8 +100,8 @@ def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
     return open_or_build(key, lambda: task.encode(examples))
 
 
-def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> PreparedModel:
-    """Load the model, apply the tuning strategy, pack its blocks and flatten its parameters."""
+def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
+    """Load the model as it is before the tuning strategy."""
     settings = recipe.training
     seed_everything(settings.seed)
     if settings.threads is not None:
@@ -107,12 +109,28 @@ def prepare_model(recipe: Recipe, data: PreparedData, machine: Machine) -> Prepa
     overrides = dict(data.task.config_overrides)
     if settings.dropout is not None:
         overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
-    loaded = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
+    model = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
     if data.task.new_tokens:
-        extend_embeddings(loaded, data.task.new_tokens)
-    model: nn.Module = loaded
-    model = recipe.tuning.apply(model, find_anatomy(model))
+        extend_embeddings(model, data.task.new_tokens)
+    return model
+
+
+def prepare_model(
+    recipe: Recipe, data: PreparedData, machine: Machine, *, base: nn.Module | None = None
+) -> PreparedModel:
+    """Load the model, apply the tuning strategy, pack its blocks and flatten its parameters.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded.
+        machine: Where it runs.
+        base: A model whose tensors it takes in the place of frozen ones of its own that are equal.
+    """
+    loaded = load_untuned(recipe, data)
+    model: nn.Module = recipe.tuning.apply(loaded, find_anatomy(loaded))
     model.to(machine.device)
+    if base is not None:
+        share_frozen(model, base)
     anatomy = find_anatomy(model)
     return PreparedModel(model, anatomy, make_workload(recipe, data, (model, anatomy), machine))
 

@@ -58,9 +58,37 @@ def train_trial(
     Raises:
         KeyboardInterrupt: The process was interrupted, not by us.
     """
-    written, log = (folder / "trials" / f"{trial.name}.{ending}" for ending in ("yaml", "log"))
+    return _train([_write(trial, folder), *options], folder / "trials" / f"{trial.name}.log", watch, held)
+
+
+def train_group(trials: Sequence[Trial], folder: Path) -> Ended:
+    """Run `fathom train` on trials that train in one pass, and wait for it.
+
+    Args:
+        trials: At least two; each recipe names its output.
+        folder: As for `train_trial`; the log has the name of the first.
+
+    Raises:
+        KeyboardInterrupt: The process was interrupted, not by us.
+    """
+    first, *others = (_write(trial, folder) for trial in trials)
+    beside = [part for other in others for part in ("--beside", other)]
+    return _train([first, *beside], folder / "trials" / f"{trials[0].name}.together.log")
+
+
+def _write(trial: Trial, folder: Path) -> str:
+    written = folder / "trials" / f"{trial.name}.yaml"
     files.write_atomic(written, dump_recipe(trial.recipe))
-    command = [sys.executable, "-m", "fathom", "train", str(written), *options, "--json"]
+    return str(written)
+
+
+def _train(
+    arguments: Sequence[str],
+    log: Path,
+    watch: Callable[[], str | None] | None = None,
+    held: int | None = None,
+) -> Ended:
+    command = [sys.executable, "-m", "fathom", "train", *arguments, "--json"]
     with open(log, "wb") as stream, tempfile.TemporaryFile() as answer:
         process = subprocess.Popen(command, stdout=answer, stderr=stream, pass_fds=[] if held is None else [held])
         try:
@@ -71,11 +99,12 @@ def train_trial(
         said = answer.read()
     if stopped is not None:
         return Ended(stopped=stopped)
-    if process.returncode == 0:
-        return Ended(said=json.loads(said))
+    told = _json_of(said)
+    if process.returncode == 0 or "runs" in told:  # of several runs each says for itself whether it failed
+        return Ended(said=told)
     if process.returncode in (INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
-    return Ended(error=_reason(said, log, process.returncode))
+    return Ended(error=_reason(told, log, process.returncode))
 
 
 def _wait(process: subprocess.Popen[bytes], watch: Callable[[], str | None] | None) -> str | None:
@@ -103,12 +132,19 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _reason(said: bytes, log: Path, code: int) -> str:
+def _json_of(said: bytes) -> dict[str, Any]:
+    """What a process said; nothing where it was cut short."""
     try:
         told = json.loads(said)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _reason(told: dict[str, Any], log: Path, code: int) -> str:
+    if "error" in told:
         place = f"{told['where']}: " if told.get("where") else ""
         return f"{place}{told['error']}" + (f" ({told['mend']})" if told.get("mend") else "")
-    except (ValueError, KeyError, TypeError):
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        last = lines[-1] if lines else f"ended with {code}"
-        return f"{last} (the whole output: {log})"
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = lines[-1] if lines else f"ended with {code}"
+    return f"{last} (the whole output: {log})"

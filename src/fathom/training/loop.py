@@ -102,11 +102,26 @@ class Clock:
     seconds_to_first_step: float | None = None
     """From the start of the process to the end of its first step."""
 
+    held: float | None = None
+    """When it was held; None while it counts."""
+
     @property
     def train_seconds(self) -> float:
-        """Wall time of the loop without evaluating and saving."""
+        """Time of the loop without evaluating and saving, and without what it was held."""
         end = time.perf_counter() if self.ended is None else self.ended
+        if self.held is not None:
+            end = self.held
         return end - self.began - self.evaluate_seconds - self.save_seconds
+
+    def hold(self) -> None:
+        """Stop counting: the machine works for another run."""
+        self.held = time.perf_counter()
+
+    def go_on(self, worked_seconds: float) -> None:
+        """Count on, as if so much time had passed since it was held."""
+        assert self.held is not None
+        self.began += time.perf_counter() - self.held - worked_seconds
+        self.held = None
 
     def stop(self) -> None:
         """The loop is done."""
@@ -171,24 +186,35 @@ class Loop:
 
     def run(self, state: LoopState) -> LoopState:
         """Train until the plan ends, a stop is due or the run is paused; `state` is updated in place and returned."""
+        self.start(state)
+        while self.goes_on(state):
+            self.follow(state, self._step(state))
+        self.clock.stop()
+        return state
+
+    def start(self, state: LoopState) -> None:
+        """Make ready for the first step of this process."""
         self.work.train_mode()
         if state.step > 0:  # None too: where the run began with whole batches, they stay whole
             self.work.most_tokens = state.most_tokens
         self.clock.began = time.perf_counter()
-        while self._has_more(state) and not self.paused:
-            result = self._step(state)
-            self.clock.tokens += result.tokens
-            self.clock.steps += 1
-            if self.clock.seconds_to_first_step is None:
-                self.clock.seconds_to_first_step = process_age_seconds()
-            self._keep_within_memory()
-            self._log_step(state, result)
-            evaluated = self._evaluate_if_due(state)
-            pause = self.hooks.pause
-            self.paused = pause is not None and self._has_more(state) and pause(state.step)
-            self._save_if_due(state, evaluated)
-        self.clock.stop()
-        return state
+
+    def goes_on(self, state: LoopState) -> bool:
+        """Whether another step is due."""
+        return self._has_more(state) and not self.paused
+
+    def follow(self, state: LoopState, result: StepResult) -> None:
+        """Do what comes after a step: log, evaluate, save."""
+        self.clock.tokens += result.tokens
+        self.clock.steps += 1
+        if self.clock.seconds_to_first_step is None:
+            self.clock.seconds_to_first_step = process_age_seconds()
+        self._keep_within_memory()
+        self._log_step(state, result)
+        evaluated = self._evaluate_if_due(state)
+        pause = self.hooks.pause
+        self.paused = pause is not None and self._has_more(state) and pause(state.step)
+        self._save_if_due(state, evaluated)
 
     def _has_more(self, state: LoopState) -> bool:
         return state.step < self.plan.total_steps and not state.stopped_early
@@ -200,13 +226,21 @@ class Loop:
 
     def _step(self, state: LoopState) -> StepResult:
         """Compute one step and, if it is sound, update."""
+        rows = self.next_rows(state)
+        return self.update(state, rows, compute_gradient(self.work, rows, state.step))
+
+    def next_rows(self, state: LoopState) -> Indices:
+        """Return the sequences of the coming step, whose gradient is wanted next."""
         rows = self.sampler.batch(state.step)
-        rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
         self._choose_stages(state)
+        if self.watch is not None and self._logs(state.step + 1):
+            self.watch.sample(rows, state.step)
+        return rows
+
+    def update(self, state: LoopState, rows: Indices, result: StepResult) -> StepResult:
+        """Judge a gradient that lies in the flat buffers and, if it is sound, update; returns what is logged."""
+        rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
         watch = self.watch if self._logs(state.step + 1) else None
-        if watch is not None:
-            watch.sample(rows, state.step)
-        result = compute_gradient(self.work, rows, state.step)
         sound = self.guard.check(result.loss, result.grad_norm) == "ok"
         if not sound:
             result, sound = self._second_try(result, rows, state)

@@ -110,7 +110,7 @@ def compute_gradient(work: Workload, rows: Indices, step: int) -> StepResult:
         try:
             return _accumulate(work, rows, step)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             _halve(work, rows, step)
 
@@ -163,7 +163,8 @@ def passes(work: Workload, rows: Indices) -> list[Indices]:
     return [group[part] for group in groups for part in cut(work.store.lengths[group], work.most_tokens)]
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is exhausted."""
     text = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         sign in text for sign in ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")

@@ -1,0 +1,179 @@
+"""A run that is ready for its loop: what it is made of, and how it begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fathom import catalog, files
+from fathom.data.sampler import Indices
+from fathom.device import peak_memory_bytes
+from fathom.log import Progress
+from fathom.recipe import Recipe, dump_recipe
+from fathom.runs.finish import Outcome, finish
+from fathom.runs.forecast import Forecast, forecast
+from fathom.runs.frozen_prefix import FrozenPrefix, attach_prefix
+from fathom.runs.keeper import RunKeeper, open_keeper
+from fathom.runs.pause import Pause, pause_of
+from fathom.runs.prepare import PreparedModel
+from fathom.runs.prepared import PreparedData
+from fathom.runs.scoring import Scorer, score
+from fathom.runs.skipped import write_skipped
+from fathom.tracking.base import TrackerGroup
+from fathom.training.guard import Guard
+from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
+from fathom.training.optimizers.base import Places
+from fathom.training.optimizers.staged import open_optimizer
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves.
+
+    Attributes:
+        folder: The run folder; the model lies in its `model` folder.
+        metrics: What `metrics.json` holds; empty where the run is paused.
+        paused: Where it stands, if its time was up before its end; there is no model yet.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    paused: Pause | None = None
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that stands before its first or its next step.
+
+    Attributes:
+        recipe: Resolved.
+        data: As it was read.
+        prepared: The model, ready.
+        folder: Of the run.
+        state: Where it stands.
+        keeper: Of its checkpoints, with its optimizer and guard.
+        expected: Its forecast.
+        frozen: What comes from the cache of frozen blocks.
+        memory_bytes: What the process should take at most, by forecast; see `Hooks`.
+    """
+
+    recipe: Recipe
+    data: PreparedData
+    prepared: PreparedModel
+    folder: Path
+    state: LoopState
+    keeper: RunKeeper
+    expected: Forecast
+    frozen: FrozenPrefix | None
+    memory_bytes: int | None
+
+    @property
+    def seen(self) -> PreparedData:
+        """The data as the loop reads them, with the states of the frozen part where they are kept."""
+        return self.data if self.frozen is None else self.frozen.data
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return Plan.of(self.recipe.training, self.prepared.work.num_sequences).total_steps
+
+    @property
+    def evaluate(self) -> Callable[[], dict[str, Any]] | None:
+        """Scores the validation split at an evaluation; None without one."""
+        split = self.seen.split("validation")
+        if split is None:
+            return None
+        return partial(score, replace(self.scorer, generated=self.data.task.generated_examples), split)
+
+    @property
+    def scorer(self) -> Scorer:
+        """The model, to be scored."""
+        work, size = self.prepared.work, self.recipe.training.eval_batch_size
+        limit = self.memory_bytes
+        return Scorer(work.model, work.packed, self.data.task, size, work.vocabulary, memory_bytes=limit)
+
+    def loop(self, progress: Progress, pause: Callable[[int], bool] | None = None) -> Loop:
+        """Make its loop; see `Hooks`."""
+        recipe, keeper, model = self.recipe, self.keeper, self.prepared.model
+        settings, work = recipe.training, self.prepared.work
+        hooks = Hooks(
+            keeper.trackers.log,
+            self.evaluate,
+            keeper.save,
+            keeper.keep_best,
+            partial(_places, self.seen),
+            progress,
+            partial(recipe.tuning.after_step, model),
+            pause,
+            self.memory_bytes,
+        )
+        parts = (keeper.optimizer, settings.lr_scheduler, keeper.guard)
+        metric = settings.metric_for_best_model or self.data.task.main_metric
+        return Loop(work, settings, parts, hooks, metric, places=_component_places(self.prepared))
+
+
+def open_run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path) -> OpenRun:
+    """Make everything ready for the loop, at the newest checkpoint where there is one.
+
+    Raises:
+        ConfigError: The checkpoints are of another recipe or other data.
+    """
+    settings, work = recipe.training, prepared.work
+    trackers = open_trackers(recipe, folder)
+    guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
+    optimizer = open_optimizer(settings.optimizer, work.parameters, settings, _component_places(prepared))
+    keeper = open_keeper(recipe, data, prepared, (optimizer, guard, trackers), folder)
+    state = keeper.begin()
+    files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
+    write_skipped(folder, data.splits.skipped)
+    frozen = attach_prefix(recipe, data, prepared)
+    expected = forecast(recipe, data if frozen is None else frozen.data, prepared, frozen=frozen)
+    return OpenRun(recipe, data, prepared, folder, state, keeper, expected, frozen, expected.memory_limit_bytes)
+
+
+def close_run(run: OpenRun, loop: Loop, *, together: int = 1, peak_bytes: int | None = None) -> RunResult:
+    """Score, save and verify what the loop left; or say where it was paused.
+
+    Args:
+        run: As it was opened.
+        loop: Of the run, at its end.
+        together: How many runs this process trained in one pass.
+        peak_bytes: Of the process, up to the end of its loops; left out, up to now.
+    """
+    peak_bytes = peak_bytes or peak_memory_bytes(run.expected.device)
+    run.keeper.trackers.close()
+    if loop.paused:
+        return RunResult(run.folder, {}, pause_of(loop, run.state, run.evaluate))
+    if run.recipe.training.load_best_model_at_end and run.state.best_step is not None:
+        run.keeper.load_best(run.state)
+    outcome = Outcome(run.folder, run.state, loop.clock, peak_bytes, run.expected, run.frozen, together)
+    return RunResult(run.folder, finish(run.recipe, run.data, run.prepared, outcome))
+
+
+def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:
+    """Open the trackers of a run; `jsonl` is always among them."""
+    names = dict.fromkeys(("jsonl", *recipe.trackers))
+    return TrackerGroup([catalog.load("tracker", name)().open(folder) for name in names])
+
+
+def score_before(run: OpenRun) -> None:
+    """Score the untrained model, so that the gain can be told."""
+    split = run.seen.split("validation")
+    if split is None or run.state.step > 0 or not run.recipe.training.evaluate_before:
+        return
+    run.prepared.model.eval()
+    run.state.before = score(run.scorer, split)
+    run.keeper.trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(run.state.before)})
+
+
+def _component_places(prepared: PreparedModel) -> Places:
+    return {name: prepared.anatomy.component_of(name) for name in prepared.work.parameters.slots}
+
+
+def _places(data: PreparedData, rows: Indices) -> Sequence[str]:
+    """Say where the examples of a batch come from."""
+    owners = data.stores["train"].owners[rows]
+    return [str(data.splits.train[int(owner)].get("where", f"example {owner}")) for owner in owners]

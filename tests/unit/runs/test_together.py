@@ -1,0 +1,170 @@
+"""Runs that train in one pass: which can, how they are stopped and go on, and what a comparison makes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fathom.cli.main import app
+from fathom.errors import ConfigError
+from fathom.model.many_lora import SharedBase
+from fathom.recipe import Recipe, dump_recipe
+from fathom.runs import trial_groups
+from fathom.runs.compare import compare
+from fathom.runs.comparison_report import SHARED, markdown_report
+from fathom.runs.together import shared_base, train_together
+from fathom.runs.train import train
+from fathom.runs.trial_groups import group_trials
+from fathom.runs.trial_process import Ended
+from fathom.runs.trials import Trial, plan_trials
+from fathom.training.loop import Loop, LoopState
+from runs_for_tests import make_model, make_recipe
+
+SMALL = ("training.max_steps=4", "training.verify_reload=false", "training.evaluate_before=false")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+    return make_model(tmp_path / "tiny")
+
+
+def pair(tiny: Path, folder: Path, *edits: str) -> list[Recipe]:
+    varied = (("tuning.rank=2", "training.seed=1"), ("tuning.rank=4", "training.seed=2"))
+    return [
+        make_recipe(tiny, folder, "single", "tuning=lora", *edits, *own, f"output={folder / str(number)}")
+        for number, own in enumerate(varied)
+    ]
+
+
+def losses(folder: Path) -> list[float]:
+    said = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line["loss"] for line in said if line["split"] == "train" and "loss" in line]
+
+
+@pytest.mark.parametrize(
+    ("edits", "alike"),
+    [
+        (["tuning.rank=2", "tuning.alpha=1", "training.seed=5", "training.learning_rate=1"], True),
+        (["training.batch_size=3", "training.epochs=9", "training.optimizer=lion", "tuning.targets=attention"], True),
+        (["data.max_length=9"], False),
+        (["training.dropout=0"], False),
+        (["training.threads=2"], False),
+    ],
+)
+def test_what_runs_share_a_pass_over(tiny: Path, tmp_path: Path, edits: list[str], alike: bool) -> None:
+    first = shared_base(make_recipe(tiny, tmp_path, "single", "tuning=lora"))
+    assert first is not None
+    assert (shared_base(make_recipe(tiny, tmp_path, "single", "tuning=lora", *edits)) == first) is alike
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        ["tuning=full"],
+        ["tuning=dora"],
+        ["tuning=lora", "tuning.bias=all"],
+        ["tuning=lora", "tuning.initialization=pissa"],
+        ["tuning=lora", "training.packing=false"],
+        ["tuning=lora", "training.activation_checkpointing=true"],
+        ["tuning=lora", "training.log_gradients=layers"],
+    ],
+)
+def test_what_trains_alone(tiny: Path, tmp_path: Path, edits: list[str]) -> None:
+    recipe = make_recipe(tiny, tmp_path, "single", *edits)
+    assert shared_base(recipe) is None
+    with pytest.raises(ConfigError, match="one pass"):
+        train_together([recipe, recipe])
+
+
+def test_what_the_model_cannot_share_is_told_and_nothing_is_trained(tiny: Path, tmp_path: Path) -> None:
+    above = "tuning.targets=[encoder.layer.1.attention.self.query]"
+    with pytest.raises(ConfigError, match="never change"):
+        train_together(pair(tiny, tmp_path, above))
+    assert not list(tmp_path.glob("[01]/metrics.jsonl"))
+
+
+def test_blocks_that_answer_otherwise_in_one_pass_are_found_out(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SharedBase.run
+    monkeypatch.setattr(
+        SharedBase, "run", lambda self, batches: {n: hidden * 1.5 for n, hidden in real(self, batches).items()}
+    )
+    with pytest.raises(ConfigError, match="in one pass a loss is"):
+        train_together(pair(tiny, tmp_path))
+
+
+def test_stopped_and_run_again_it_is_the_same(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    train_together(pair(tiny, tmp_path / "whole"))
+    original = Loop.follow
+
+    def stopping(self: Loop, state: LoopState, result: Any) -> None:
+        if state.step == 6 and self.settings.seed == 2:
+            raise KeyboardInterrupt
+        original(self, state, result)
+
+    monkeypatch.setattr(Loop, "follow", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train_together(pair(tiny, tmp_path / "cut", "training.save_steps=3"))
+    monkeypatch.setattr(Loop, "follow", original)
+    again = pair(tiny, tmp_path / "cut", "training.save_steps=3")
+    train(again[0])  # alone, from the checkpoint it has
+    assert not (tmp_path / "cut" / "1" / "metrics.json").exists()
+    train_together(again)
+    for number in ("0", "1"):
+        assert losses(tmp_path / "cut" / number) == pytest.approx(losses(tmp_path / "whole" / number), abs=1e-5)
+
+
+def test_the_command_trains_recipes_beside_each_other(tiny: Path, tmp_path: Path) -> None:
+    first, second = (tmp_path / f"{number}.yaml" for number in range(2))
+    for path, recipe in zip((first, second), pair(tiny, tmp_path, *SMALL), strict=True):
+        path.write_text(dump_recipe(recipe), encoding="utf-8")
+    found = CliRunner().invoke(app, ["train", str(first), "--beside", str(second), "--json"])
+    assert found.exit_code == 0, found.output
+    told = json.loads(found.stdout)["runs"]
+    assert [run["folder"] for run in told] == [str(tmp_path / "0"), str(tmp_path / "1")]
+    assert all((Path(run["model"]) / "adapter_model.safetensors").exists() for run in told)
+    again = CliRunner().invoke(app, ["train", str(first), "--beside", str(second)])
+    assert again.exit_code == 0 and "accuracy" in again.output
+    refused = CliRunner().invoke(app, ["train", str(first), "--beside", str(second), "--time-limit", "9s"])
+    assert refused.exit_code == 2
+
+
+def in_this_process(trials: Sequence[Trial], _: Path) -> Ended:
+    """What the process of a group says, without the process; the last run fails."""
+    results = train_together([trial.recipe for trial in trials])
+    told = [{"folder": str(result.folder)} for result in results if not isinstance(result, Exception)]
+    return Ended(said={"runs": [*told[:-1], {"error": "it went wrong"}]})
+
+
+def test_a_comparison_trains_in_one_pass_what_can_be(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_recipe(tiny, tmp_path)
+    monkeypatch.setattr(trial_groups, "train_group", in_this_process)
+    edits = ["tuning=lora", "tuning.rank=[2,3,4]", *SMALL]
+    found = compare(str(tmp_path / "job.yaml"), edits, tmp_path / "out")
+    assert sorted(group.settings["tuning.rank"] for group in found.groups) == ["2", "3"]
+    assert [(item.settings["tuning.rank"], item.error) for item in found.failures] == [("4", "it went wrong")]
+    assert all(group.figures["together"] == 3 for group in found.groups)
+    page = markdown_report(found, "job.yaml")
+    assert f"MB{SHARED} |" in page and f"- {SHARED} These trials" in page
+    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out"))
+
+
+def test_trials_that_share_nothing_are_left_alone(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_recipe(tiny, tmp_path)
+    job = str(tmp_path / "job.yaml")
+    groups = group_trials(plan_trials(job, ["tuning=[head,lora,dora]", "training.seed=[1,2]"], tmp_path / "a"))
+    assert [[trial.settings["tuning"] for trial in group] for group in groups] == [["lora", "lora"]]
+    assert not group_trials(plan_trials(job, ["tuning=[head,lora,dora]"], tmp_path / "b"))
+    with pytest.raises(ConfigError, match="auto or never"):
+        compare(job, ["tuning=[head,lora]"], tmp_path / "c", together="always")

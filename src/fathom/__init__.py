@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fathom.runs.merge import merge
     from fathom.runs.predict import predict
     from fathom.runs.search import search
-    from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
     from fathom.runs.together import train_together
+    from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
     from fathom.runs.train import train
     from fathom.serving.generate.generator import Generator
     from fathom.serving.generate.options import GenerationOptions

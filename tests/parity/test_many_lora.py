@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,14 @@ from runs_for_tests import make_model, make_recipe
 LINES = ("step", "split", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "accuracy", "entity_f1")
 VARIED = (
     ("tuning.rank=2",),
-    ("tuning.rank=4", "training.learning_rate=0.01", "training.seed=3", "tuning.dropout=0.2"),
-    ("tuning.rank=8", "tuning.alpha=8", "tuning.initialization=orthogonal", "training.max_grad_norm=0.1"),
-    ("training.seed=9", "training.batch_size=5", "training.max_steps=11", "training.optimizer=lion"),
+    (
+        "tuning.rank=4",
+        "training.learning_rate=0.01",
+        "training.seed=3",
+        "tuning.dropout=0.2",
+        "training.max_grad_norm=0.1",
+    ),
+    ("tuning.initialization=orthogonal", "training.batch_size=5", "training.max_steps=11", "training.optimizer=lion"),
 )
 """What differs between the trials of a pass: ranks, rates, seeds, masks, clipping, optimizer, batches, length."""
 
@@ -99,29 +104,27 @@ def test_a_run_whose_loss_is_not_finite_is_left_and_the_others_go_on(tiny: Path,
     def recipe_of(rate: str, output: Path) -> Recipe:
         return make_recipe(tiny, tmp_path, "single", *edits, f"training.learning_rate={rate}", f"output={output}")
 
-    rates = ("0.003", "1e30", "0.01")
+    rates = ("0.003", "1e30")
     joint = train_together([recipe_of(rate, tmp_path / "joint" / rate) for rate in rates])
     assert isinstance(joint[1], TrainingError)
     assert "step" in str(joint[1])
     assert not (tmp_path / "joint" / "1e30" / "metrics.json").exists()
-    for number in (0, 2):
-        found = joint[number]
-        assert isinstance(found, RunResult)
-        alike(found.folder, train(recipe_of(rates[number], tmp_path / rates[number])).folder)
+    assert isinstance(joint[0], RunResult)
+    alike(joint[0].folder, train(recipe_of(rates[0], tmp_path / "alone")).folder)
 
 
 TEXTS = ("a pet", "Smith visited Berlin in May", "O'Neill said that unbelievable 北京 大学 上海", "the Dr. said so")
 
 
-def gathered(base: Path, folder: Path, task: str) -> Iterator[tuple[JointSteps, list[Asked]]]:
-    """Three adapters of different ranks, seeds and batches over one base, no update zero; and two steps of each."""
+def gathered(base: Path, folder: Path, task: str, precision: str = "fp32") -> tuple[JointSteps, list[Asked]]:
+    """Three adapters of different ranks, seeds and batches over one base, no update zero; and a step of each."""
     rows = [
         f"{text}{' and then' * (number % 5)},{'no' if number % 3 else 'yes'}" for number, text in enumerate(TEXTS * 4)
     ]
     head = [] if task == "causal-lm" else ["text,label"]
     data = folder / ("rows.txt" if task == "causal-lm" else "rows.csv")
     data.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
-    machine = probe_machine()
+    machine = replace(probe_machine(), bf16_native=True)  # slowly where it is not
     found = []
     for number, rank in enumerate((2, 4, 6)):
         raw = {
@@ -130,7 +133,13 @@ def gathered(base: Path, folder: Path, task: str) -> Iterator[tuple[JointSteps, 
             | ({"document_separator": "line"} if task == "causal-lm" else {}),
             "task": task,
             "tuning": {"kind": "lora", "rank": rank, "initialization": "orthogonal", "dropout": 0.1 * number},
-            "training": {"batch_size": 4 + number, "precision": "fp32", "seed": number, "threads": 1, "dropout": 0.1},
+            "training": {
+                "batch_size": 4 + number,
+                "precision": precision,
+                "seed": number,
+                "threads": 1,
+                "dropout": 0.1,
+            },
             "output": str(folder / str(number)),
         }
         found.append(resolve(validate(Recipe, raw), machine))
@@ -138,37 +147,54 @@ def gathered(base: Path, folder: Path, task: str) -> Iterator[tuple[JointSteps, 
     works = [prepared.work for _, prepared in members]
     for work in works:
         work.train_mode()
-    for step in range(2):
-        orders = [usual_order(work.store, recipe.training) for work, recipe in zip(works, found, strict=True)]
-        yield JointSteps(base_of_all, works), [Asked(n, order.batch(step), step) for n, order in enumerate(orders)]
+    orders = [usual_order(work.store, recipe.training) for work, recipe in zip(works, found, strict=True)]
+    return JointSteps(base_of_all, works), [Asked(n, order.batch(1), 1) for n, order in enumerate(orders)]
 
 
 @pytest.mark.parametrize(
     ("family", "task"),
     [
-        *((name, "text-classification") for name in ("distilbert", "gpt2", "llama", "modernbert", "roberta")),
+        *((name, "text-classification") for name in ("gpt2", "llama", "modernbert")),
         ("gpt2", "causal-lm"),
     ],
 )
 def test_gradients_are_those_of_each_alone_in_every_family(tmp_path: Path, family: str, task: str) -> None:
     base = make_base(tmp_path / "base", family)
-    for steps, asked in gathered(base, tmp_path, task):
-        steps.compare(asked)
-        wanted, buffers = {}, {}
-        for item in asked:
-            work = steps.works[item.number]
-            wanted[item.number] = compute_gradient(work, item.rows, item.step)
-            buffers[item.number] = [gradient.clone() for gradient in work.parameters.gradients]
-            for slot in work.parameters.slots.values():
-                work.parameters.gradient(slot).fill_(7.0)
-        for most_tokens in (None, 90):
-            steps.most_tokens = most_tokens
-            found = steps.compute(asked)
-            for number, result in wanted.items():
-                assert vars(found[number]) == pytest.approx(vars(result), rel=1e-5)
-                for gradient, expected in zip(steps.works[number].parameters.gradients, buffers[number], strict=True):
-                    assert expected.abs().max() > 0
-                    torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-4)
+    steps, asked = gathered(base, tmp_path, task)
+    steps.compare(asked)
+    wanted, buffers = {}, {}
+    for item in asked:
+        work = steps.works[item.number]
+        wanted[item.number] = compute_gradient(work, item.rows, item.step)
+        buffers[item.number] = [gradient.clone() for gradient in work.parameters.gradients]
+        for slot in work.parameters.slots.values():
+            work.parameters.gradient(slot).fill_(7.0)
+    for most_tokens in (None, 90):
+        steps.most_tokens = most_tokens
+        found = steps.compute(asked)
+        for number, result in wanted.items():
+            assert vars(found[number]) == pytest.approx(vars(result), rel=1e-5)
+            for gradient, expected in zip(steps.works[number].parameters.gradients, buffers[number], strict=True):
+                assert expected.abs().max() > 0
+                torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_in_low_precision_gradients_stay_near_and_weights_are_in_memory_once(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    steps, asked = gathered(base, tmp_path, "text-classification", "bf16")
+    steps.compare(asked)  # in float32
+    wanted = {item.number: compute_gradient(steps.works[item.number], item.rows, item.step) for item in asked}
+    for number, result in steps.compute(asked).items():
+        assert vars(result) == pytest.approx(vars(wanted[number]), rel=0.02)
+    frozen = [
+        [module for path, module in work.model.named_modules() if path.endswith("query.base_layer")]
+        for work in steps.works
+    ]
+    for modules in zip(*frozen, strict=True):
+        assert len({module.weight.data_ptr() for module in modules}) == 1
+        copies = [work.compute.leaf_of(one).weight_FD for work, one in zip(steps.works, modules, strict=True)]
+        assert copies[0].dtype == torch.bfloat16
+        assert len({copy.data_ptr() for copy in copies}) == 1
 
 
 def test_passes_are_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,19 +206,10 @@ def test_passes_are_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: py
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return real(base, batches)
 
-    steps, asked = next(gathered(make_base(tmp_path / "base"), tmp_path, "text-classification"))
+    steps, asked = gathered(make_base(tmp_path / "base"), tmp_path, "text-classification")
     expected = steps.compute(asked)
     monkeypatch.setattr(SharedBase, "run", narrow)
     found = steps.compute(asked)
     assert sizes[0] == 3 and steps.most_tokens is not None
     for number, result in expected.items():
         assert vars(found[number]) == pytest.approx(vars(result), rel=1e-5)
-
-
-def test_frozen_weights_are_in_memory_once(tmp_path: Path) -> None:
-    steps, _ = next(gathered(make_base(tmp_path / "base"), tmp_path, "text-classification"))
-    places = [
-        {parameter.data_ptr() for name, parameter in work.model.named_parameters() if "base_layer.weight" in name}
-        for work in steps.works
-    ]
-    assert places[0] and places[0] == places[1] == places[2]

@@ -22,8 +22,8 @@ PLOTTED = {
 SHARED = "*"
 """Marks the memory of a process that trained several trials in one pass."""
 TOGETHER = (
-    "These trials were trained in one pass over their base: the memory is that of their process, the time a trial's share "
-    "of the passes, by its tokens, and what it had to itself."
+    "These trials were trained in one pass over their base: the memory is that of their process, the time a trial's "
+    "share of the passes, by its tokens, and what it had to itself."
 )
 WIDTH, HEIGHT, MARGIN = 420, 300, 48
 STYLE = (

@@ -122,6 +122,8 @@ def _train(recipes: Sequence[Recipe], machine: Machine) -> list[Result]:
     results: list[Result] = []
     for number, (run, loop) in enumerate(zip(runs, loops, strict=True)):
         failed = together.failed.get(number)
+        if failed is not None:
+            run.keeper.trackers.close()
         results.append(_close(run, loop, len(runs), peak_bytes) if failed is None else failed)
     return results
 

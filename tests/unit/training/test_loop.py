@@ -23,7 +23,7 @@ from fathom.errors import TrainingError
 from fathom.training import loop as module
 from fathom.training.forward import Runner
 from fathom.training.guard import Guard
-from fathom.training.loop import Hooks, Loop, LoopState, Plan, is_better
+from fathom.training.loop import Clock, Hooks, Loop, LoopState, Plan, is_better
 from fathom.training.settings import Training
 from fathom.training.step import StepResult
 from runs_for_tests import make_model, make_recipe
@@ -367,3 +367,21 @@ def test_freed_memory_is_given_back_above_the_forecast(
     made.memory_bytes = limit
     assert made.run().step == 6
     assert len(calls) == released  # at every second step
+
+
+def test_a_held_clock_counts_what_was_worked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now)
+    clock = Clock(began=now)
+    now = 103.0
+    clock.hold()
+    now = 150.0
+    assert clock.train_seconds == 3.0
+    clock.go_on(2.0)
+    now = 151.0
+    clock.evaluate_seconds = 0.5
+    assert clock.train_seconds == 5.5
+    clock.hold()
+    now = 199.0
+    clock.stop()
+    assert clock.train_seconds == 5.5

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import fathom
-from fathom import catalog
+from fathom import catalog, device
 from fathom.errors import TrainingError
 from fathom.training import loop as module
 from fathom.training.forward import Runner
@@ -361,8 +361,8 @@ def test_freed_memory_is_given_back_above_the_forecast(
     bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, limit: int | None, released: int
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(module, "current_memory_bytes", lambda: 1000)
-    monkeypatch.setattr(module, "release_free_memory", lambda: calls.append(1))
+    monkeypatch.setattr(device, "current_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(device, "release_free_memory", lambda: calls.append(1))
     made = bench(epochs=1)
     made.memory_bytes = limit
     assert made.run().step == 6

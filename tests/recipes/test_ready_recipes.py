@@ -38,7 +38,7 @@ MAKE = {
     "speech-recognition": spoken_folder,
 }
 EXTRA = {"token-classification": "train.conll"}
-FAMILY = {"chat": "gpt2"}
+FAMILY = {"chat": "gpt2", "preference": "gpt2"}
 RELATIONS = ("relation-extraction", "helpdesk-relations")
 NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5", "translation": "t5", "summarization": "t5"}
 CORPORA = ("gpt", "bert", "t5")

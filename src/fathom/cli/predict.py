@@ -55,9 +55,8 @@ def predict_command(
 ) -> None:
     """Predict on texts, a file or standard input."""
     from fathom.config import apply_reading_edits
-    from fathom.runs.generate import generate_file, read_prompts
+    from fathom.runs.answers import holds_answers
     from fathom.runs.predict import predict
-    from fathom.serving.generate.generator import Generator
     from fathom.serving.generate.open import generates
 
     writing = _given(
@@ -66,20 +65,29 @@ def predict_command(
         num_return_sequences=num_return_sequences, repetition_penalty=repetition_penalty,
         stop=[text.replace("\\n", "\n") for text in stop] if stop else None, seed=seed,
     )  # fmt: skip
-    writes = generates(model)
+    source, reading = inputs_of(inputs), apply_reading_edits({}, read or ())
+    writes = generates(model) and not holds_answers(model, source, reading)
     if writing and not writes:
         first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
-    source, reading = inputs_of(inputs), apply_reading_edits({}, read or ())
+    told: dict[str, Any] = {"output": output, "read": reading}
     if writes:
-        generator = Generator.load(model, precision=precision)
-        prompts = read_prompts(source, generator.info, reading)
-        rows = generate_file(generator, prompts, writing, output=output, batch_size=batch_size or 16)
+        rows = _write(model, source, writing, precision, batch_size=batch_size or 16, **told)
     else:
-        rows = predict(
-            model, source, output=output, probabilities=probabilities, read=reading, batch_size=batch_size or 64
-        )
+        rows = predict(model, source, probabilities=probabilities, batch_size=batch_size or 64, **told)
     _say_rows(rows, output, as_json=as_json)
+
+
+def _write(
+    model: str, source: str | list[str], options: Mapping[str, Any], precision: Precision, **told: Any
+) -> list[dict[str, Any]]:
+    """Let a model that writes answer."""
+    from fathom.runs.generate import generate_file, read_prompts
+    from fathom.serving.generate.generator import Generator
+
+    generator = Generator.load(model, precision=precision)
+    prompts = read_prompts(source, generator.info, told.pop("read"))
+    return generate_file(generator, prompts, options, **told)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -127,6 +135,8 @@ def _line(row: Mapping[str, Any]) -> str:
     if "sound" in row and "text" in row:
         return f"{row['sound']}\n    {row['text'] or 'nothing heard'}"
     text = str(row.get("text", row.get("image", row.get("sound", "")))).replace("\n", " ")
+    if "chosen" in row or "completion" in row:
+        return _judged(row)
     if "answer" in row:
         found = f"'{row['answer']}' at {row['start']}" if row["answer"] else "no answer in the passage"
         candidates = [f"    {item['score']:.4f}  {item['text']!r} at {item['start']}" for item in row.get("n_best", ())]
@@ -151,3 +161,16 @@ def _line(row: Mapping[str, Any]) -> str:
         lines = [f"{row['label']:<28} {row['score']:.2f}  {text}"]
     shares = sorted((row.get("probabilities") or {}).items(), key=lambda pair: -pair[1])
     return "\n".join([*lines, *(f"    {label:<28} {share:.4f}" for label, share in shares)])
+
+
+def _judged(row: Mapping[str, Any]) -> str:
+    """Which answer is preferred, and what is found of each."""
+    by = f" by {abs(row['margin']):.4f}" if "margin" in row else ""
+    told = f"{row['preferred']}{by}  " if "preferred" in row else ""
+    lines = [f"{told}{row['prompt']}".replace("\n", " ")]
+    for name, begin in (("chosen", "chosen_"), ("rejected", "rejected_"), ("completion", "")):
+        if name in row:
+            reward = f"reward {row[f'{begin}reward']:.4f}  " if f"{begin}reward" in row else ""
+            text = str(row[name]).replace("\n", " ")
+            lines.append(f"    {name:<10} {reward}log-probability {row[f'{begin}log_probability']:.2f}  {text}")
+    return "\n".join(lines)

@@ -42,7 +42,8 @@ def collate(features: Sequence[Features], pad_token_id: int) -> dict[str, Tensor
         values = [item[name] for item in features]
         if name in PER_TOKEN_PADDING:
             padding = pad_token_id if name == "input_ids" else PER_TOKEN_PADDING[name]
-            padded_BL = np.full(inside_BL.shape, padding, dtype=np.int64)
+            kind = np.float32 if values[0].dtype.kind == "f" else np.int64
+            padded_BL = np.full(inside_BL.shape, padding, dtype=kind)
             padded_BL[inside_BL] = np.concatenate(values)
             batch[name] = torch.from_numpy(padded_BL)
         else:

@@ -10,6 +10,10 @@ Turn = dict[str, str]
 """One turn: `role` is `system`, `user`, `assistant` or `tool`; `content` is its text."""
 
 
+ANSWERS = ("chosen", "rejected", "completion")
+"""Keys of answers that are compared or judged, in examples of preferences."""
+
+
 def has_answer(example: Example) -> bool:
     """Whether a conversation has a turn of the assistant."""
     return any(turn["role"] == "assistant" for turn in example["messages"])
@@ -21,7 +25,13 @@ def speak(turns: Iterable[Turn]) -> str:
 
 
 def text_of(example: Example) -> str:
-    """Return the text of an example; of a conversation, its turns; of an image or sound, the digest of its bytes."""
+    """Return the text of an example; of a conversation, its turns; of an image or sound, the digest of its bytes.
+
+    Answers that are compared follow their prompt.
+    """
     if "digest" in example:
         return str(example["digest"])
-    return speak(example["messages"]) if "messages" in example else str(example["text"])
+    if "messages" not in example:
+        return str(example["text"])
+    answers = [f"{name}: {example[name]}" for name in ANSWERS if name in example]
+    return "\n".join([speak(example["messages"]), *answers])

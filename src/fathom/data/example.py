@@ -25,6 +25,9 @@ passage, -1 where the answer is no literal part of it: such answers are judged b
 Chat: `messages`: the turns, each `{"role": "system" | "user" | "assistant" | "tool", "content": str}`; see
 `data.conversation`.
 
+Preferences: `messages` as in chat, the prompt, and `chosen` and `rejected` (str), two answers to it; or `completion`
+(str), one answer, with `label`: `desirable` or `undesirable`.
+
 Embeddings: `text` (str), and one of: `text_pair` (str), the text that belongs to it, perhaps with `negatives` (list of
 str), texts that do not; `text_pair` and `score` (float), how near the two are; `label` (str), which texts share; or
 nothing.
@@ -61,6 +64,7 @@ PER_TOKEN_PADDING = {
     "input_values": 0,
     "char_start": -1,
     "char_end": -1,
+    "reference": 0,
 }
 """The fields that run along the sequence, and the value that pads each (`input_ids` takes the tokenizer's pad id)."""
 

@@ -268,6 +268,8 @@ def require_labels(reading: Reading, path: str, split: str, form: Form) -> None:
     """
     if form in ("corpus", "pairs", "interactions"):  # a text alone has something to learn from, too
         return
+    if form == "preference" and any("chosen" in example for example in reading.examples):
+        return
     if form == "chat":
         if not any(map(has_answer, reading.examples)):
             mend = "chat learns from the assistant's turns; give the column of the answers: data.columns.response=NAME"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fathom.data.conversation import ANSWERS
 from fathom.data.example import Example
 
 
@@ -37,6 +38,8 @@ class Preview:
     example: Example
     windows: tuple[tuple[PreviewToken, ...], ...]
     notes: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    """What each window is called, where it has a name."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the preview as JSON."""
@@ -46,6 +49,7 @@ class Preview:
             "example": {**self.example, "entities": self.entities} if "tags" in self.example else dict(self.example),
             "windows": [[asdict(token) for token in window] for window in self.windows],
             "notes": list(self.notes),
+            **({"titles": list(self.titles)} if self.titles else {}),
         }
 
     @property
@@ -65,6 +69,7 @@ class Preview:
         lines = [*self.notes, "", f"example {self.index} of {self.num_examples:,}, {example.get('where', '')}"]
         if "messages" in example:
             lines += [f"{turn['role']}: {turn['content']}" for turn in example["messages"]]
+            lines += [f"{name}: {example[name]}" for name in ANSWERS if name in example]
         else:
             lines.append(f"text: {example['text']}")
         lines += [f"target: {reference}" for reference in example.get("references", ())]
@@ -96,6 +101,7 @@ class Preview:
         for number, window in enumerate(self.windows, 1):
             what = "text" if "text_pair" in example else "window"
             title = f"{what} {number} of {len(self.windows)}" if len(self.windows) > 1 else "sub-words"
+            title = self.titles[number - 1] if self.titles else title
             lines += ["", f"{title}: {len(window)} tokens"]
             width = max((len(token.token) for token in window), default=0)
             lines += [f"{token.id:>8}  {token.token:<{width}}  {token.label or ''}".rstrip() for token in window]

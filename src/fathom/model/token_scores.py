@@ -6,12 +6,13 @@ of the chosen tokens are kept, and the backward pass makes the chunk again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fathom.model.chunked_loss import SOFTMAX_BYTES, Head, add_to_table, chunks
+from fathom.model.chunked_loss import SOFTMAX_BYTES, Head, add_to_table, chunks, logits_by_chunk
 
 
 class TokenScores(torch.autograd.Function):
@@ -45,10 +46,11 @@ class TokenScores(torch.autograd.Function):
         ctx.head = head
         ctx.save_for_backward(hidden_SD, bias_V, row_K, token_K)
         score_K = torch.empty(len(row_K), dtype=torch.float32, device=hidden_SD.device)
-        for part in _parts(hidden_SD, head):
-            place_k = _inside(row_K, part)
-            log_p_rV, _ = _log_softmax(hidden_SD[part], bias_V, head)
-            score_K[place_k] = log_p_rV[row_K[place_k] - part.start, token_K[place_k]]
+        for part, _, logits_RV in logits_by_chunk(hidden_SD, head.weight(), bias_V, head.buffers):
+            for rows in _few(part, logits_RV):
+                place_k = _inside(row_K, part.start + rows.start, part.start + rows.stop)
+                log_p_rV, _ = _log_softmax(logits_RV[rows], head.cap)
+                score_K[place_k] = log_p_rV[row_K[place_k] - part.start - rows.start, token_K[place_k]]
         return score_K
 
     @staticmethod
@@ -59,44 +61,43 @@ class TokenScores(torch.autograd.Function):
         weight = head.weight()
         grad_hidden_SD = torch.empty_like(hidden_SD)
         bias_grad_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32)
-        for part in _parts(hidden_SD, head):
-            place_k = _inside(row_K, part)
-            row_k, token_k, grad_k = row_K[place_k] - part.start, token_K[place_k], grad_K[place_k]
-            log_p_rV, slope_rV = _log_softmax(hidden_SD[part], bias_V, head)
-            total_r = log_p_rV.new_zeros(len(log_p_rV)).index_add_(0, row_k, grad_k)
-            grad_rV = log_p_rV.exp_().mul_(-total_r[:, None])
-            grad_rV.index_put_((row_k, token_k), grad_k, accumulate=True)
-            if slope_rV is not None:
-                grad_rV *= slope_rV
-            if bias_grad_V is not None:
-                bias_grad_V += grad_rV.sum(0)
-            product_rV = grad_rV.to(weight.dtype)
-            grad_hidden_SD[part] = (product_rV @ weight).to(hidden_SD.dtype)
-            add_to_table(head, product_rV, hidden_SD[part].to(weight.dtype), 1.0)
+        for part, hidden_RD, logits_RV in logits_by_chunk(hidden_SD, weight, bias_V, head.buffers):
+            for rows in _few(part, logits_RV):
+                begin = part.start + rows.start
+                place_k = _inside(row_K, begin, part.start + rows.stop)
+                row_k, token_k, grad_k = row_K[place_k] - begin, token_K[place_k], grad_K[place_k]
+                log_p_rV, slope_rV = _log_softmax(logits_RV[rows], head.cap)
+                total_r = log_p_rV.new_zeros(len(log_p_rV)).index_add_(0, row_k, grad_k)
+                grad_rV = log_p_rV.exp_().mul_(-total_r[:, None])
+                grad_rV.index_put_((row_k, token_k), grad_k, accumulate=True)
+                if slope_rV is not None:
+                    grad_rV *= slope_rV
+                if bias_grad_V is not None:
+                    bias_grad_V += grad_rV.sum(0)
+                logits_RV[rows] = grad_rV
+            logits_RV[part.stop - part.start :] = 0
+            grad_hidden_SD[part] = (logits_RV @ weight)[: part.stop - part.start]
+            add_to_table(head, logits_RV, hidden_RD, 1.0)
         return grad_hidden_SD, None, bias_grad_V, None, None, None
 
 
-def _parts(hidden_SD: Tensor, head: Head) -> list[slice]:
-    return list(chunks(len(hidden_SD), SOFTMAX_BYTES // (4 * len(head.weight())), step=1))
+def _few(part: slice, logits_RV: Tensor) -> Iterator[slice]:
+    """Cut the rows of a chunk into as many as stay in the processor's cache."""
+    return chunks(part.stop - part.start, SOFTMAX_BYTES // (4 * logits_RV.shape[1]), step=1)
 
 
-def _inside(row_K: Tensor, part: slice) -> Tensor:
-    """Return which tokens are asked at the positions of a part."""
-    inside_K: Tensor = (row_K >= part.start) & (row_K < part.stop)
+def _inside(row_K: Tensor, begin: int, end: int) -> Tensor:
+    """Return which tokens are asked at the positions from `begin` to before `end`."""
+    inside_K: Tensor = (row_K >= begin) & (row_K < end)
     return inside_K.nonzero()[:, 0]
 
 
-def _log_softmax(hidden_rD: Tensor, bias_V: Tensor | None, head: Head) -> tuple[Tensor, Tensor | None]:
+def _log_softmax(logits_rV: Tensor, cap: float | None) -> tuple[Tensor, Tensor | None]:
     """Return log probabilities over the vocabulary, and the slope of the cap where logits are capped."""
-    weight = head.weight()
-    logits_rV = hidden_rD.to(weight.dtype) @ weight.t()
-    if bias_V is not None:
-        logits_rV += bias_V.to(logits_rV.dtype)
     logits_rV = logits_rV.float()
     slope_rV = None
-    if head.cap is not None:
-        logits_rV = torch.tanh(logits_rV / head.cap)
+    if cap is not None:
+        logits_rV = torch.tanh(logits_rV / cap)
         slope_rV = 1 - logits_rV.square()
-        logits_rV *= head.cap
-    log_p_rV = torch.log_softmax(logits_rV, -1)
-    return log_p_rV, slope_rV
+        logits_rV *= cap
+    return torch.log_softmax(logits_rV, -1), slope_rV

@@ -24,6 +24,7 @@ from fathom.data.readers.questions import MOVED, NOT_FOUND
 from fathom.data.section import DataSection
 from fathom.data.split import stratified_split
 from fathom.errors import ConfigError, DataError, ModelError
+from fathom.runs.answer_lengths import answer_lengths, answer_titles
 from fathom.runs.corpus_preview import preview_window
 from fathom.runs.guess_files import FORMS as FILE_FORMS
 from fathom.runs.media_preview import MediaPreview, preview_media
@@ -46,6 +47,7 @@ DEFAULT_TASKS: dict[Form, str] = {
     "relation": "relation-extraction",
     "questions": "question-answering",
     "chat": "chat",
+    "preference": "preference",
     "corpus": "causal-lm",
     "pairs": "sentence-embedding",
     "writing": "translation",
@@ -165,7 +167,7 @@ def preview(
         part = part.suited(found.recipe.model.read_config(tokenizer, {}))
     task = part.open(splits.train, tokenizer, _max_length(found.section, tokenizer))
     example = splits.train[index]
-    windows = []
+    windows, titles = [], list[str]()
     for features in task.encode([example]):
         ids = [int(token) for token in features["input_ids"]]
         if found.form == "questions":
@@ -179,7 +181,8 @@ def preview(
             place for place, (first, second) in enumerate(pairwise(features.get("segment", ())), 1) if first != second
         ]
         windows += [tuple(shown[begin:end]) for begin, end in pairwise([0, *ends, len(ids)])]
-    return Preview(index, len(splits.train), example, tuple(windows), splits.notes)
+        titles += answer_titles(task, features)
+    return Preview(index, len(splits.train), example, tuple(windows), splits.notes, tuple(titles))
 
 
 def _skipped_files(split: str, reading: Reading, on_error: str) -> list[Finding]:
@@ -266,6 +269,8 @@ def _guess_form(section: DataSection, task: Any) -> Form:
         return "spans"
     if {"context", "question", "answers"} & set(section.columns):
         return "questions"
+    if {"chosen", "rejected", "completion"} & set(section.columns):
+        return "preference"
     if {"messages", "prompt", "response"} & set(section.columns):
         return "chat"
     if {"user", "item", "items"} & set(section.columns) or built_in(section.train) == "shop":
@@ -302,6 +307,9 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
         if found.form == "chat":
             task = (found.task or _default_task("chat")).open(examples, tokenizer, UNLIMITED)
             return [len(features["input_ids"]) for features in task.encode(examples)]
+        if found.form == "preference":
+            part = found.task or _default_task("preference")
+            return answer_lengths(part, examples, tokenizer)
         if found.form == "questions":
             examples = [{"text": item["question"], "text_pair": item["text"]} for item in examples]
         if found.form == "pairs":  # each text is read by itself

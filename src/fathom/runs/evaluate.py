@@ -17,6 +17,7 @@ from fathom.runs.corpus import corpus_split
 from fathom.runs.media import find_unfit, refuse_unfit
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
+from fathom.runs.reference import attach_saved
 from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
 from fathom.tasks.language_model import OpenLanguageTask
@@ -56,6 +57,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
             get_console().info(note)
         return {"num_examples": len(windows[0]), **score(scorer, windows)}
     split, cut = _labelled(section, predictor)
+    split = (attach_saved(predictor, split[0]), split[1])
     told = {"num_truncated": cut} if cut else {}
     return {"num_examples": len(split[1]), **told, **score(scorer, split)}
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fathom.data.conversation import has_answer
-from fathom.data.encodings import decode
 from fathom.data.example import Example
 from fathom.data.load import SUFFIXES, detect_format, load_examples
 from fathom.data.readers.base import Form
@@ -22,11 +17,11 @@ from fathom.data.readers.parallel import split_path
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 from fathom.runs.guess_files import guess_files
+from fathom.runs.guess_preference import answers_in, has_verdicts
 from fathom.runs.guess_relation import relation_columns
+from fathom.runs.guess_table import as_number, read_table
 from fathom.runs.guess_writing import are_written, read_written, writing_task
 
-SAMPLE_ROWS = 1000
-"""Rows looked at when columns are guessed by their content."""
 MAX_CLASSES = 200
 """More distinct labels than this are not taken for classes."""
 MOST = 0.9
@@ -42,10 +37,10 @@ class Guess:
     """What a data file seems to be for.
 
     Attributes:
-        form: "text", "spans", "relation", "questions", "chat", "pairs", "writing", "image", "sound", "speech" or
-            "interactions".
+        form: "text", "spans", "relation", "questions", "chat", "preference", "pairs", "writing", "image", "sound",
+            "speech" or "interactions".
         problem: "single-label", "multi-label", "regression", "tokens", "relations", "answers", "conversations",
-            "pairs", "relevance", "files", "transcripts", "interactions", or of what is written the task.
+            "comparisons", "pairs", "relevance", "files", "transcripts", "interactions", or of what is written the task.
         options: Keys of the `data:` section besides the paths.
         examples: Everything in the file.
         notes: What was detected, one sentence each.
@@ -68,6 +63,9 @@ def guess_data(path: str) -> Guess:
         written = _guess_written(path)
         if written is not None:
             return written
+    compared = _guess_preference(path)
+    if compared is not None:
+        return compared
     answers = _guess_questions(path)
     if answers is not None:
         return answers
@@ -103,7 +101,7 @@ def guess_data(path: str) -> Guess:
 
 def _columns(path: str, name: str) -> list[str]:
     """Names of a table's columns as they are compared; none of a file that is no table."""
-    names = _table(path.partition("#")[0], name)[0] if name in TABLES else []
+    names = read_table(path.partition("#")[0], name)[0] if name in TABLES else []
     return [str(column).strip().lower() for column in names]
 
 
@@ -129,7 +127,7 @@ def _guess_relation(path: str, section: DataSection) -> Guess | None:
     except DataError:
         return None
     if name != "semeval" and not path.startswith("helpdesk:relations"):
-        names, rows, header = _table(path.partition("#")[0], name)
+        names, rows, header = read_table(path.partition("#")[0], name)
         places = {key: [row[place] for row in rows if place < len(row)] for place, key in enumerate(names)}
         columns = relation_columns(places, _may_be_label)
         if columns is None:
@@ -192,6 +190,26 @@ def _guess_questions(path: str) -> Guess | None:
     return Guess("questions", "answers", {}, examples, notes) if any("answers" in item for item in examples) else None
 
 
+def _guess_preference(path: str) -> Guess | None:
+    """The file as compared or judged answers; None where its columns hold none. A few bad rows are left out."""
+    plain = Path(path.partition("#")[0])
+    name = SUFFIXES.get(plain.suffix.lower())
+    if name not in TABLES or not plain.is_file():
+        return None
+    if answers_in(plain) != "pairs":
+        names, rows, _ = read_table(str(plain), name)
+        columns = {str(key): [row[place] for row in rows if place < len(row)] for place, key in enumerate(names)}
+        if not has_verdicts(columns):
+            return None
+    options: dict[str, Any] = {}
+    try:
+        examples, notes = load_examples(path, "preference")
+    except DataError:
+        options = {"on_error": "skip"}
+        examples, notes = load_examples(path, "preference", DataSection(train=path, on_error="skip"))
+    return Guess("preference", "comparisons", options, examples, notes)
+
+
 def _guess_chat(path: str) -> Guess | None:
     """The file as conversations; None where it holds none, or none with an answer."""
     try:
@@ -212,7 +230,7 @@ def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:
     if any(isinstance(label, list) for label in labels):
         return "multi-label", None
     counts = Counter(labels)
-    numbers = [number for label in counts if (number := _number(label)) is not None]
+    numbers = [number for label in counts if (number := as_number(label)) is not None]
     if len(numbers) == len(counts) and (any(number % 1 for number in numbers) or len(counts) > MAX_CLASSES):
         return "regression", None
     for separator in SEPARATORS:
@@ -225,7 +243,7 @@ def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:
 
 def _columns_by_content(path: str, name: str) -> dict[str, Any]:
     """Options that say which columns are text and label, told by what is in them; empty where that fails."""
-    names, rows, header = _table(path, name)
+    names, rows, header = read_table(path, name)
     columns = {position: [row[position] for row in rows if position < len(row)] for position in range(len(names))}
     prose = {
         position: sum(map(len, values)) / len(values)
@@ -250,7 +268,7 @@ def _may_be_label(values: Sequence[str]) -> bool:
 
 
 def _is_numeric(values: Sequence[str]) -> bool:
-    return all(_number(value) is not None for value in values)
+    return all(as_number(value) is not None for value in values)
 
 
 def _is_mapping(value: str) -> bool:
@@ -258,61 +276,8 @@ def _is_mapping(value: str) -> bool:
 
 
 def _is_prose(value: str) -> bool:
-    return bool(value) and value[0] not in "[{" and _number(value) is None
+    return bool(value) and value[0] not in "[{" and as_number(value) is None
 
 
 def _share(values: Sequence[str], holds: Callable[[str], bool]) -> float:
     return sum(holds(value.strip()) for value in values) / max(len(values), 1)
-
-
-def _table(path: str, name: str) -> tuple[list[Any], list[list[str]], bool | None]:
-    """Column names (positions where there is no header), a sample of rows as text, and whether a header was seen."""
-    if name in {"csv", "tsv"}:
-        stream = io.StringIO(decode(Path(path).read_bytes(), path).text, newline="")
-        rows = [row for row in islice(csv.reader(stream, delimiter="," if name == "csv" else "\t"), SAMPLE_ROWS) if row]
-        if len(rows) < 2:
-            return [], [], None
-        if _has_header(rows):
-            return [cell.strip() for cell in rows[0]], rows[1:], True
-        return list(range(len(rows[0]))), rows, False
-    records = _records(path, name)
-    names = list(dict.fromkeys(key for record in records for key in record))
-    return names, [[_cell(record.get(key)) for key in names] for record in records], None
-
-
-def _records(path: str, name: str) -> list[dict[str, Any]]:
-    if name == "parquet":
-        from pyarrow import parquet
-
-        found: list[dict[str, Any]] = parquet.read_table(path).slice(0, SAMPLE_ROWS).to_pylist()
-        return found
-    if name not in {"json", "jsonl"}:
-        return []
-    text = decode(Path(path).read_bytes(), path).text
-    try:
-        values = json.loads(text) if name == "json" else [json.loads(line) for line in text.splitlines()[:SAMPLE_ROWS]]
-    except ValueError:
-        return []
-    rows = values if isinstance(values, list) else []
-    return [row for row in rows[:SAMPLE_ROWS] if isinstance(row, dict)]
-
-
-def _has_header(rows: list[list[str]]) -> bool:
-    """A header's cells are short, distinct, no numbers, and none of them comes again in its column."""
-    first = [cell.strip() for cell in rows[0]]
-    if len(set(first)) < len(first) or any(not cell or len(cell) > 40 or _number(cell) is not None for cell in first):
-        return False
-    return not any(
-        cell in {row[place].strip() for row in rows[1:] if place < len(row)} for place, cell in enumerate(first)
-    )
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, default=str)
-
-
-def _number(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None

@@ -25,7 +25,9 @@ CHAT_MODEL = "runs/gpt/model"
 """Stands for a decoder: the built-in model is an encoder and cannot answer."""
 WRITER_MODEL = "runs/t5/model"
 """Stands for an encoder-decoder."""
-STAND_INS = {"chat": CHAT_MODEL, "writing": WRITER_MODEL}
+ANSWERING_MODEL = "runs/chat/model"
+"""Stands for a model that answers already, whose answers are to become better."""
+STAND_INS = {"chat": CHAT_MODEL, "preference": ANSWERING_MODEL, "writing": WRITER_MODEL}
 ITEM_MODEL = {"kind": "new", "architecture": "gpt2", "depth": 2, "width": 64, "heads": 2, "tokenizer": "items"}
 """Of items there is no pretrained model: each data set has its own."""
 ITEM_EPOCHS = 30
@@ -135,6 +137,7 @@ def _remarks(guess: Guess) -> list[str]:
         "relations": "a relation for two entities of a text",
         "answers": "a question on a passage, and its answers",
         "conversations": "the turns of a conversation",
+        "comparisons": "a prompt with answers that are compared or judged",
         "pairs": "texts that belong together",
         "relevance": "queries, documents and how relevant each is",
         "translation": "a source and its translation",
@@ -146,6 +149,10 @@ def _remarks(guess: Guess) -> list[str]:
     remarks = [f"{len(guess.examples):,} examples: {kinds[guess.problem]}"]
     if guess.form == "chat":
         remarks.append(f"'{CHAT_MODEL}' stands for your own decoder: a model you pretrained, or one of the hub")
+    if guess.form == "preference":
+        remarks.append(
+            f"'{ANSWERING_MODEL}' stands for your own model: one that answers already, and shall do so better"
+        )
     if guess.form == "writing":
         remarks.append(f"'{WRITER_MODEL}' stands for your own model: an encoder-decoder (T5, BART ...) or a decoder")
     counts = _label_counts(guess.examples)

@@ -68,7 +68,7 @@ def predict(
 
     Returns:
         A row for each input, in order: the input's `text`, and the prediction; of a model that writes, see
-        `runs.generate.generate_file`.
+        `runs.generate.generate_file`; of answers that a model of preferences judges, `runs.answers.judge_answers`.
 
     Raises:
         DataError: An input is missing or wrong, with file and line.
@@ -77,9 +77,13 @@ def predict(
         ConfigError: `output` is neither `.jsonl` nor `.csv`, or is the input.
     """
     check_output(output, inputs, vectors=True)
+    from fathom.runs.answers import holds_answers, judge_answers
     from fathom.serving.generate.open import generates
     from fathom.serving.predictor import Predictor
 
+    inputs = inputs if isinstance(inputs, str | Path) else list(inputs)
+    if holds_answers(model, inputs, read):
+        return judge_answers(model, inputs, output=output, read=read, batch_size=batch_size)
     if not isinstance(model, Predictor) and generates(model):
         from fathom.runs.generate import generate_file, read_prompts
         from fathom.serving.generate.generator import Generator
@@ -95,14 +99,18 @@ def predict(
         for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
             rows.append(_row(example, prediction, probabilities))
             progress.update(len(rows))
-    cut = sum(1 for row in rows if row.get("truncated"))
-    if cut:
-        from fathom.runs.preflight import cut_note
-
-        get_console().info(f"{cut_note(cut, len(rows), predictor.task)} (marked truncated)")
+    _tell_cut(rows, predictor)
     if output is not None:
         write_rows(rows, output)
     return rows
+
+
+def _tell_cut(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> None:
+    from fathom.runs.preflight import cut_note
+
+    cut = sum(1 for row in rows if row.get("truncated"))
+    if cut:
+        get_console().info(f"{cut_note(cut, len(rows), predictor.task)} (marked truncated)")
 
 
 def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:

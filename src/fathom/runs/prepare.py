@@ -35,6 +35,7 @@ from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import encode_files, prepare_media
 from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
 from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest, require_own_tokenizer
+from fathom.runs.reference import attach_reference
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask, OpenLabelledFiles
 from fathom.tokenization.load import load_tokenizer
@@ -85,7 +86,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         for name, examples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))
         if examples
     }
-    return PreparedData(splits, tokenizer, task, stores)
+    return attach_reference(recipe, PreparedData(splits, tokenizer, task, stores))
 
 
 def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:

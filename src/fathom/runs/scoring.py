@@ -122,7 +122,7 @@ def score(
         for accumulator in counted:
             accumulator.update(*pair)
     # a loss that compares the sequences of a training batch with each other is none of a split's
-    loss = {} if scorer.task.whole_batch else {"loss": meter.mean}
+    loss = {} if scorer.task.whole_batch or not meter.normalizer else {"loss": meter.mean}
     scores: dict[str, Any] = {**loss, **_computed(accumulators), **meter.side_scores()}
     if len(sources) > 1:
         scores["per_source"] = {source: _computed(found) for source, found in sources.items()}

@@ -32,6 +32,7 @@ TASK_CLASSES = {
     "causal-lm": "AutoModelForCausalLM",
     "prefix-lm": "AutoModelForSeq2SeqLM",
     "chat": "AutoModelForCausalLM",
+    "preference": "AutoModelForCausalLM",
     "span-denoising": "AutoModelForSeq2SeqLM",
     "translation": "AutoModelForSeq2SeqLM",
     "summarization": "AutoModelForSeq2SeqLM",

@@ -62,6 +62,8 @@ class Predictor:
         self.vocabulary = VocabularyHead(model) if task.keeps_logits else None
         """For a task that answers by logits over a vocabulary: they are made where something is asked, nowhere else."""
         self._device = next(model.parameters()).device
+        self.folder: Path | None = None
+        """Where it was loaded from."""
 
     @classmethod
     def load(cls, folder: str | Path, *, precision: Precision = "fp32", packing: bool = True) -> Self:
@@ -79,7 +81,9 @@ class Predictor:
         part = cast(Task, catalog.load("task", state["kind"])())
         task = part.reopen(state, part.load_tokenizer(str(opened.path)))
         model: nn.Module = opened.load_model(task.auto_class)
-        return cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
+        predictor = cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
+        predictor.folder = opened.path
+        return predictor
 
     @property
     def form(self) -> Form:
@@ -164,7 +168,7 @@ class Predictor:
         with head.select(labels_BL) as labels_S:
             hidden_1SD = vocabulary_states(self.model(**inputs))
         if self.task.reads_words:
-            return head.score_tokens(hidden_1SD, *self.task.asked(len(labels_S)))
+            return head.score_tokens(hidden_1SD, *self.task.asked(labels_S))
         return head.logits(hidden_1SD.flatten(0, 1))
 
 

@@ -188,11 +188,11 @@ class OpenTask(ABC):
         """Return what `loss` and `normalizer` read of a batch that was cut into parts; of a `whole_batch` task."""
         raise NotImplementedError
 
-    def asked(self, num_positions: int) -> tuple[Tensor, Tensor]:
+    def asked(self, labels_S: Tensor) -> tuple[Tensor, Tensor]:
         """Return which tokens a task that `reads_words` asks for: of each its labelled position and its id, int64 [K].
 
         Args:
-            num_positions: Labelled positions of a batch, S.
+            labels_S: Of the labelled positions of a batch.
         """
         raise NotImplementedError
 

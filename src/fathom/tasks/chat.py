@@ -75,7 +75,8 @@ class OpenChat(OpenLanguageTask):
                         where=places[index],
                         mend="raise data.max_length, or let its first exchanges be left out: task.too_long=cut",
                     )
-                item = self._shorten(turns[index], whole, places[index])
+                kept = last_exchanges(self.template, turns[index], self.max_length, places[index])
+                item = self.template.encode([self.template.render(kept, places[index])])[0]
                 shortened += 1
                 cut += len(item.ids) > self.max_length
             features.append(self._feature(item, first_index + index))
@@ -110,23 +111,6 @@ class OpenChat(OpenLanguageTask):
         last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
         return turns[: last + 1]
 
-    def _shorten(self, turns: Sequence[Turn], whole: Encoded, where: str | None) -> Encoded:
-        """Leave out as few of the first exchanges as make the conversation fit; the last one always stays."""
-        head = [turn for turn in turns[:1] if turn["role"] == "system"]
-        begins = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
-        low, high, best = 1, len(begins) - 1, whole
-        while low <= high:
-            middle = (low + high) // 2
-            kept = [*head, *turns[begins[middle] :]]
-            tried = self.template.encode([self.template.render(kept, where)])[0]
-            if len(tried.ids) <= self.max_length:
-                best, high = tried, middle - 1
-            else:
-                low = middle + 1
-                if middle == len(begins) - 1:
-                    best = tried
-        return best
-
     def _feature(self, item: Encoded, index: int) -> Features:
         ids = item.ids[: self.max_length]
         labels = np.full(len(item.ids), IGNORED_LABEL, dtype=np.int32)
@@ -134,3 +118,20 @@ class OpenChat(OpenLanguageTask):
         for first, end in spans[self.part.train_on]:
             labels[first:end] = item.ids[first:end]
         return {"input_ids": ids, "labels": labels[: self.max_length], "example": np.int64(index)}  # type: ignore[dict-item]
+
+
+def last_exchanges(template: ChatTemplate, turns: Sequence[Turn], max_length: int, where: str | None) -> list[Turn]:
+    """Leave out as few of the first exchanges as make a conversation fit; a system turn and the last exchange stay."""
+    head = [turn for turn in turns[:1] if turn["role"] == "system"]
+    begins = [place for place, turn in enumerate(turns) if turn["role"] == "user"]
+    low, high, best = 1, len(begins) - 1, list(turns)
+    while low <= high:
+        middle = (low + high) // 2
+        kept = [*head, *turns[begins[middle] :]]
+        if len(template.encode([template.render(kept, where)])[0].ids) <= max_length:
+            best, high = kept, middle - 1
+        else:
+            low = middle + 1
+            if middle == len(begins) - 1:
+                best = kept
+    return best

@@ -256,9 +256,9 @@ class OpenPrompt(OpenSingleLabel):
         scalars = {name: value for name, value in batch.items() if name not in {*PER_TOKEN_PADDING, "attention_mask"}}
         return {**split_segments(batch, pad), **scalars}
 
-    def asked(self, num_positions: int) -> tuple[Tensor, Tensor]:
+    def asked(self, labels_S: Tensor) -> tuple[Tensor, Tensor]:
         """Return slot by slot which tokens are asked of each example; see `OpenTask.asked`."""
-        examples = num_positions // self.question.num_slots
+        examples = len(labels_S) // self.question.num_slots
         first_B1 = torch.arange(examples)[:, None] * self.question.num_slots
         return (first_B1 + self.question.slot_K).flatten(), self.question.token_K.repeat(examples)
 

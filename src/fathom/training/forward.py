@@ -94,7 +94,7 @@ class Runner:
         with self.vocabulary.select(batch["labels"]) as labels_S:
             hidden = vocabulary_states(self.run(batch))
         if self.task.reads_words:
-            return self.vocabulary.score_tokens(hidden, *self.task.asked(len(labels_S)))
+            return self.vocabulary.score_tokens(hidden, *self.task.asked(labels_S))
         return self.vocabulary.logits(hidden.flatten(0, 1))
 
     def judge(self, batch: Batch) -> Judgement:

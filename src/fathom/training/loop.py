@@ -25,7 +25,7 @@ LOWER_IS_BETTER = frozenset(
     (
         *("loss", "sentence_loss", "perplexity", "bits_per_token", "bits_per_byte", "mse", "rmse", "mae"),
         *("ece", "mce", "brier", "ter", "copy_rate", "identical_to_source", "num_empty", "cold", "num_truncated"),
-        *("wer", "cer", "sentence_error_rate"),
+        *("wer", "cer", "sentence_error_rate", "kl"),
     )
 )
 

@@ -64,7 +64,7 @@ def add_gradient_of_whole(runner: Runner, batches: Sequence[Batch], draws: MaskD
         placed = runner.place(batch)
         last = None  # the graph of the part before goes first
         # with its graph, though it is thrown away: without one, modules read other weights (see model.compute)
-        last = task.logits(runner.run(placed), placed)
+        last = runner.read(placed)
         vectors.append(last.detach())
     draws.start(len(batches))
     assert last is not None
@@ -79,6 +79,6 @@ def add_gradient_of_whole(runner: Runner, batches: Sequence[Batch], draws: MaskD
     for index, batch in enumerate(batches[:-1]):
         draws.start(index)
         placed = runner.place(batch)
-        task.logits(runner.run(placed), placed).backward(shares[index])
+        runner.read(placed).backward(shares[index])
     draws.start(len(batches))  # the next step goes on where this one's first passes ended
     return loss.item()

@@ -13,6 +13,7 @@ from fathom.data.readers.interactions import InteractionRows
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
+from fathom.data.readers.preferences import PreferenceRows
 from fathom.data.readers.questions import QuestionRows
 from fathom.data.readers.relations import RelationRows
 from fathom.data.readers.rows import TextRows
@@ -45,7 +46,7 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         return _collect_spans(rows, num_rows, layout, request)
     if request.form == "relation":
         return _collect_relations(rows, num_rows, layout, request)
-    if request.form == "chat":
+    if request.form in ("chat", "preference"):
         return _collect_conversations(rows, num_rows, layout, request)
     if request.form in ("pairs", "interactions"):
         kind = PairRows if request.form == "pairs" else InteractionRows
@@ -104,7 +105,8 @@ def _collect_relations(rows: Rows, num_rows: int, layout: Layout, request: Reque
 def _collect_conversations(
     rows: Rows, num_rows: int, layout: Layout, request: Request
 ) -> tuple[list[Example], list[str]]:
-    conversations = ConversationRows(layout, request.options, request.problems)
+    kind = ConversationRows if request.form == "chat" else PreferenceRows
+    conversations = kind(layout, request.options, request.problems)
     spoilt = request.problems.rows
     for line, values in rows:
         if line not in spoilt:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from fathom.data.readers.answer_columns import ANSWER_NAMES, ANSWERS_NEEDED, ANSWERS_WANTED, guess_answers
 from fathom.data.readers.base import Form, Request
 from fathom.data.readers.problems import Problems
 
@@ -58,6 +59,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "input": ("input", "context", "输入"),
     "response": ("response", "output", "completion", "answer", "reply", "回答", "回复", "答案", "输出"),
     "instances": ("instances",),
+    **ANSWER_NAMES,
     "system": ("system", "system_prompt", "系统"),
     "user": ("user", "user_id", "userid", "uid", "customer_id", "session", "session_id", "用户", "用户id"),
     "item": ("item", "item_id", "itemid", "movie", "movie_id", "movieid", "product_id", "物品", "商品", "商品id"),
@@ -104,6 +106,7 @@ ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "relation": ("text", "tokens", "label", "head", "tail", *_entity_columns(), "entities", "relations"),
     "questions": ("context", "question", "answers", "answer_start", "impossible"),
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
+    "preference": ("messages", "prompt", "input", "system", "chosen", "rejected", "completion", "label"),
     "corpus": ("text",),
     "pairs": ("text", "text_pair", "negative", "score", "label"),
     "writing": ("source", "target"),
@@ -171,6 +174,8 @@ def usual_names(form: Form, role: str) -> tuple[str, ...]:
     """Return the names that columns of a role usually have where a task takes a form."""
     if form == "pairs":
         role = {"text": "anchor", "text_pair": "partner"}.get(role, role)
+    if form == "preference":
+        role = {"label": "verdict"}.get(role, role)
     return USUAL_NAMES.get(role, ())
 
 
@@ -242,10 +247,13 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
     folded = [name.strip().lower() for name in names]
 
     def find(role: str) -> None:
-        for name in USUAL_NAMES[role]:
+        for name in usual_names(form, role):
             if role not in roles and name in folded and folded.index(name) not in roles.values():
                 roles[role] = folded.index(name)
 
+    if form == "preference":
+        guess_answers(roles, find)
+        return
     if form == "chat":
         find("messages")
         chosen = ("system",) if "messages" in roles else ("prompt", "input", "response", "system")
@@ -322,62 +330,63 @@ def _guess_relation(roles: dict[str, int], folded: Sequence[str], find: Callable
             find("entities")
 
 
+_NEEDED: dict[Form, tuple[frozenset[str], ...]] = {
+    "interactions": (frozenset({"items"}), frozenset({"user", "item"})),
+    "pairs": (frozenset({"text"}),),
+    "text": (frozenset({"text"}),),
+    "questions": (frozenset({"context", "question"}),),
+    "chat": (frozenset({"messages"}), frozenset({"prompt"})),
+    "preference": ANSWERS_NEEDED,
+    "corpus": (frozenset({"text"}),),
+    "writing": (frozenset({"source"}),),
+    "image": (frozenset({"image"}),),
+    "sound": (frozenset({"sound"}),),
+    "speech": (frozenset({"sound"}),),
+    "relation": (frozenset({"text"}), frozenset({"tokens"})),
+    "spans": (frozenset({"text"}), frozenset({"tokens"})),
+}
+"""Roles that must have a column, by form; one of the sets is enough."""
+_WANTED: dict[Form, str] = {
+    "interactions": "data.columns.user=NAME data.columns.item=NAME data.columns.timestamp=NAME, or "
+    "data.columns.items=NAME",
+    "pairs": "data.columns.text=NAME data.columns.text_pair=NAME (and negative, score or label)",
+    "text": "data.columns.text=NAME data.columns.label=NAME",
+    "questions": "data.columns.context=NAME data.columns.question=NAME data.columns.answers=NAME",
+    "chat": "data.columns.messages=NAME, or data.columns.prompt=NAME data.columns.response=NAME",
+    "preference": ANSWERS_WANTED,
+    "corpus": "data.columns.text=NAME",
+    "writing": "data.columns.source=NAME data.columns.target=NAME",
+    "image": "data.columns.image=NAME data.columns.label=NAME",
+    "sound": "data.columns.sound=NAME data.columns.label=NAME",
+    "speech": "data.columns.sound=NAME data.columns.transcript=NAME",
+    "relation": "data.columns.text=NAME data.columns.label=NAME, and .head and .tail where the text marks no entities",
+    "spans": "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities; or data.format=conll for one "
+    "word a line",
+}
+"""What a recipe has to say where they cannot be told."""
+_CALLED: dict[Form, str] = {
+    "interactions": "user and the item",
+    "questions": "passage and question",
+    "chat": "conversation",
+    "preference": "compared answers",
+    "writing": "source",
+    "image": "paths",
+    "sound": "paths",
+    "speech": "paths",
+}
+"""What the columns hold, where it is no text."""
+
+
 def _require(layout: Layout, request: Request, header: bool) -> None:
-    roles = set(layout.roles)
-    if request.form == "interactions":
-        if "items" in roles or {"user", "item"} <= roles:
-            return
-        wanted = "data.columns.user=NAME data.columns.item=NAME data.columns.timestamp=NAME, or data.columns.items=NAME"
-    elif request.form == "pairs":
-        if "text" in roles:
-            return
-        wanted = "data.columns.text=NAME data.columns.text_pair=NAME (and negative, score or label)"
-    elif request.form == "text":
-        if "text" in roles:
-            return
-        wanted = (
-            "data.columns.text=NAME data.columns.label=NAME" if header else "data.columns.text=0 data.columns.label=1"
-        )
-    elif request.form == "questions":
-        if {"context", "question"} <= roles:
-            return
-        wanted = "data.columns.context=NAME data.columns.question=NAME data.columns.answers=NAME"
-    elif request.form == "chat":
-        if roles & {"messages", "prompt"}:
-            return
-        wanted = "data.columns.messages=NAME, or data.columns.prompt=NAME data.columns.response=NAME"
-    elif request.form == "corpus":
-        if "text" in roles:
-            return
-        wanted = "data.columns.text=NAME"
-    elif request.form == "writing":
-        if "source" in roles:
-            return
-        wanted = (
-            "data.columns.source=NAME data.columns.target=NAME"
-            if header
-            else "data.columns.source=0 data.columns.target=1"
-        )
-    elif request.form in {"image", "sound", "speech"}:
-        kind, said = ROLES_OF_FORM[request.form][:2]
-        if kind in roles:
-            return
-        wanted = f"data.columns.{kind}=NAME data.columns.{said}=NAME"
-    elif request.form == "relation":
-        if roles & {"text", "tokens"}:
-            return
-        wanted = "data.columns.text=NAME data.columns.label=NAME, and .head and .tail where the text marks no entities"
-    else:
-        if "tokens" in roles or "text" in roles:
-            return
-        wanted = "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities"
-        wanted += "; or data.format=conll for one word a line"
-    known = ", ".join(f"'{name}'" for name in layout.names)
-    what = {"chat": "conversation", "questions": "passage and question", "writing": "source"}.get(request.form, "text")
-    what = "paths" if request.form in {"image", "sound", "speech"} else what
-    what = "user and the item" if request.form == "interactions" else what
+    form = request.form
+    if any(needed <= set(layout.roles) for needed in _NEEDED[form]):
+        return
+    wanted, what = _WANTED[form], _CALLED.get(form, "text")
     if header:
+        known = ", ".join(f"'{name}'" for name in layout.names)
         message = f"none of the columns {known} is known to hold the {what}"
     else:
+        if form in ("text", "writing"):
+            wanted = wanted.replace("NAME", "0", 1).replace("NAME", "1", 1)
         message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the {what}?"
     raise request.problems.fail(message, f"say which column is what: {wanted}", line=1)

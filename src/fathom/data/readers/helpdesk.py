@@ -11,6 +11,7 @@ from fathom.config import suggest
 from fathom.data.conversation import text_of
 from fathom.data.example import Example
 from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, LANGUAGES, SPLITS, Kind, Language, Split, generate
+from fathom.data.helpdesk.preferences import compare_answers
 from fathom.data.helpdesk.relations import PAIRS
 from fathom.data.readers.base import Form, Reader, Reading
 from fathom.data.relations import pair_examples
@@ -23,6 +24,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "relation": ("relations",),
     "questions": ("questions",),
     "chat": ("dialogues",),
+    "preference": ("dialogues",),
     "corpus": KINDS,
     "pairs": ("faq", "intents"),
     "writing": ("parallel", "tickets"),
@@ -71,6 +73,8 @@ class HelpdeskReader(Reader):
             examples = [{**{key: row[key] for key in named}, "references": [row["target"]]} for row in examples]
         if form == "relation":
             examples = [pair for row in rows for pair in _pairs(row)]
+        if form == "preference":
+            examples = compare_answers(rows)
         if form == "corpus":
             examples = [{"text": text_of(row), "where": row["where"]} for row in examples]
         digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()

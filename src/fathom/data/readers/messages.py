@@ -29,7 +29,7 @@ _ROLE_OF = {name: role for role, names in ROLES.items() for name in names.split(
 _ORDER_MEND = "let user and assistant take turns, the user first (a system turn may stand before them)"
 
 
-class _BadRowError(ValueError):
+class BadRowError(ValueError):
     """What is wrong with a row, and how to mend it."""
 
     def __init__(self, message: str, mend: str) -> None:
@@ -64,12 +64,12 @@ class ConversationRows:
                 if "messages" in each:
                     column = self.layout.name("messages")
                     turns = self._turns(each["messages"])
-                    turns = [*_system(each.get("system")), *turns] if turns[0]["role"] != "system" else turns
+                    turns = [*system_turns(each.get("system")), *turns] if turns[0]["role"] != "system" else turns
                 else:
                     column = self.layout.name("prompt")
                     turns = self._pair(each)
-                _check_order(turns)
-            except _BadRowError as error:
+                check_order(turns)
+            except BadRowError as error:
                 self.problems.add(error.message, error.mend, line=line, column=column)
                 return
             self.examples.append({"messages": turns, "where": f"{self.problems.path}:{line}"})
@@ -102,7 +102,7 @@ class ConversationRows:
 
     def _instances(self, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """One row with several inputs and outputs for one instruction (Self-Instruct)."""
-        found = _as_json(values["instances"])
+        found = as_json(values["instances"])
         if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
             return [{"prompt": values.get("prompt"), "response": None}]
         return [
@@ -111,32 +111,35 @@ class ConversationRows:
         ]
 
     def _pair(self, values: Mapping[str, Any]) -> list[Turn]:
-        prompt, response = _as_turns(values.get("prompt")), _as_turns(values.get("response"))
+        prompt, response = as_turns(values.get("prompt")), as_turns(values.get("response"))
         if isinstance(prompt, list):
             said = response if isinstance(response, list) else [{"role": "assistant", "content": response}]
             return self._turns([*prompt, *said])
-        text = _text(prompt, "the prompt")
+        text = check_text(prompt, "the prompt")
         extra = values.get("input")
-        extra = "" if extra is None else _text(extra, "the input", empty=True)
-        turns = [*_system(values.get("system")), {"role": "user", "content": f"{text}\n\n{extra}" if extra else text}]
+        extra = "" if extra is None else check_text(extra, "the input", empty=True)
+        turns = [
+            *system_turns(values.get("system")),
+            {"role": "user", "content": f"{text}\n\n{extra}" if extra else text},
+        ]
         if "response" in values:
-            turns.append({"role": "assistant", "content": _text(response, "the assistant turn")})
+            turns.append({"role": "assistant", "content": check_text(response, "the assistant turn")})
         self._formats["instructions with input" if "input" in values else "pairs of prompt and response"] += 1
         return turns
 
     def _turns(self, value: Any) -> list[Turn]:
-        value = _as_json(value)
+        value = as_json(value)
         if not isinstance(value, list) or not value:
-            raise _BadRowError("not a list of turns", 'write [{"role": "user", "content": ...}, ...]')
+            raise BadRowError("not a list of turns", 'write [{"role": "user", "content": ...}, ...]')
         if all(isinstance(turn, str) for turn in value):
             value = [{"content": turn} for turn in value]
         if not all(isinstance(turn, Mapping) for turn in value):
-            raise _BadRowError("a turn that is no object", 'write every turn as {"role": ..., "content": ...}')
+            raise BadRowError("a turn that is no object", 'write every turn as {"role": ..., "content": ...}')
         role_key = next((key for key in self._role_keys if any(key in turn for turn in value)), None)
         content_key = next((key for key in self._content_keys if any(key in turn for turn in value)), None)
         if content_key is None:
             known = ", ".join(dict.fromkeys(str(key) for turn in value for key in turn)) or "none"
-            raise _BadRowError(
+            raise BadRowError(
                 f"the turns have no key for what is said (keys: {known})",
                 "say it: data.columns.content=KEY (and data.columns.role=KEY)",
             )
@@ -147,7 +150,7 @@ class ConversationRows:
             else:
                 role = _role(turn.get(role_key), role_key, number)
             content = self._content(turn, content_key)
-            turns.append({"role": role, "content": _text(content, f"turn {number} ({role})")})
+            turns.append({"role": role, "content": check_text(content, f"turn {number} ({role})")})
         self._formats[_format_name(role_key, content_key)] += 1
         return turns
 
@@ -180,31 +183,41 @@ def _role(name: Any, key: str, number: int) -> str:
         return "assistant"  # a dialogue system, not a system prompt (Schema-Guided Dialogue, MultiWOZ)
     if said not in _ROLE_OF:
         known = ", ".join(f"{role} ({', '.join(names.split()[1:4])})" for role, names in ROLES.items())
-        raise _BadRowError(f"turn {number}: unknown role {name!r}", f"known: {known}")
+        raise BadRowError(f"turn {number}: unknown role {name!r}", f"known: {known}")
     return _ROLE_OF[said]
 
 
-def _system(value: Any) -> list[Turn]:
+def system_turns(value: Any) -> list[Turn]:
+    """Return the system turn that stands in a column of its own; none where it is empty."""
     if value is None or value == "":
         return []
-    return [{"role": "system", "content": _text(value, "the system turn")}]
+    return [{"role": "system", "content": check_text(value, "the system turn")}]
 
 
-def _text(value: Any, what: str, empty: bool = False) -> str:
+def check_text(value: Any, what: str, empty: bool = False) -> str:
+    """Return what is said.
+
+    Raises:
+        BadRowError: It is no text, or `empty` where that is not allowed.
+    """
     if value is None:
-        raise _BadRowError(f"{what} is missing", "give every turn a text, or remove the row")
+        raise BadRowError(f"{what} is missing", "give every turn a text, or remove the row")
     if type(value) is not str:
-        raise _BadRowError(f"{what} is a {type(value).__name__}, not a text", "write the content of a turn as text")
+        raise BadRowError(f"{what} is a {type(value).__name__}, not a text", "write the content of a turn as text")
     bad = bad_character(value)
     if bad is not None:
-        raise _BadRowError(f"{bad} in {what}", "remove it")
+        raise BadRowError(f"{bad} in {what}", "remove it")
     if not empty and not value.strip():
-        raise _BadRowError(f"{what} is empty", "give every turn a text, or remove the row")
+        raise BadRowError(f"{what} is empty", "give every turn a text, or remove the row")
     return value
 
 
-def _check_order(turns: list[Turn]) -> None:
-    """Refuse conversations no template can render and no model should learn from."""
+def check_order(turns: list[Turn]) -> None:
+    """Refuse conversations no template can render and no model should learn from.
+
+    Raises:
+        BadRowError: Turns in the wrong order; names the first.
+    """
     before = "start"
     allowed = {
         "start": ("system", "user"),
@@ -217,7 +230,7 @@ def _check_order(turns: list[Turn]) -> None:
         role = turn["role"]
         if role not in allowed[before]:
             said = "at the start" if before == "start" else f"after {before}"
-            raise _BadRowError(f"turn {number}: {role} {said}, turns in the wrong order", _ORDER_MEND)
+            raise BadRowError(f"turn {number}: {role} {said}, turns in the wrong order", _ORDER_MEND)
         before = role
 
 
@@ -225,19 +238,20 @@ def _call_text(call: Any) -> str:
     function = call.get("function", call) if isinstance(call, Mapping) else call
     if not isinstance(function, Mapping):
         return str(function)
-    arguments = _as_json(function.get("arguments"))
+    arguments = as_json(function.get("arguments"))
     return json.dumps({"name": function.get("name"), "arguments": arguments}, ensure_ascii=False)
 
 
-def _as_turns(value: Any) -> Any:
-    """A list of turns may stand where a text is usual (TRL's conversational prompts), as such or as JSON text."""
+def as_turns(value: Any) -> Any:
+    """Return a list of turns that stands where a text is usual (TRL's conversational prompts), perhaps as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("[{"):
-        parsed = _as_json(value)
+        parsed = as_json(value)
         return parsed if isinstance(parsed, list) else value
     return value
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """Return what a text of JSON says; anything else as it is."""
     if not isinstance(value, str):
         return value
     try:

@@ -294,6 +294,6 @@ def facts_of(model: Any, info: Mapping[str, Any]) -> ModelFacts:
         encoder_decoder=bool(model.config.is_encoder_decoder),
         vocabulary=int(model.get_input_embeddings().num_embeddings),
         positions=most_positions(model.config),
-        chat=kind == "chat",
+        chat=kind in {"chat", "preference"},
         special=kind != "causal-lm",
     )

@@ -42,14 +42,23 @@ def is_fathom_folder(folder: str | Path) -> bool:
 
 def generates(folder: str | Path) -> bool:
     """Whether the model of a folder generates text, told from its `fathom.json` or `config.json` alone."""
-    root = Path(folder)
-    root = root / "model" if (root / "model" / INFO).is_file() and not (root / INFO).is_file() else root
-    fathom = (root / INFO).is_file()
     try:
-        said = json.loads((root / (INFO if fathom else "config.json")).read_bytes())
-        return writes(said) if fathom else _writes_plain(said)
+        if is_fathom_folder(folder):
+            return writes(saved_info(folder))
+        return _writes_plain(json.loads((Path(folder) / "config.json").read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return False  # no model, or a damaged one: whoever opens it says what is wrong
+
+
+def saved_info(folder: str | Path) -> dict[str, Any]:
+    """Return `fathom.json` of a model folder or a run; empty where there is none to be read."""
+    root = Path(folder)
+    root = root / "model" if (root / "model" / INFO).is_file() and not (root / INFO).is_file() else root
+    try:
+        said = json.loads((root / INFO).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def writes(info: Mapping[str, Any]) -> bool:

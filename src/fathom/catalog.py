@@ -77,6 +77,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "tones": "fathom.data.readers.built_in:TonesReader",
         "shop": "fathom.data.readers.shop:ShopReader",
         "melody": "fathom.data.readers.built_in:MelodyReader",
+        "headlines": "fathom.data.readers.headlines:HeadlinesReader",
         "helpdesk": "fathom.data.readers.helpdesk:HelpdeskReader",
     },
     "image_augmentation": {

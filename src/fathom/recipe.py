@@ -44,7 +44,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
 }
 """Keys by section that change where a result is written or how often it is told, never the result."""
 
-CORPUS_ONLY = ("mixture", "filters", "document_separator", "pack_documents")
+CORPUS_ONLY = ("mixture", "filters", "document_separator", "document_template", "pack_documents")
 """Keys of the data section that a task which reads examples cannot honour."""
 
 LABELLED_FORMS = frozenset({"text", "relation", "image", "sound"})

@@ -40,7 +40,16 @@ MAKE = {
 EXTRA = {"token-classification": "train.conll"}
 FAMILY = {"chat": "gpt2", "preference": "gpt2"}
 RELATIONS = ("relation-extraction", "helpdesk-relations")
-NEW = {"gpt": "gpt2", "bert": "bert", "t5": "t5", "translation": "t5", "summarization": "t5"}
+NEW = {
+    "code": "gpt2",
+    "control-codes": "gpt2",
+    "gpt": "gpt2",
+    "bert": "bert",
+    "t5": "t5",
+    "translation": "t5",
+    "summarization": "t5",
+}
+SMALL = {"recommendation": "shop:choices#60", "code": "python:stdlib#12", "control-codes": "helpdesk:intents@en#60"}
 CORPORA = ("gpt", "bert", "t5")
 ALGORITHM = {"gpt2": "byte-bpe", "bert": "wordpiece", "t5": "unigram"}
 
@@ -66,14 +75,14 @@ def tokenizers(tmp_path_factory):
 def _data_edits(name, tmp_path):
     if name in FILES_OF:
         return [f"data.train={MAKE[name](tmp_path / 'files')}", "data.test=null"]
-    if name == "recommendation":
-        return ["data.train=shop:choices#60"]
+    if name in SMALL:
+        return [f"data.train={SMALL[name]}"]
     if name in CORPORA:
         return ["data.train=helpdesk:dialogues@en#40", "data.mixture={helpdesk:tickets@en#20: 1}"]
     if name not in FILES:
         recipe = load_recipe(name)
         splits = {"train": recipe.data.train, "validation": recipe.data.validation, "test": recipe.data.test}
-        return [f"data.{split}={path}#{96 if split == 'train' else 48}" for split, path in splits.items()]
+        return [f"data.{split}={path}#{96 if split == 'train' else 48}" for split, path in splits.items() if path]
     path = tmp_path / EXTRA.get(name, "train.csv")
     path.write_text("\n".join(FILES[name]) + "\n", encoding="utf-8")
     return [f"data.train={path}"]
@@ -128,7 +137,12 @@ def test_ready_recipe_runs(name, bases, tokenizers, tmp_path, monkeypatch):
         return
     rows = predict(
         result.folder / "model",
-        [{"text": "a red thing", **({"text_pair": "it is red"} if name in ("sentence-pair", "reranking") else {})}],
+        [
+            {
+                "text": "a red thing",
+                **({"text_pair": "it is red"} if name in ("sentence-pair", "reranking", "finance-sentiment") else {}),
+            }
+        ],
     )
     assert len(rows) == 1
     assert {"label", "labels", "value", "entities", "finish_reason", "embedding", "score", "items"} & set(rows[0])

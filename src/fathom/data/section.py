@@ -39,6 +39,7 @@ CORPUS_READING = (
     "encoding",
     "on_error",
     "document_separator",
+    "document_template",
 )
 """The keys that decide which documents a corpus has; stores of its tokens depend on them."""
 
@@ -89,6 +90,9 @@ class DataSection(Part):
     document_separator: str | None = Field(None, min_length=1)
     """What ends a document of a plain-text corpus: `line`, `blank-line`, or a text such as `<|endoftext|>`; left out, a
     file is one document."""
+    document_template: str | None = Field(None, min_length=1)
+    """What a document made of a record says, with names of columns in braces: `[{topic}] {text}` begins each with a
+    control code. `{text}` is the record's text; left out, a document is that alone."""
     mixture: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Further sources of a corpus, each with how often it is read in an epoch; `train` itself is read once."""
     filters: tuple[Annotated[SerializeAsAny[CorpusFilter], choice("corpus_filter")], ...] = ()
@@ -131,6 +135,13 @@ class DataSection(Part):
         if len(delimiter) != 1 or delimiter in '"\r\n':
             raise ValueError(f"'{delimiter}' is not one character, nor {', '.join(DELIMITERS)}")
         return delimiter
+
+    @field_validator("document_template")
+    @classmethod
+    def _has_the_text(cls, template: str | None) -> str | None:
+        if template is not None and template.count("{text}") != 1:
+            raise ValueError(f"the template {template!r} must say once where the text stands: write {{text}}")
+        return template
 
     @field_validator("columns")
     @classmethod

@@ -248,7 +248,8 @@ def _is_recipe(source: str) -> bool:
         return True
     if (
         path.exists()
-        or source.startswith(("helpdesk:", "hub:", "digits:", "tones:", "melody:", "shop:"))
+        or built_in(source) is not None
+        or source.startswith(("helpdesk:", "hub:", "python:"))
         or "/" in source
         or "#" in source
     ):

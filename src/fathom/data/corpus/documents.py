@@ -6,6 +6,7 @@ import difflib
 import glob
 import itertools
 import re
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fathom.data.conversation import text_of
 from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_documents, cut_text
 from fathom.data.corpus.records import read_delimited, read_json, read_json_lines, read_parquet
 from fathom.data.corpus.streams import read_chunks
+from fathom.data.corpus.template import fill
 from fathom.data.section import DataSection
 from fathom.errors import DataError
 
@@ -42,6 +44,8 @@ READERS = {
 }
 """Their format where none is stated, by suffix; everything else is running text."""
 
+PYTHON = "python:stdlib"
+"""The source of the standard library, which every machine with Python has."""
 _SAMPLE = re.compile(r"(?P<path>.+)#(?P<size>\d+)\Z", re.DOTALL)
 
 
@@ -53,7 +57,7 @@ def read_documents(source: str, section: DataSection | None = None) -> Iterator[
     the files are, else their names do. Documents longer than `PIECE_CHARACTERS` come in pieces.
 
     Args:
-        source: A file, its .gz, a folder, a glob, or `helpdesk:...`; `#n` takes the first n documents.
+        source: A file, its .gz, a folder, a glob, `helpdesk:...` or `python:stdlib`; `#n` takes the first n documents.
         section: How to read it; its own paths are not used.
 
     Raises:
@@ -91,6 +95,8 @@ def source_files(path: str) -> list[Path]:
     """
     if path.startswith("helpdesk:"):
         return []
+    if path == PYTHON:
+        return python_files()
     place = Path(path)
     if place.is_file():
         return [place]
@@ -110,6 +116,14 @@ def source_files(path: str) -> list[Path]:
             raise DataError("no file matches", where=path, mend="check the pattern; ** goes through folders")
         return matched
     raise _missing(place)
+
+
+def python_files() -> list[Path]:
+    """Return the source files of the running Python's standard library, without its tests and what is installed."""
+    root = Path(sysconfig.get_path("stdlib"))
+    found = sorted(root.rglob("*.py"))
+    left_out = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+    return [file for file in found if left_out.isdisjoint(file.relative_to(root).parts) and file.stat().st_size]
 
 
 def _missing(file: Path) -> DataError:
@@ -162,6 +176,12 @@ def _read_file(file: Path, section: DataSection) -> Iterator[Document]:
     name = file_format(file, section)
     if name is not None:
         return FORMATS[name](file, section)
+    if section.document_template is not None:
+        raise DataError(
+            "running text has no columns that a template could name",
+            where=str(file),
+            mend="leave data.document_template out, or give records (JSON Lines, CSV, Parquet)",
+        )
     chunks = read_chunks(file, section.encoding)
     if section.document_separator is None:
         return cut_text(chunks, str(file))
@@ -189,4 +209,7 @@ def _helpdesk(source: str, section: DataSection) -> Iterator[Document]:
 
     for example in read_path(source, "corpus", section).examples:
         more = [str(example[key]) for key in ("text_pair", "target") if key in example]
-        yield Document("\n".join([text_of(example), *more]), example["where"])
+        text = "\n".join([text_of(example), *more])
+        if section.document_template is not None:
+            text = fill(section.document_template, example, text, example["where"])
+        yield Document(text, example["where"])

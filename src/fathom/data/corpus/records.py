@@ -12,6 +12,7 @@ from typing import Any
 
 from fathom.data.corpus.pieces import PIECE_CHARACTERS, Document, cut_text
 from fathom.data.corpus.streams import read_chunks, read_lines
+from fathom.data.corpus.template import columns_of, fill
 from fathom.data.encodings import bad_character
 from fathom.data.readers.base import Request
 from fathom.data.readers.columns import USUAL_NAMES, find_columns, looks_like_header
@@ -108,6 +109,7 @@ def read_delimited(file: Path, section: DataSection) -> Iterator[Document]:
     rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL, strict=True)
     request = Request("text", section, Problems(str(file)))
     column, width, line = 0, 0, 1
+    names: list[str] = []
     try:
         for row in rows:
             if not width:
@@ -121,7 +123,7 @@ def read_delimited(file: Path, section: DataSection) -> Iterator[Document]:
                 if len(row) != width:
                     texts.refuse(f"{len(row)} columns where there should be {width}", "mend the row", line)
                 else:
-                    yield from texts.of_value(row[column], line)
+                    yield from texts.of_value(row[column], line, dict(zip(names, row, strict=True)))
             line = rows.line_num + 1
     except csv.Error as error:
         raise texts.problem(
@@ -141,9 +143,11 @@ def read_parquet(file: Path, section: DataSection) -> Iterator[Document]:
         with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
             column = texts.column(parquet.schema_arrow.names, 1)
             row = 1
-            for batch in parquet.iter_batches(batch_size=256, columns=[column]):
-                for value in batch.column(0).to_pylist():
-                    yield from texts.of_value(value, row)
+            wanted = columns_of(section.document_template)
+            named = dict.fromkeys((column, *(name for name in wanted if name in parquet.schema_arrow.names)))
+            for batch in parquet.iter_batches(batch_size=256, columns=list(named)):
+                for record in batch.to_pylist():
+                    yield from texts.of_value(record[column], row, record)
                     row += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"not a readable Parquet file: {error}", where=str(file), mend=mend) from None
@@ -182,10 +186,16 @@ class _Texts:
         if self._column not in record:
             self.refuse(f"no '{self._column}'", f"give every record a '{self._column}'", line)
             return
-        yield from self.of_value(record[self._column], line)
+        yield from self.of_value(record[self._column], line, record)
 
-    def of_value(self, value: Any, line: int) -> Iterator[Document]:
-        """Yield a text, or lines of one, in pieces; nothing where it is empty."""
+    def of_value(self, value: Any, line: int, record: Mapping[str, Any]) -> Iterator[Document]:
+        """Yield a text, or lines of one, in pieces; nothing where it is empty.
+
+        Args:
+            value: Of the column with the text.
+            line: Of the record.
+            record: All its columns, for the template.
+        """
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value = "\n".join(value)
         if value is None or (isinstance(value, str) and not value.strip()):
@@ -193,6 +203,12 @@ class _Texts:
         if not isinstance(value, str):
             self.refuse(f"the text is a {type(value).__name__}", f"name the column with text: {_COLUMN}", line)
             return
+        if self._section.document_template is not None:
+            try:
+                value = fill(self._section.document_template, record, value, f"{self._file}:{line}")
+            except DataError as error:
+                self.refuse(error.message, error.mend or "", line)
+                return
         bad = bad_character(value)
         if bad is not None:
             self.refuse(f"{bad} in the text", "remove it", line)

@@ -28,6 +28,8 @@ TEST_DIGITS = 360
 RATE = 16_000
 TONES = {"train": 480, "test": 120}
 MELODIES = {"train": 480, "test": 120}
+COMPUTED = frozenset({"digits", "tones", "melody", "shop", "headlines"})
+"""What is read by its name alone, on every machine."""
 Draws = np.random.Generator
 Samples = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -184,4 +186,4 @@ def write_wav(samples_N: Samples, rate: int) -> bytes:
 def built_in(path: str) -> str | None:
     """Return the name of the built-in reader a path asks for, e.g. `digits:test`; None for any other path."""
     name = path.partition(":")[0]
-    return name if name in {"digits", "tones", "melody", "shop"} and (":" in path) and not Path(path).exists() else None
+    return name if name in COMPUTED and ":" in path and not Path(path).exists() else None

@@ -9,6 +9,7 @@ from typing import cast
 
 from fathom.config import suggest
 from fathom.data.conversation import text_of
+from fathom.data.corpus.template import columns_of
 from fathom.data.example import Example
 from fathom.data.helpdesk import DEFAULT_SIZES, KINDS, LANGUAGES, SPLITS, Kind, Language, Split, generate
 from fathom.data.helpdesk.preferences import compare_answers
@@ -76,7 +77,11 @@ class HelpdeskReader(Reader):
         if form == "preference":
             examples = compare_answers(rows)
         if form == "corpus":
-            examples = [{"text": text_of(row), "where": row["where"]} for row in examples]
+            named = columns_of(options.document_template)
+            coded = [{key: row[key] for key in named if key in row} for row in rows]
+            examples = [
+                {**code, "text": text_of(row), "where": row["where"]} for code, row in zip(coded, examples, strict=True)
+            ]
         digest = hashlib.sha256(json.dumps(examples, sort_keys=True).encode()).hexdigest()
         notes = (f"format: generated, helpdesk {kind}, split {split}, language {language}",)
         return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in rows[0]))

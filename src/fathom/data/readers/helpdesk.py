@@ -77,8 +77,8 @@ class HelpdeskReader(Reader):
         if form == "preference":
             examples = compare_answers(rows)
         if form == "corpus":
-            named = columns_of(options.document_template)
-            coded = [{key: row[key] for key in named if key in row} for row in rows]
+            codes = columns_of(options.document_template)
+            coded = [{key: row[key] for key in codes if key in row} for row in rows]
             examples = [
                 {**code, "text": text_of(row), "where": row["where"]} for code, row in zip(coded, examples, strict=True)
             ]

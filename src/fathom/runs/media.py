@@ -120,9 +120,9 @@ def leave_out_unfit(task: OpenTask, splits: Splits, *, skip: bool) -> Splits:
     unfit = {"train": first, "validation": second, "test": third}
     refuse_unfit([item for found in unfit.values() for item in found], skip=skip)
     if not train:
-        raise DataError(
-            "no training example can be learnt from", where=place(splits.train[0]), mend=unfit["train"][0][1]
-        )
+        reason = unfit["train"][0][1]
+        said = f"no training example can be learnt from: {reason}"
+        raise DataError(said, where=place(splits.train[0]), mend="correct them")
     notes = [f"{name}: {note}" for name, found in unfit.items() for note in refuse_unfit(found, skip=skip)]
     rows: list[dict[str, object]] = [
         {"split": name, "where": place(example), "reasons": (reason,), "row": None}

@@ -24,7 +24,10 @@ from fathom.tasks.base import OpenTask, Task
 
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
-"""Batches read ahead at a time: inputs within them are sorted by length, so that a batch's are nearly equal."""
+"""Batches read ahead at a time: inputs within them are sorted by length, so that a batch's are nearly equal. Of files,
+whose content is large, one."""
+MOST_FRAMES = 8192
+"""Frames of sounds that go through the model at once, padding included: their samples are 320 times as many."""
 INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question")
 """What an input may say; other keys are refused, so that a misspelt one is not silently ignored."""
 PASSAGE = "context"
@@ -115,7 +118,8 @@ class Predictor:
             raise ConfigError(f"batch_size is {batch_size}", mend="give at least 1")
         given = (as_example(item, number, self.form) for number, item in enumerate(inputs, start=1))
         examples = map(self.task.prepare, given)
-        while window := list(islice(examples, batch_size * WINDOW_BATCHES)):
+        ahead = 1 if self.form in FILE_KEYS else WINDOW_BATCHES
+        while window := list(islice(examples, batch_size * ahead)):
             yield from self._predict_window(window, batch_size)
 
     def predict_one(self, given: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -127,8 +131,12 @@ class Predictor:
         lengths = [num_positions(feature) for feature in features]
         order = np.argsort(lengths, kind="stable")[::-1]
         raw: list[Any] = [None] * len(features)
-        for first in range(0, len(order), batch_size):
-            rows = order[first : first + batch_size].tolist()
+        heard = "input_values" in features[0]
+        first = 0
+        while first < len(order):
+            size = min(batch_size, max(MOST_FRAMES // lengths[order[first]], 1)) if heard else batch_size
+            rows = order[first : first + size].tolist()
+            first += size
             chosen = [features[row] for row in rows]
             batch = self.task.make_batch(chosen, Draw(0, PREDICTION, np.asarray(rows)))
             for row, record in zip(rows, self.task.raw_predictions(self.logits(batch), batch), strict=True):

@@ -123,11 +123,15 @@ class SpeechRecognition(MediaTask):
         return num_frames(config, int(self.max_seconds * NEW_RATE))
 
     def model_overrides(self, config: PreTrainedConfig, processor: Any) -> dict[str, Any]:
-        """Switch off masks that a model draws by itself; say how it makes frames, and the tokens of a new head."""
+        """Switch off what a model draws by itself; say how it makes frames, and the tokens of a new head.
+
+        Blocks are not left out at random either (layerdrop): of few blocks each is missed.
+        """
         said = config.to_dict()
+        drawn = {**sound_overrides(config), **({"layerdrop": 0.0} if "layerdrop" in said else {})}
         made_here = not processor.tokenizer.name_or_path
         rows = {"vocab_size": len(processor.tokenizer)} if made_here else {}
-        return {**sound_overrides(config), **{key: list(said[key]) for key in CONVOLUTIONS}, **rows}
+        return {**drawn, **{key: list(said[key]) for key in CONVOLUTIONS}, **rows}
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenSpeech:
         """Settle how transcripts are written; `tokenizer` is the processor, `max_length` the longest sound's frames.

@@ -257,3 +257,33 @@ def test_a_pretrained_body_that_never_wrote_gets_a_vocabulary(tmp_path, data):
     assert config["vocab_size"] == len(AutoProcessor.from_pretrained(result.folder / "model").tokenizer)
     assert result.metrics["steps"] == 2 and np.isfinite(result.metrics["validation"]["loss"])
     assert "text" in fathom.predict(result.folder, [str(data / "00.wav")])[0]
+
+
+def test_what_goes_through_a_model_at_once_is_bounded(tmp_path, data, monkeypatch):
+    """However many sounds are asked for at once, a pass holds few frames, and files are not read far ahead."""
+    result = fathom.train(media_recipe(tmp_path, MODEL, "speech-recognition", data, "training.max_steps=1"))
+    predictor = Predictor.load(result.folder)
+    paths = [str(path) for path in sorted(data.glob("*.wav"))]
+    whole = list(predictor.predict(paths))
+    shapes, read = [], []
+    logits, encode = predictor.logits, predictor.task.encode_inputs
+    monkeypatch.setattr(predictor, "logits", lambda batch: shapes.append(batch["frames"].tolist()) or logits(batch))
+    monkeypatch.setattr(predictor.task, "encode_inputs", lambda given: read.append(len(given)) or encode(given))
+    monkeypatch.setattr("fathom.serving.predictor.MOST_FRAMES", 50)
+    again = list(predictor.predict(paths, batch_size=6))
+    assert read == [6, 6, 4]
+    assert all(len(frames) == 1 or max(frames) * len(frames) <= 50 for frames in shapes) and len(shapes) > 3
+    assert [row["text"] for row in again] == [row["text"] for row in whole]
+    assert np.allclose([row["score"] for row in again], [row["score"] for row in whole], atol=1e-5)
+
+
+def test_a_split_that_cannot_be_learnt_at_all_is_refused_in_words(tmp_path, data):
+    for file in data.glob("*.txt"):
+        file.write_text("?!")
+    recipe = media_recipe(tmp_path, MODEL, "{kind: speech-recognition, left_out: '?!'}", data, "data.on_error=skip")
+    with pytest.raises(DataError, match="no training example has a transcript"):
+        fathom.train(recipe)
+    for file in data.glob("*.txt"):
+        file.write_text("12345" * 30)
+    with pytest.raises(DataError, match="no training example can be learnt from: the transcript of 150"):
+        fathom.train(recipe)

@@ -22,8 +22,7 @@ def predict_command(
         list[str] | None, typer.Argument(help="Texts, or one data file, or - for lines of standard input.")
     ] = None,
     output: Annotated[
-        str | None,
-        typer.Option(help="Write the predictions to this .jsonl or .csv file; vectors also to .npy or .safetensors."),
+        str | None, typer.Option(help="Write to this .jsonl or .csv file; vectors also to .npy or .safetensors.")
     ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Give every label's probability, or every answer.")
@@ -45,10 +44,7 @@ def predict_command(
     no_repeat_ngram_size: Annotated[int | None, typer.Option(min=0, help="No so many tokens occur twice.")] = None,
     num_return_sequences: Annotated[int | None, typer.Option(help="Texts for each prompt.")] = None,
     repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer repetitions.")] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(help="End before this string, \\n a new line; may be repeated."),
-    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this string, \\n a new line; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
     precision: Annotated[Precision, typer.Option(help="Of the model while it generates.")] = "fp32",
     as_json: AsJson = False,

@@ -1,8 +1,9 @@
 """Eight trials of one comparison: `fathom compare` beside eight Trainer runs one after another.
 
 `trials-top-2`: the top two blocks learn, four learning rates by two seeds (bar: 2.3 times as fast). `trials-lora`: four
-ranks by two seeds, beside PEFT (bar: 1.4). The time of a round is that of all eight processes, from start to trained
-and scored on dev; the Trainer runs tuned (bf16, length grouping, fused AdamW). `python -m benchmarks.compare_trials`.
+ranks by two seeds, beside PEFT (bar: 1.4). The time of a round is that of all eight trials, one after another or in one
+pass, from start to trained and scored on dev; the Trainer runs tuned (bf16, length grouping, fused AdamW).
+`python -m benchmarks.compare_trials`.
 """
 
 from __future__ import annotations

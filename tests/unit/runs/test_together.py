@@ -14,7 +14,7 @@ from fathom.cli.main import app
 from fathom.errors import ConfigError
 from fathom.model.many_lora import SharedBase
 from fathom.recipe import Recipe, dump_recipe
-from fathom.runs import trial_groups
+from fathom.runs import trial_groups, trial_process
 from fathom.runs.compare import compare
 from fathom.runs.comparison_report import SHARED, markdown_report
 from fathom.runs.together import shared_base, train_together
@@ -168,3 +168,36 @@ def test_trials_that_share_nothing_are_left_alone(tiny: Path, tmp_path: Path, mo
     assert not group_trials(plan_trials(job, ["tuning=[head,lora,dora]"], tmp_path / "b"))
     with pytest.raises(ConfigError, match="auto or never"):
         compare(job, ["tuning=[head,lora]"], tmp_path / "c", together="always")
+
+
+def test_what_cannot_train_in_one_pass_is_left_to_be_trained_one_by_one(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_recipe(tiny, tmp_path)
+    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out")
+    monkeypatch.setattr(trial_groups, "train_group", lambda *_: Ended(error="its blocks are in two stacks"))
+    assert trial_groups.train_groups(trials, tmp_path / "out") == {}
+    told = capsys.readouterr().err
+    assert "2 trials share a frozen base and train in one pass: rank-2, rank-3" in told.replace("tuning-lora_", "")
+    assert "trained one by one: its blocks are in two stacks" in told
+
+
+def test_a_process_of_several_runs_tells_of_each_whatever_it_ends_with(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_recipe(tiny, tmp_path)
+    (tmp_path / "out" / "trials").mkdir(parents=True)
+    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out")
+    program = tmp_path / "program"
+    said = json.dumps({"runs": [{"folder": "a"}, {"error": "it is not finite"}]})
+    program.write_text(f"#!/bin/sh\necho '{said}'\necho \"$@\" > {tmp_path / 'asked'}\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(trial_process.sys, "executable", str(program))
+    ended = trial_process.train_group(trials, tmp_path / "out")
+    assert ended.error is None and ended.said["runs"][1] == {"error": "it is not finite"}
+    asked = (tmp_path / "asked").read_text(encoding="utf-8").split()
+    assert asked[:3] == ["-m", "fathom", "train"] and asked.count("--beside") == 1
+    program.write_text('#!/bin/sh\necho \'{"error": "no room", "mend": null}\'\nexit 2\n', encoding="utf-8")
+    assert trial_process.train_group(trials, tmp_path / "out").error == "no room"
+    program.write_text("#!/bin/sh\necho killed >&2\nexit 137\n", encoding="utf-8")
+    assert "killed" in str(trial_process.train_group(trials, tmp_path / "out").error)

@@ -55,10 +55,11 @@ def init_command(
 ) -> None:
     """Write a recipe for a data file, all of it guessed."""
     from fathom.config import read_yaml
-    from fathom.runs.init import init
+    from fathom.runs.init import STAND_INS, init
 
     path = init(data, output)
+    content = read_yaml(path)
     if as_json:
-        say_json({"recipe": str(path), "content": read_yaml(path)})
+        say_json({"recipe": str(path), "content": content})
     else:
-        say(f"fathom train {path}")
+        say(f"fathom train {path}" + (" model=YOUR-MODEL" if content["model"] in STAND_INS.values() else ""))

@@ -79,8 +79,10 @@ def _write(
 ) -> list[dict[str, Any]]:
     """Let a model that writes answer."""
     from fathom.runs.generate import generate_file, read_prompts
+    from fathom.runs.predict import check_output
     from fathom.serving.generate.generator import Generator
 
+    check_output(told["output"], source)
     generator = Generator.load(model, precision=precision)
     prompts = read_prompts(source, generator.info, told.pop("read"))
     return generate_file(generator, prompts, options, **told)

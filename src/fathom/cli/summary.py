@@ -15,12 +15,14 @@ COLUMNS = ("precision", "recall", "f1", "support")
 TEXT = "'a text'"
 GIVEN = {
     "question-answering": "QUESTION PASSAGE",
+    "reranking": "QUERY DOCUMENT",
+    "relation-extraction": "'<e1>Ann</e1> lives in <e2>Rome</e2>'",
+    "recommendation": "'ITEM ITEM ITEM'",
     "image-classification": "IMAGE",
     "audio-classification": "SOUND",
-    "recommendation": "'ITEM ITEM'",
-    "reranking": "FILE",
+    "masked-lm": None,
 }
-"""What `fathom predict` is given, of tasks that take something else than a text."""
+"""What `fathom predict` is given, of tasks that take something else than a text; None of those that answer nothing."""
 TABLES = ("per_class", "per_type")
 
 
@@ -35,7 +37,8 @@ def run_text(folder: Path, metrics: Mapping[str, Any]) -> str:
     model = shlex.quote(str(folder / "model"))
     blocks.append(f"model   {folder / 'model'}\nreport  {folder / 'report.md'}")
     given = GIVEN.get(str(metrics.get("task")), TEXT)
-    blocks.append(f"next    fathom predict {model} {given}\n        fathom evaluate {model} FILE")
+    following = [] if given is None else [f"fathom predict {model} {given}"]
+    blocks.append("next    " + "\n        ".join([*following, f"fathom evaluate {model} FILE"]))
     return "\n\n".join(filter(None, blocks))
 
 

@@ -54,7 +54,8 @@ def resolve_model(name: str) -> str:
     if preset is not None and preset.hub is not None:
         return preset.hub
     if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
-        raise ModelError("no such model folder", where=name, mend="check the path")
+        mend = "check the path; a run has its model in its folder 'model', and a model of the hub is called OWNER/NAME"
+        raise ModelError("no such model folder", where=name, mend=mend)
     return name
 
 

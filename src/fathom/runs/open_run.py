@@ -24,7 +24,7 @@ from fathom.runs.scoring import Scorer, score
 from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
-from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores
+from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores, require_score
 from fathom.training.optimizers.base import Places
 from fathom.training.optimizers.staged import open_optimizer
 
@@ -160,13 +160,20 @@ def open_trackers(recipe: Recipe, folder: Path) -> TrackerGroup:
 
 
 def score_before(run: OpenRun) -> None:
-    """Score the untrained model, so that the gain can be told."""
+    """Score the untrained model, so that the gain can be told.
+
+    Raises:
+        ConfigError: The score that is to choose the best model is none of them: told now, not after the first epoch.
+    """
     split = run.seen.split("validation")
     if split is None or run.state.step > 0 or not run.recipe.training.evaluate_before:
         return
     run.prepared.model.eval()
     run.state.before = score(run.scorer, split)
     run.keeper.trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(run.state.before)})
+    task = run.seen.task
+    if not task.writing_metrics:  # those wait for the first evaluation
+        require_score(run.recipe.training.metric_for_best_model or task.main_metric, run.state.before)
 
 
 def _component_places(prepared: PreparedModel) -> Places:

@@ -57,9 +57,9 @@ def predict(
     Args:
         model: A model folder, the folder of a run, or a `Predictor` already loaded.
         inputs: A list of texts (or of mappings with `text` and `text_pair`; for question answering see
-            `read_questions`); or the path of a file: `.txt` with a text
-            per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for lines of
-            standard input.
+            `read_questions`; for reranking two texts are a query and a document); or the path of a file: `.txt` with a
+            text per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for
+            lines of standard input.
         output: Write the rows here too, as `.jsonl` or `.csv`; the file appears complete or not at all.
         probabilities: Keep the probability of every label, and every candidate answer.
         read: How the file is read, where that differs from the training files: keys of a recipe's `data:`, such as
@@ -72,9 +72,8 @@ def predict(
 
     Raises:
         DataError: An input is missing or wrong, with file and line.
-        ModelError: `model` is no model folder.
-        ArtifactError: A file of the model is damaged.
-        ConfigError: `output` is neither `.jsonl` nor `.csv`, or is the input.
+        ModelError: `model` is no model folder; ArtifactError: a file of it is damaged.
+        ConfigError: `output` or `read` is wrong.
     """
     check_output(output, inputs, vectors=True)
     from fathom.runs.answers import holds_answers, judge_answers
@@ -93,6 +92,7 @@ def predict(
         return generate_file(generator, inputs, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     _require_vectors(predictor, output)
+    inputs = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
     examples = read_inputs(inputs, predictor.form, how_to_read(predictor.info, read))
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(examples), "predict") as progress:
@@ -228,6 +228,16 @@ def _require_vectors(predictor: Predictor, output: str | Path | None) -> None:
         return
     mend = "name it .jsonl or .csv"
     raise ConfigError(f"a model for {predictor.task.kind} gives no vectors", where=str(output), mend=mend)
+
+
+def _one_of_two(inputs: Inputs) -> Inputs:
+    """Two texts by themselves are one input of a task that reads two."""
+    if isinstance(inputs, str | Path):
+        return inputs
+    given = list(inputs)
+    if len(given) == 2 and all(isinstance(one, str) for one in given):
+        return [{"text": str(given[0]), "text_pair": str(given[1]), "where": "input 1"}]
+    return given
 
 
 def _numbered(inputs: Iterable[Any]) -> Iterable[tuple[int, Any]]:

@@ -97,6 +97,9 @@ class OpenTask(ABC):
     """Whether a task that keeps logits reads of them only how likely certain tokens are: its `loss` and
     `raw_predictions` get the log probabilities `[K]` of the tokens that `asked` names, in training too."""
 
+    reads_two_texts: ClassVar[bool] = False
+    """Whether an input is two texts: two that are given by themselves are then one input."""
+
     label_smoothing: float = 0.0
     """Of a vocabulary task's loss."""
 

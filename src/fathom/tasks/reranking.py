@@ -74,6 +74,7 @@ class OpenReranking(OpenTask):
     """Reranking with its tokenizer: an example has a sequence for each of its documents, the named one first."""
 
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    reads_two_texts: ClassVar[bool] = True
 
     def __init__(self, part: Reranking, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part
@@ -125,7 +126,7 @@ class OpenReranking(OpenTask):
                 raise DataError(
                     "the document is missing: the model takes a query and a document",
                     where=place(example),
-                    mend="give text_pair",
+                    mend="give text_pair: two texts by themselves, or a file with columns of queries and documents",
                 )
         return self._encode(examples, [[(example["text_pair"], 0.0)] for example in examples], 0)
 

@@ -342,13 +342,7 @@ class Loop:
 
     def _judge(self, state: LoopState, scores: Mapping[str, Any]) -> None:
         """Keep the best and count evaluations without gain."""
-        if self.metric not in scores:
-            raise ConfigError(
-                f"the validation split gives no score called '{self.metric}'",
-                where="training.metric_for_best_model",
-                mend=f"choose one of {', '.join(name for name, value in scores.items() if isinstance(value, float))}",
-            )
-        score = float(scores[self.metric])
+        score = require_score(self.metric, scores)
         if is_better(self.metric, score, state.best_score):
             state.best_score, state.best_step, state.evaluations_without_gain = score, state.step, 0
             if self.settings.load_best_model_at_end:
@@ -367,6 +361,21 @@ class Loop:
         self.work.parameters.synchronize()
         self.hooks.save(state)
         self.clock.save_seconds += time.perf_counter() - began
+
+
+def require_score(metric: str, scores: Mapping[str, Any]) -> float:
+    """Return the score that chooses the best model.
+
+    Raises:
+        ConfigError: There is none of this name; names those there are.
+    """
+    if metric not in scores:
+        raise ConfigError(
+            f"the validation split gives no score called '{metric}'",
+            where="training.metric_for_best_model",
+            mend=f"choose one of {', '.join(name for name, value in scores.items() if isinstance(value, float))}",
+        )
+    return float(scores[metric])
 
 
 def is_better(metric: str, score: float, best: float | None) -> bool:

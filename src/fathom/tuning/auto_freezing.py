@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.base import Tuning
-from fathom.tuning.select import depth_scales, mark_trainable, under
+from fathom.tuning.in_turn import InTurn
 from fathom.tuning.stages import Stages
 
 
-class AutoFreezing(Tuning):
+class AutoFreezing(InTurn):
     """Train everything, and freeze the embeddings and the blocks from the bottom when their gradients settle.
 
     The run is cut into intervals. After each, a part's gradient norm is compared with that of the interval before; the
@@ -27,32 +26,16 @@ class AutoFreezing(Tuning):
     gradient, which needs a copy of the model; here it is the root mean square of the norms of its steps, one number.
     """
 
-    keeps_prefix: ClassVar[bool] = False
-
     kind: Literal["auto-freezing"] = "auto-freezing"
     intervals: int = Field(5, ge=2)
     """Parts the run is cut into; after each from the second on something may stop."""
     percentile: float = Field(50.0, ge=0, le=100)
     """A part is settled when its change is within this percentile of those of all parts that learn."""
-    decay: float = Field(1.0, gt=0, le=1)
-    """Factor on the learning rate from one block to the next below."""
-    embeddings: Literal["frozen", "trained"] = "trained"
-    """Whether the embeddings learn at first."""
 
     @property
     def default_learning_rate(self) -> float:
         """That of `full`, which it is at first."""
         return 2e-4
-
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Make all parameters trainable, without the embeddings where they are to stay."""
-        frozen = anatomy.embeddings if self.embeddings == "frozen" else ()
-        mark_trainable(model, lambda name: not under(name, frozen))
-        return model
-
-    def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
-        """Return `decay` to the power of the distance from the head."""
-        return depth_scales(model, anatomy, self.decay)
 
     def stages(self, model: nn.Module, anatomy: Anatomy) -> Stages:
         """Return the parts, and when they stop."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import nn
 
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.base import Tuning
-from fathom.tuning.select import depth_scales, mark_trainable, under
+from fathom.tuning.in_turn import InTurn
 from fathom.tuning.stages import Stages
 
 
-class GradualUnfreezing(Tuning):
+class GradualUnfreezing(InTurn):
     """Train the head first, then the top block with it, then the one below, until everything learns.
 
     A block that has not joined has no backward pass, no update, no moments and no decay. A decoder's blocks join before
@@ -22,29 +21,14 @@ class GradualUnfreezing(Tuning):
     Source: Howard, Ruder, "Universal Language Model Fine-tuning", 2018 (arXiv 1801.06146).
     """
 
-    keeps_prefix: ClassVar[bool] = False
     kind: Literal["gradual-unfreezing"] = "gradual-unfreezing"
     until: float = Field(0.5, gt=0, le=1)
     """Share of all steps after which the last part has joined; parts join at equal distances."""
-    decay: float = Field(1.0, gt=0, le=1)
-    """Factor on the learning rate from one block to the next below; the paper has one with unfreezing, 1 / 2.6."""
-    embeddings: Literal["frozen", "trained"] = "trained"
-    """Whether the embeddings join in the end."""
 
     @property
     def default_learning_rate(self) -> float:
         """See `docs/guides/tuning.md` for what it was chosen by."""
         return 5e-4
-
-    def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
-        """Make all parameters trainable that will learn at some time."""
-        frozen = anatomy.embeddings if self.embeddings == "frozen" else ()
-        mark_trainable(model, lambda name: not under(name, frozen))
-        return model
-
-    def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
-        """Return `decay` to the power of the distance from the head."""
-        return depth_scales(model, anatomy, self.decay)
 
     def stages(self, model: nn.Module, anatomy: Anatomy) -> Stages:
         """Return the parts, and when they join."""

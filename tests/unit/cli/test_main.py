@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from fathom import catalog
 from fathom.cli.main import app
+from fathom.cli.summary import run_text
 from fathom.log import set_quiet
 
 
@@ -18,6 +20,27 @@ def run(monkeypatch, tmp_path):
     runner = CliRunner()
     yield lambda *arguments, **options: runner.invoke(app, [str(item) for item in arguments], **options)
     set_quiet(False)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("text-classification", "fathom predict r/model 'a text'"),
+        ("reranking", "fathom predict r/model QUERY DOCUMENT"),
+        ("masked-lm", None),
+    ],
+)
+def test_what_comes_next_can_be_run(task, said):
+    text = run_text(Path("r"), {"task": task, "steps": 1})
+    assert "fathom evaluate r/model FILE" in text
+    assert said in text if said else "fathom predict" not in text
+
+
+def test_a_recipe_with_a_stand_in_asks_for_a_model(run, tmp_path):
+    rows = "".join(f"a text in English {n}\tein Text auf Deutsch {n}\n" for n in range(40))
+    (tmp_path / "pairs.tsv").write_text(f"en\tde\n{rows}", encoding="utf-8")
+    done = run("init", tmp_path / "pairs.tsv")
+    assert done.stdout.strip() == "fathom train pairs.yaml model=YOUR-MODEL"
 
 
 COMMANDS = [

@@ -270,6 +270,13 @@ def test_two_processes_do_not_share_a_run_folder(model: Path, tmp_path: Path) ->
     assert fathom.train(recipe).metrics["steps"] == 1
 
 
+def test_a_score_that_does_not_exist_is_told_before_the_first_step(model: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model, tmp_path, "single", "training.metric_for_best_model=nonsense")
+    with pytest.raises(ConfigError, match="no score called 'nonsense'"):
+        fathom.train(recipe)
+    assert [line for line in lines_of(tmp_path / "run") if line["split"] == "train"] == []
+
+
 def test_the_best_weights_are_the_ones_saved(model: Path, tmp_path: Path) -> None:
     folder = run(model, tmp_path, "single", "training.learning_rate=0.05", "training.eval_steps=1",
                  "training.metric_for_best_model=loss")  # fmt: skip

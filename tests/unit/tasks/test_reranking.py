@@ -11,7 +11,8 @@ import torch
 from fathom import catalog
 from fathom.errors import DataError
 from fathom.runs.init import init
-from fathom.tasks.reranking import in_mixed_order
+from fathom.runs.predict import _one_of_two
+from fathom.tasks.reranking import OpenReranking, in_mixed_order
 from tokenizers_for_tests import tokenizer_of
 
 
@@ -60,6 +61,13 @@ def test_an_input_is_judged_alone():
     assert found["score"] == 0.5
     with pytest.raises(DataError, match="the document is missing"):
         task.encode_inputs([{"text": "q", "where": "input 1"}])
+
+
+def test_two_texts_by_themselves_are_a_query_and_a_document():
+    assert OpenReranking.reads_two_texts
+    assert _one_of_two(["q", "d"]) == [{"text": "q", "text_pair": "d", "where": "input 1"}]
+    for other in (["q"], ["q", "d", "e"], [{"text": "q", "text_pair": "d"}, {"text": "r", "text_pair": "d"}]):
+        assert _one_of_two(other) == other
 
 
 @pytest.mark.parametrize(

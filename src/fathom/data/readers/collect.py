@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 from fathom.data.example import Example
-from fathom.data.readers.base import Request
+from fathom.data.readers.base import Form, Request
 from fathom.data.readers.columns import ANSWERS, Layout
 from fathom.data.readers.interactions import InteractionRows
 from fathom.data.readers.media import MediaRows
 from fathom.data.readers.messages import ConversationRows
 from fathom.data.readers.pairs import PairRows
 from fathom.data.readers.preferences import PreferenceRows
+from fathom.data.readers.problems import Problems
 from fathom.data.readers.questions import QuestionRows
 from fathom.data.readers.relations import RelationRows
-from fathom.data.readers.rows import TextRows
+from fathom.data.readers.rows import TextRows, as_json
 from fathom.data.readers.spans import SpanRows
 from fathom.data.readers.spoken import SpokenRows
 from fathom.data.readers.written import WrittenRows
+from fathom.data.section import DataSection
 
 Rows = Iterable[tuple[int, Sequence[Any]]]
 """Line (or row) numbers from 1, with the values in the order of the layout's columns."""
+
+
+class _Rows(Protocol):
+    """What takes rows one by one, their values by role, and gives their examples."""
+
+    def add(self, line: int, values: dict[str, Any]) -> None: ...
+
+    def finish(self, num_rows: int) -> tuple[list[Example], list[str]]: ...
+
+
+_ROWS: dict[Form, Callable[[Layout, DataSection, Problems], _Rows]] = {
+    "relation": RelationRows,
+    "chat": ConversationRows,
+    "preference": PreferenceRows,
+    "pairs": PairRows,
+    "interactions": InteractionRows,
+    "questions": QuestionRows,
+    "writing": WrittenRows,
+    "speech": SpokenRows,
+}
 
 
 def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
@@ -44,23 +65,12 @@ def collect(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tupl
         layout = layout.without(ANSWERS.get(request.form, frozenset()))
     if request.form == "spans":
         return _collect_spans(rows, num_rows, layout, request)
-    if request.form == "relation":
-        return _collect_relations(rows, num_rows, layout, request)
-    if request.form in ("chat", "preference"):
-        return _collect_conversations(rows, num_rows, layout, request)
-    if request.form in ("pairs", "interactions"):
-        kind = PairRows if request.form == "pairs" else InteractionRows
-        taken = kind(layout, request.options, request.problems)
+    taken = _open(layout, request)
+    if taken is not None:
         for line, values in rows:
             if line not in request.problems.rows:
                 taken.add(line, {role: values[place] for role, place in layout.roles.items()})
         return taken.finish(num_rows)
-    if request.form == "writing":
-        return _collect_written(rows, num_rows, layout, request)
-    if request.form in {"image", "sound", "speech"}:
-        return _collect_media(rows, num_rows, layout, request)
-    if request.form == "questions":
-        return _collect_questions(rows, num_rows, layout, request)
     texts = TextRows(layout, request.options, request.problems)
     roles = layout.roles
     text, pair, label, targets = roles["text"], roles.get("text_pair"), roles.get("label"), roles.get("targets")
@@ -89,73 +99,19 @@ def _collect_spans(rows: Rows, num_rows: int, layout: Layout, request: Request) 
             spans.add_words(line, _as_list(values[roles["tokens"]]), tags)
         else:
             entities = values[roles["entities"]] if "entities" in roles else None
-            spans.add_text(line, values[roles["text"]], _as_json(entities))
+            spans.add_text(line, values[roles["text"]], as_json(entities))
     return spans.finish(num_rows)
 
 
-def _collect_relations(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
-    relations = RelationRows(layout, request.options, request.problems)
-    spoilt = request.problems.rows
-    for line, values in rows:
-        if line not in spoilt:
-            relations.add(line, {role: values[place] for role, place in layout.roles.items()})
-    return relations.finish(num_rows)
-
-
-def _collect_conversations(
-    rows: Rows, num_rows: int, layout: Layout, request: Request
-) -> tuple[list[Example], list[str]]:
-    kind = ConversationRows if request.form == "chat" else PreferenceRows
-    conversations = kind(layout, request.options, request.problems)
-    spoilt = request.problems.rows
-    for line, values in rows:
-        if line not in spoilt:
-            conversations.add(line, {role: values[place] for role, place in layout.roles.items()})
-    return conversations.finish(num_rows)
-
-
-def _collect_written(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
-    pairs = WrittenRows(layout, request.options, request.problems)
-    source, target = layout.roles["source"], layout.roles.get("target")
-    spoilt = request.problems.rows
-    for line, values in rows:
-        if line not in spoilt:
-            pairs.add(line, values[source], None if target is None else values[target])
-    return pairs.finish(num_rows)
-
-
-def _collect_media(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
-    if request.form == "speech":
-        media: MediaRows = SpokenRows(layout, request.options, request.problems)
-    else:
-        media = MediaRows(layout, request.problems, request.form)
-    spoilt = request.problems.rows
-    for line, values in rows:
-        if line not in spoilt:
-            media.add(line, {role: values[place] for role, place in layout.roles.items()})
-    return media.finish(num_rows)
-
-
-def _collect_questions(rows: Rows, num_rows: int, layout: Layout, request: Request) -> tuple[list[Example], list[str]]:
-    questions = QuestionRows(layout, request.options, request.problems)
-    spoilt = request.problems.rows
-    for line, values in rows:
-        if line not in spoilt:
-            questions.add(line, {role: values[place] for role, place in layout.roles.items()})
-    return questions.finish(num_rows)
+def _open(layout: Layout, request: Request) -> _Rows | None:
+    if request.form in {"image", "sound"}:
+        return MediaRows(layout, request.problems, request.form)
+    kind = _ROWS.get(request.form)
+    return None if kind is None else kind(layout, request.options, request.problems)
 
 
 def _as_list(value: Any) -> Any:
     """Read a list that is written as text: JSON, or items set apart by spaces."""
     if not isinstance(value, str):
         return value
-    return _as_json(value) if value.lstrip().startswith("[") else value.split()
-
-
-def _as_json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
+    return as_json(value) if value.lstrip().startswith("[") else value.split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import RowChecks
+from fathom.data.readers.rows import RowChecks, finite_number
 from fathom.data.section import DataSection
 
 
@@ -33,10 +32,10 @@ class InteractionRows(RowChecks):
         user, item = (self._name(line, role, values[role]) for role in ("user", "item"))
         time = 0.0
         if "timestamp" in self.layout.roles:
-            found = _number(values["timestamp"])
+            found = finite_number(values["timestamp"])
             if found is None:
                 said = f"the timestamp is {values['timestamp']!r}, not a number"[:120]
-                self._add(line, "timestamp", said, "write seconds, or leave the column out of columns")
+                self.refuse(line, "timestamp", said, "write seconds, or leave the column out of columns")
                 return
             time = found
         if user is None or item is None:
@@ -82,7 +81,7 @@ class InteractionRows(RowChecks):
                 given = None
         if not isinstance(given, list) or not given:
             said = "not a list of items"
-            self._add(line, "items", said, 'write ["a", "b"], or items set apart by spaces')
+            self.refuse(line, "items", said, 'write ["a", "b"], or items set apart by spaces')
             return
         items = [self._name(line, "items", item) for item in given]
         if None not in items:
@@ -95,17 +94,6 @@ class InteractionRows(RowChecks):
         """A user's or an item's name; None, and a problem, where it is none or could not stand in a list."""
         name = "" if value is None or isinstance(value, bool | list | dict) else str(value).strip()
         if not name or name.split() != [name] or bad_character(name) is not None:
-            self._add(line, role, f"{value!r} is no name of one word"[:120], "give ids without blanks")
+            self.refuse(line, role, f"{value!r} is no name of one word"[:120], "give ids without blanks")
             return None
         return name
-
-    def _add(self, line: int, role: str, message: str, mend: str) -> None:
-        self.problems.add(message, mend, line=line, column=self.layout.name(role))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

@@ -12,6 +12,7 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
+from fathom.data.readers.rows import as_json
 from fathom.data.section import DataSection
 
 ROLES = {
@@ -248,13 +249,3 @@ def as_turns(value: Any) -> Any:
         parsed = as_json(value)
         return parsed if isinstance(parsed, list) else value
     return value
-
-
-def as_json(value: Any) -> Any:
-    """Return what a text of JSON says; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,7 +11,7 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import Numeral, RowChecks
+from fathom.data.readers.rows import Numeral, RowChecks, finite_number
 from fathom.data.section import DataSection
 from fathom.data.split import normalize_text
 
@@ -44,16 +43,16 @@ class PairRows(RowChecks):
                 return
             example["negatives"] = negatives
         if "score" in self.layout.roles:
-            score = _number(values["score"])
+            score = finite_number(values["score"])
             if score is None:
                 said = f"the score is {values['score']!r}, not a number"[:120]
-                self._add(line, "score", said, "say how near the two texts are, as a number")
+                self.refuse(line, "score", said, "say how near the two texts are, as a number")
                 return
             example["score"] = score
         if "label" in self.layout.roles:
             label = values["label"]
             if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
-                self._add(line, "label", f"the label is {label!r}"[:120], "give every row one label")
+                self.refuse(line, "label", f"the label is {label!r}"[:120], "give every row one label")
                 return
             example["label"] = str(label).strip()
         example["where"] = f"{self.problems.path}:{line}"
@@ -83,27 +82,16 @@ class PairRows(RowChecks):
                 return None
             if normalize_text(text) == normalize_text(example.get("text_pair", "")):
                 said = "a negative is the very text that belongs to the first one"
-                self._add(line, "negative", said, "remove it: what is near and far at once teaches nothing")
+                self.refuse(line, "negative", said, "remove it: what is near and far at once teaches nothing")
                 return None
         return negatives
 
     def _is_text(self, line: int, role: str, value: Any) -> bool:
         if not isinstance(value, str) or isinstance(value, Numeral):
             kind = "missing" if value is None else f"a {type(value).__name__}, not a text"
-            self._add(line, role, f"the {role} is {kind}", "give every row texts")
+            self.refuse(line, role, f"the {role} is {kind}", "give every row texts")
             return False
         bad = bad_character(value)
         if bad is not None:
-            self._add(line, role, f"{bad} in the text", "remove it")
+            self.refuse(line, role, f"{bad} in the text", "remove it")
         return bad is None
-
-    def _add(self, line: int, role: str, message: str, mend: str) -> None:
-        self.problems.add(message, mend, line=line, column=self.layout.name(role))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and not isinstance(value, bool) else None

@@ -45,7 +45,7 @@ class ParallelReader(Reader):
             )
         rows = WrittenRows(Layout({"source": 0, "target": 1}, names), request.options, problems)
         for line, (source, target) in enumerate(zip(*columns, strict=True), 1):
-            rows.add(line, source, target)
+            rows.add(line, {"source": source, "target": target})
         examples, more = rows.finish(counts[0])
         return Reading(examples, (*notes, *more), digest.hexdigest(), names)
 

@@ -12,13 +12,13 @@ from fathom.data.readers.columns import Layout
 from fathom.data.readers.messages import (
     BadRowError,
     ConversationRows,
-    as_json,
     as_turns,
     check_order,
     check_text,
     system_turns,
 )
 from fathom.data.readers.problems import Problems
+from fathom.data.readers.rows import as_json
 from fathom.data.section import DataSection
 
 PAIR = ("chosen", "rejected")

@@ -50,11 +50,11 @@ class QuestionRows(RowChecks):
         for role in ("context", "question"):
             text = values[role]
             if not isinstance(text, str):
-                self._bad(line, role, f"the {role} is missing or no text", f"give every row a {role}")
+                self.refuse(line, role, f"the {role} is missing or no text", f"give every row a {role}")
                 return
             bad = bad_character(text)
             if bad is not None:
-                self._bad(line, role, f"{bad} in the {role}", "remove it")
+                self.refuse(line, role, f"{bad} in the {role}", "remove it")
                 return
         context, question = values["context"], values["question"]
         if not context.strip() or not question.strip():
@@ -66,7 +66,7 @@ class QuestionRows(RowChecks):
             if given is not None:
                 example["answers"] = self._place(line, context, given)
         except _BadAnswersError as error:
-            self._bad(line, "answers", error.message, error.mend)
+            self.refuse(line, "answers", error.message, error.mend)
             return
         if given is None:
             self._unlabelled.append(line)
@@ -82,7 +82,7 @@ class QuestionRows(RowChecks):
         if self._unlabelled and len(self._unlabelled) < len(self.examples):
             mend = "write [] where the passage holds no answer, or remove the row"
             for line in self._unlabelled:
-                self._bad(line, "answers", "the answers are missing here and given elsewhere", mend)
+                self.refuse(line, "answers", "the answers are missing here and given elsewhere", mend)
             self.examples = [example for example in self.examples if "answers" in example]
         notes = self.settle(num_rows)
         if self._moved:
@@ -99,10 +99,6 @@ class QuestionRows(RowChecks):
         if not self.examples:
             raise self.problems.fail("no rows", "the file needs at least one question")
         return self.examples, notes
-
-    def _bad(self, line: int, role: str, message: str, mend: str) -> None:
-        column = self.layout.name(role) if role in self.layout.roles else None
-        self.problems.add(message, mend, line=line, column=column)
 
     def _place(self, line: int, context: str, given: list[tuple[str, int | None]]) -> list[dict[str, Any]]:
         """Return the answers with their places; see the class."""

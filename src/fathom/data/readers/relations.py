@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import RowChecks
+from fathom.data.readers.rows import RowChecks, as_json
 from fathom.data.readers.words import Span, join_words
 from fathom.data.relations import pair_examples, pair_problem, read_tagged
 from fathom.data.section import DataSection
@@ -115,7 +114,7 @@ class RelationRows(RowChecks):
         name = self.layout.name(role)
         if role == "tokens":
             if isinstance(value, str):
-                value = _as_json(value) if value.lstrip().startswith("[") else value.split()
+                value = as_json(value) if value.lstrip().startswith("[") else value.split()
             if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() for word in value):
                 self.problems.add("not a list of words", 'write ["a", "list"]', line=line, column=name)
                 return None
@@ -147,7 +146,7 @@ class RelationRows(RowChecks):
         for role in ("head", "tail"):
             value = row.get(role)
             if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-                value = _as_json(value)
+                value = as_json(value)
             if f"{role}_start" in row and f"{role}_end" in row:
                 value = [_number(row[f"{role}_start"]), _number(row[f"{role}_end"])]
                 if self._last_included and type(value[1]) is int:
@@ -211,7 +210,7 @@ class RelationRows(RowChecks):
     def _add_whole(self, line: int, row: Mapping[str, Any], read: tuple[str, list[Span] | None], where: str) -> None:
         """Check a row with all entities and relations of its text."""
         text, words = read
-        listed = [_as_json(row.get(role)) for role in ("entities", "relations")]
+        listed = [as_json(row.get(role)) for role in ("entities", "relations")]
         if not all(isinstance(one, list) for one in listed):
             mend = 'write "entities": [{"start", "end", "type"}], "relations": [{"head": 0, "tail": 1, "type": ..}]'
             self.problems.add("entities or relations are not lists", mend, line=line)
@@ -277,12 +276,3 @@ def _places(value: Any) -> bool:
 
 def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
-
-
-def _as_json(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 from typing import Any
 
@@ -44,6 +45,11 @@ class RowChecks:
         """
         bad = self.problems.finish(num_rows)
         return [*bad, *empty_notes(self.empty, num_rows, self.options, self.problems)]
+
+    def refuse(self, line: int, role: str, message: str, mend: str) -> None:
+        """Note what is wrong with a row, in the column of a role where the file has one."""
+        column = self.layout.name(role) if role in self.layout.roles else None
+        self.problems.add(message, mend, line=line, column=column)
 
 
 class TextRows(RowChecks):
@@ -248,6 +254,25 @@ def empty_notes(
         mend = f"fill or remove them, or allow them: data.max_empty_share={min(1.0, len(empty) / num_rows + 0.01):.2f}"
         raise problems.fail(said, mend, line=empty[0])
     return [f"{said} (left out)"]
+
+
+def finite_number(value: Any) -> float | None:
+    """Return the number a cell holds; None where it holds none, or NaN or infinity."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
+
+
+def as_json(value: Any) -> Any:
+    """Return what a cell of text holds as JSON, or the cell where it holds none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _read_mapping(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fathom.data.encodings import bad_character
@@ -28,10 +29,10 @@ class WrittenRows(RowChecks):
         self.without_target: list[int] = []
         self._joined = self._several = 0
 
-    def add(self, line: int, source: Any, target: Any = None) -> None:
-        """Check one row; `line` counts from 1."""
-        sentences = self._texts(line, "source", source)
-        references = self._texts(line, "target", target) if "target" in self.layout.roles else []
+    def add(self, line: int, values: Mapping[str, Any]) -> None:
+        """Check one row: its values by role of the column; `line` counts from 1."""
+        sentences = self._texts(line, "source", values["source"])
+        references = self._texts(line, "target", values["target"]) if "target" in self.layout.roles else []
         if sentences is None or references is None:
             return
         if not sentences:

@@ -96,7 +96,14 @@ def guess_data(path: str) -> Guess:
     else:
         if any(tag != "O" for example in examples for tag in example.get("tags", ())):
             return Guess("spans", "tokens", {}, examples, notes)
-    return _guess_text(path, detect_format(path, "text", section))
+    try:
+        name = detect_format(path, "text", section)
+    except DataError:
+        if Path(path).suffix.lower() != ".txt":
+            raise
+        mend = f"to pretrain on it: fathom train bert data.train={path} (or gpt, or t5)"
+        raise DataError("this is running text, without labels to learn", where=path, mend=mend) from None
+    return _guess_text(path, name)
 
 
 def _columns(path: str, name: str) -> list[str]:
@@ -184,7 +191,8 @@ def _guess_questions(path: str) -> Guess | None:
     try:
         examples, notes = load_examples(path, "questions")
     except DataError:
-        if Path(path).is_file() and detect_format(path, "questions", DataSection(train=path)) == "squad":
+        json_file = SUFFIXES.get(Path(path).suffix.lower()) in {"json", "jsonl"} and Path(path).is_file()
+        if json_file and detect_format(path, "questions", DataSection(train=path)) == "squad":
             raise
         return None
     return Guess("questions", "answers", {}, examples, notes) if any("answers" in item for item in examples) else None

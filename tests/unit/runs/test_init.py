@@ -71,6 +71,17 @@ def test_a_file_of_one_line_is_no_table_of_images(tmp_path):
     assert guess_data(str(path)).problem == "single-label"
 
 
+def test_tagged_words_are_known_whatever_their_file_is_called(tmp_path):
+    (tmp_path / "train.txt").write_text("Ann B-PER\nlives O\n\nBob B-PER\nran O\n\n" * 5, encoding="utf-8")
+    assert guess_data(str(tmp_path / "train.txt")).problem == "tokens"
+
+
+def test_running_text_is_told_what_it_is_for(tmp_path):
+    (tmp_path / "docs.txt").write_text("A page of text.\n\nAnother page, and more of it.\n" * 20, encoding="utf-8")
+    with pytest.raises(DataError, match=r"running text(.|\n)*fathom train bert data\.train="):
+        guess_data(str(tmp_path / "docs.txt"))
+
+
 def test_users_and_items_are_recommendation(tmp_path):
     rows = [(f"u{n // 4}", f"i{n % 4}", 5, n) for n in range(40)]
     path = _csv(tmp_path, ["user_id", "movie_id", "rating", "timestamp"], rows)

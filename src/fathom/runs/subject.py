@@ -37,9 +37,12 @@ TASK_CLASSES = {
     "translation": "AutoModelForSeq2SeqLM",
     "summarization": "AutoModelForSeq2SeqLM",
     "text-infilling": "AutoModelForSeq2SeqLM",
+    "speech-recognition": "AutoModelForCTC",
 }
 LABELLED = frozenset({"text-classification", "token-classification", "relation-extraction"})
 """Tasks whose head has a row for each label."""
+CHARACTERS = 32
+"""Rows of a speech model's head before its data say more: English letters and signs, as wav2vec2 has them."""
 BASE_CLASS = "AutoModel"
 ENDINGS = (
     ("LMHeadModel", "AutoModelForCausalLM"),
@@ -105,7 +108,10 @@ def architecture(
     kind = str(options.pop("kind", ""))
     if kind not in TASK_CLASSES:
         raise ConfigError(f"no head is known for the task '{kind}'", mend=f"known: {', '.join(TASK_CLASSES)}")
-    overrides = {"num_labels": 2, **options} if kind in LABELLED else options
+    usual = (
+        {"num_labels": 2} if kind in LABELLED else {"vocab_size": CHARACTERS} if kind == "speech-recognition" else {}
+    )
+    overrides = {**usual, **options}
     return _config(subject.section, overrides), TASK_CLASSES[kind]
 
 

@@ -287,3 +287,10 @@ def test_a_split_that_cannot_be_learnt_at_all_is_refused_in_words(tmp_path, data
         file.write_text("12345" * 30)
     with pytest.raises(DataError, match="no training example can be learnt from: the transcript of 150"):
         fathom.train(recipe)
+
+
+def test_a_speech_model_is_inspected_with_its_own_head():
+    shown = fathom.inspect("speech-recognition").to_text()
+    assert "CTC" in shown.splitlines()[0]
+    head = next(line for line in shown.splitlines() if line.startswith("head"))
+    assert head.split()[1] == f"{32 * 32 + 32:,}"

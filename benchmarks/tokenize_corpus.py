@@ -1,9 +1,9 @@
 """Text to a packed token file: Fathom's corpus store beside `datasets.map(batched=True, num_proc=2)` and `group_texts`.
 
 Both sides read the same JSON lines, in which no text stands twice, with the same tokenizer in a fresh process with an
-empty cache; the ids must be equal. Fathom's time goes from the raw file to the verified store; the peer's begins when `load_dataset` has converted
-the file to Arrow (its time with that is kept beside it). `python -m benchmarks.tokenize_corpus`; `--quick` is a smoke
-test. The bar: 2.5 times the peer's speed.
+empty cache; the ids must be equal. Fathom's time goes from the raw file to the verified store; the peer's begins when
+`load_dataset` has converted the file to Arrow (its time with that is kept beside it). `python -m
+benchmarks.tokenize_corpus`; `--quick` is a smoke test. The bar: 2.5 times the peer's speed.
 """
 
 from __future__ import annotations

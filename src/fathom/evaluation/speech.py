@@ -82,10 +82,10 @@ class EditAccumulator(Accumulator):
         self.count += 1
 
     def compute(self) -> dict[str, Any]:
-        """The rate, and of which edits it is made under `<units>_edits`."""
+        """The rate, and of which edits it is made under `<units>_edits`; no rate where nothing was said."""
         edits = {"substitutions": self.substitutions, "deletions": self.deletions, "insertions": self.insertions}
-        rate = sum(edits.values()) / self.wanted if self.wanted else float("nan")
-        return {self.name: rate, f"{self.units}_edits": {**edits, self.units: self.wanted}}
+        rate = {self.name: sum(edits.values()) / self.wanted} if self.wanted else {}
+        return {**rate, f"{self.units}_edits": {**edits, self.units: self.wanted}}
 
     def counts(self, prediction: Any, reference: Any) -> tuple[float, ...] | None:
         """(edits, units that were said) of one sound."""
@@ -112,7 +112,8 @@ class WordEdits(EditAccumulator):
 
     def compute(self) -> dict[str, Any]:
         """The rate, its edits, and `sentence_error_rate`: the share of sounds with a mistake in them."""
-        return {**super().compute(), "sentence_error_rate": self.wrong / self.count if self.count else float("nan")}
+        rate = {"sentence_error_rate": self.wrong / self.count} if self.count else {}
+        return {**super().compute(), **rate}
 
     @staticmethod
     def cut(text: str) -> str:

@@ -27,6 +27,14 @@ PAIRS = {
     "candidates": ([0.1, 0.9], ("query", [0, 1])),
     "ranks": (3.0, 2.0),
     "written": ("a short text", {"source": "a text", "references": ["a short text", "text"]}),
+    "heard": ("a short tax", "a short text"),
+    "preferences": (
+        {
+            "sums": {"own": [(-3.0, 0.5, 0.25, 4), (-6.0, -0.5, 0.25, 4)], "others": [(-2.0, 0.1, 0.01, 3)]},
+            **{"margin": 0.1, "chosen_reward": 0.05, "rejected_reward": -0.05},
+        },
+        None,
+    ),
     "entities": ({(0, 3, "x")}, {(0, 3, "x"), (4, 6, "y")}),
 }
 FORM = {
@@ -41,6 +49,8 @@ FORM = {
     **dict.fromkeys(("squad", "squad-v2", "cmrc", "cmrc-v2"), "answers"),
     **dict.fromkeys(("retrieval", "similarity"), "embeddings"),
     "reranking": "candidates",
+    "preference": "preferences",
+    **dict.fromkeys(("wer", "cer"), "heard"),
     "recommendation": "ranks",
     **dict.fromkeys(("bleu", "chrf", "ter", "rouge", "length-ratio", "copy-rate"), "written"),
 }

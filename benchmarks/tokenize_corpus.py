@@ -30,6 +30,7 @@ from benchmarks.rounds import (
     write_result,
 )
 from benchmarks.settings import THREADS
+from benchmarks.unrepeated import write_unrepeated
 
 NAME = "tokenize-corpus"
 PEERS = {"datasets": "benchmarks.peers.clm_tokenize", "fathom": "benchmarks.peers.fathom_tokenize"}
@@ -89,14 +90,17 @@ def compare(kind: str, corpus: Path, rounds: int, name: str, arguments: argparse
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--quick", action="store_true", help="smoke test: one round of 4 MB")
     parser.add_argument("--work", type=Path, default=default_work())
     arguments = parser.parse_args()
-    megabytes, rounds = (4, 1) if arguments.quick else (arguments.megabytes, arguments.rounds)
-    corpus = write_json_lines(arguments.work / f"corpus-{megabytes}mb.jsonl", megabytes * 1_000_000)
+    rounds = 1 if arguments.quick else arguments.rounds
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    if arguments.quick:
+        corpus = write_json_lines(arguments.work / "corpus-4mb.jsonl", 4_000_000)
+    else:
+        corpus = write_unrepeated(arguments.work / "corpus-unrepeated.jsonl")
     for kind in arguments.kinds.split(","):
         name = f"{'quick-' if arguments.quick else ''}{NAME}-{kind}"
         summary = compare(kind, corpus, rounds, name, arguments)["summary"]

@@ -9,6 +9,7 @@ import json
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from benchmarks.sources import require
@@ -49,7 +50,9 @@ def write_unrepeated(path: Path) -> Path:
     if not path.is_file():
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as stream:
-            for text in dict.fromkeys(text for text in texts() if text.strip()):
+            found = list(dict.fromkeys(text for text in texts() if text.strip()))
+            Random(0).shuffle(found)  # a peer that cuts the file into equal runs of rows gets equal work
+            for text in found:
                 stream.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
         partial.replace(path)
     return path

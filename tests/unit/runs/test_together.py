@@ -156,7 +156,7 @@ def test_a_comparison_trains_in_one_pass_what_can_be(
     assert [(item.settings["tuning.rank"], item.error) for item in found.failures] == [("4", "it went wrong")]
     assert all(group.figures["together"] == 3 for group in found.groups)
     page = markdown_report(found, "job.yaml")
-    assert f"MB{SHARED} |" in page and f"- {SHARED} These trials" in page
+    assert f"B{SHARED} |" in page and f"- {SHARED} These trials" in page
     assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out"))
 
 

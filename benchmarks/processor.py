@@ -28,6 +28,11 @@ def has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & set(processor_flags()))
 
 
+def in_fp32(row: str) -> str:
+    """Return where a row is recorded that ran without bf16: it measures something else, under a name of its own."""
+    return f"{row}-fp32"
+
+
 def result_name(row: str) -> str:
-    """Return where a row is recorded: a machine without bf16 measures something else, under a name of its own."""
-    return row if has_bf16() else f"{row}-fp32"
+    """Return where a row is recorded on this machine."""
+    return row if has_bf16() else in_fp32(row)

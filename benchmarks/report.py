@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.peers.arguments import lora_rank, top_blocks
+from benchmarks.processor import in_fp32
 from benchmarks.report_frozen import render_head, render_trials
 from benchmarks.report_language import ROWS as LANGUAGE_ROWS
 from benchmarks.report_language import render_corpora, render_pretrained_or_random, render_pretraining
@@ -17,6 +18,7 @@ ROWS = (
     "minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77",
     "minilm-top-2-wnut17", "bert-base-top-3-wnut17", "minilm-lora-wnut17",
 )  # fmt: skip
+RECORDED = (*ROWS, *map(in_fp32, ROWS))
 PEERS = {"default": "Trainer, default", "tuned": "Trainer, tuned", "best": "Trainer, best", "fathom": "Fathom"}
 MISSING = "_Not measured yet._"
 
@@ -30,15 +32,10 @@ counts real tokens (padding is not work). Figures are medians of the rounds, low
 """
 
 
-def in_fp32(row: str) -> str:
-    """Return where a row is recorded that ran on a machine without bf16 arithmetic."""
-    return f"{row}-fp32"
-
-
 def render_machines() -> str:
     """Return every machine that measured something; of several probes of one, the first."""
     found: dict[str, str] = {}
-    for name in (*ROWS, *LANGUAGE_ROWS, *map(in_fp32, ROWS)):
+    for name in (*RECORDED, *LANGUAGE_ROWS):
         result = read_result(name)
         if "machine" in result:
             facts = result["machine"]["facts"]
@@ -194,7 +191,7 @@ def render_forecast(result: Figures) -> str:
 
 
 def render() -> str:
-    measured = {name: result for name in ROWS if (result := read_result(name)) and "summary" in result}
+    measured = {name: result for name in RECORDED if (result := read_result(name)) and "summary" in result}
     parts = [HEAD, "## The machines\n"]
     parts.append(render_machines() or MISSING)
     parts.append("\n## Training speed and memory\n")

@@ -25,6 +25,9 @@ Form = torch.Size | int
 
 TOLERANCE = 1e-5
 
+TRIAL_ERRORS = (ValueError, TypeError, RuntimeError, NotImplementedError, IndexError, KeyError, AttributeError)
+"""The ways in which the code of a family that was never seen may fail when it is tried in parts."""
+
 
 class PrefixError(Exception):
     """Why a model cannot start at block k."""
@@ -57,16 +60,7 @@ class Prefix:
         except PrefixError:
             self.remove()
             raise
-        except (
-            ValueError,
-            TypeError,
-            RuntimeError,
-            NotImplementedError,
-            IndexError,
-            KeyError,
-            AttributeError,
-        ) as error:
-            # a family we have never seen may fail in any of these ways; it then computes every block, and says why
+        except TRIAL_ERRORS as error:  # it then computes every block, and says why
             self.remove()
             raise PrefixError(f"the trial failed: {type(error).__name__}: {error}") from error
         finally:

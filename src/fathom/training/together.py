@@ -18,6 +18,7 @@ from fathom.data.sampler import Indices
 from fathom.errors import FathomError, ModelError, TrainingError
 from fathom.log import get_console
 from fathom.model.many_lora import AdapterBatch, SharedBase
+from fathom.model.prefix import TRIAL_ERRORS
 from fathom.tasks.base import Batch
 from fathom.training.forward import HIDDEN, Normalizers
 from fathom.training.loop import Loop, LoopState
@@ -96,16 +97,7 @@ class JointSteps:
             with torch.no_grad(), self.base.in_float32():
                 alone = [self._loss(item, batch) for item, batch in self._begin(chosen)]
                 losses = self._losses(self._begin(chosen))
-        except (
-            ValueError,
-            TypeError,
-            RuntimeError,
-            NotImplementedError,
-            IndexError,
-            KeyError,
-            AttributeError,
-        ) as error:
-            # a family we have never seen may fail in any of these ways; its trials are then trained one by one
+        except TRIAL_ERRORS as error:  # its trials are then trained one by one
             raise ModelError(f"the joint pass failed: {type(error).__name__}: {error}") from error
         finally:
             self.base.base.train()

@@ -1,6 +1,6 @@
-"""A Chinese guide or concept says what its English page says: the same code, headings and numbers.
+"""Every guide, concept and worked example has a Chinese page, `zh-NAME.md` beside `NAME.md`, that says the same.
 
-A page `zh-NAME.md` is compared with the `NAME.md` beside it as soon as both are there.
+The same code, headings, links and numbers. Pages that a script writes are in English alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,17 @@ import pytest
 
 from architecture import source
 
+FOLDERS = ("guides", "concepts", "recipes")
+WRITTEN = "Written by `python -m"
+"""How a page begins that a script writes."""
 FENCE = re.compile(r"^ *```[^\n]*\n.*?^ *```[^\n]*$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
 def english_of(page: Path) -> Path:
@@ -24,22 +31,23 @@ def english_of(page: Path) -> Path:
 
 
 PAGES = [
-    page
-    for folder in ("guides", "concepts")
-    for page in sorted((source.ROOT / "docs" / folder).glob("zh-*.md"))
-    if english_of(page).is_file()
+    page.with_name(f"zh-{page.name}")
+    for folder in FOLDERS
+    for page in sorted((source.ROOT / "docs" / folder).glob("*.md"))
+    if not page.name.startswith("zh-") and WRITTEN not in read(page)
 ]
 
 pytestmark = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
 
-def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
-
-
 def prose(page: Path) -> str:
     """The page without its fenced blocks."""
     return FENCE.sub("", read(page))
+
+
+def links(page: Path) -> list[str]:
+    """Where the links of a page lead, other than to places of its own."""
+    return [target for target in LINK.findall(prose(page)) if not target.startswith("#")]
 
 
 def tables(page: Path) -> list[list[str]]:
@@ -71,9 +79,16 @@ def test_the_tables_have_the_same_rows_and_numbers(page: Path) -> None:
     assert numbers == expected
 
 
-def test_links_lead_to_files(page: Path) -> None:
-    targets = [target.partition("#")[0] for target in LINK.findall(prose(page)) if "://" not in target]
-    assert [target for target in targets if target and not (page.parent / target).is_file()] == []
+def test_links_lead_to_the_same_pages_in_chinese(page: Path) -> None:
+    """`NAME.md` in the English page is `zh-NAME.md` in the Chinese one, where there is one."""
+
+    def in_chinese(target: str) -> str:
+        path = page.parent / target
+        chinese = path.with_name(f"zh-{path.name}")
+        return target.replace(path.name, chinese.name) if "://" not in target and chinese.is_file() else target
+
+    found, expected = ({target.partition("#")[0] for target in links(one)} for one in (page, english_of(page)))
+    assert found - {english_of(page).name} == {in_chinese(target) for target in expected - {page.name}}
 
 
 def test_each_page_names_the_other_under_its_title(page: Path) -> None:

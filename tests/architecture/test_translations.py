@@ -11,19 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from architecture import source
+from architecture.pages import DOCS, blocks, links, prose, read
 
 FOLDERS = ("guides", "concepts", "recipes")
 WRITTEN = "Written by `python -m"
 """How a page begins that a script writes."""
-FENCE = re.compile(r"^ *```[^\n]*\n.*?^ *```[^\n]*$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-
-
-def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 def english_of(page: Path) -> Path:
@@ -33,21 +27,11 @@ def english_of(page: Path) -> Path:
 PAGES = [
     page.with_name(f"zh-{page.name}")
     for folder in FOLDERS
-    for page in sorted((source.ROOT / "docs" / folder).glob("*.md"))
+    for page in sorted((DOCS / folder).glob("*.md"))
     if not page.name.startswith("zh-") and WRITTEN not in read(page)
 ]
 
 pytestmark = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-
-
-def prose(page: Path) -> str:
-    """The page without its fenced blocks."""
-    return FENCE.sub("", read(page))
-
-
-def links(page: Path) -> list[str]:
-    """Where the links of a page lead, other than to places of its own."""
-    return [target for target in LINK.findall(prose(page)) if not target.startswith("#")]
 
 
 def tables(page: Path) -> list[list[str]]:
@@ -64,7 +48,7 @@ def tables(page: Path) -> list[list[str]]:
 
 
 def test_the_code_is_the_same(page: Path) -> None:
-    assert FENCE.findall(read(page)) == FENCE.findall(read(english_of(page)))
+    assert blocks(page) == blocks(english_of(page))
 
 
 def test_the_headings_are_as_many(page: Path) -> None:
@@ -85,10 +69,10 @@ def test_links_lead_to_the_same_pages_in_chinese(page: Path) -> None:
     def in_chinese(target: str) -> str:
         path = page.parent / target
         chinese = path.with_name(f"zh-{path.name}")
-        return target.replace(path.name, chinese.name) if "://" not in target and chinese.is_file() else target
+        return target.replace(path.name, chinese.name) if chinese.is_file() else target
 
     found, expected = ({target.partition("#")[0] for target in links(one)} for one in (page, english_of(page)))
-    assert found - {english_of(page).name} == {in_chinese(target) for target in expected - {page.name}}
+    assert found - {english_of(page).name, ""} == {in_chinese(target) for target in expected - {page.name, ""}}
 
 
 def test_each_page_names_the_other_under_its_title(page: Path) -> None:

@@ -26,6 +26,7 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^(?P=indent)```", re.MULTILINE | re.DOTALL
 )
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+MENTION = re.compile(r"`(?:\.venv/bin/)?fathom ([^`]+)`")
 BASE: dict[str, Any] = {"model": "minilm", "data": {"train": "train.csv"}, "task": "text-classification"}
 """What a fragment of a recipe leaves out."""
 
@@ -111,6 +112,20 @@ def test_every_command_exists_with_its_options(place: str, words: list[str]) -> 
         given = [word for word in words[len(names) :] if not word.startswith("--")]
         edits = [word for word in given[1:] if "=" in word]
         assert_keys_exist(given[0], edits, place)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.relative_to(ROOT).as_posix() for path in PAGES])
+def test_every_command_in_a_sentence_exists_with_its_options(path: Path) -> None:
+    """Sentences may leave arguments out, so these are looked up, not parsed."""
+    for mention in MENTION.findall(FENCE.sub("", path.read_text(encoding="utf-8"))):
+        current: Any = typer.main.get_command(app)
+        rest = shlex.split(mention)
+        while rest and rest[0] in vars(current).get("commands", {}):
+            current = vars(current)["commands"][rest.pop(0)]
+        given = {word for word in rest if word.startswith("-")}
+        known = {"--help", *(option for one in current.params for option in (*one.opts, *one.secondary_opts))}
+        assert given <= known, f"fathom {mention}"
+        assert "commands" not in vars(current) or given == set(rest), f"fathom {mention}"
 
 
 def assert_keys_exist(recipe: str, edits: list[str], place: str) -> None:

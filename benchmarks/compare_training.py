@@ -324,7 +324,7 @@ def print_summary(name: str, summary: Figures) -> None:
     if summary["scores"]:
         means = {peer: round(value, 4) for peer, value in summary["scores"]["means"].items()}
         fair = all(check["not_worse"] for check in summary["scores"]["against"].values())
-        print(f"  {summary['scores']['metric']}: {means}  {'equal or better' if fair else 'WORSE: no claim of speed'}")
+        print(f"  {summary['scores']['metric']}: {means}  {'not worse' if fair else 'WORSE: no claim of speed'}")
 
 
 def quick_form(row: Comparison) -> Comparison:

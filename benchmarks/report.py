@@ -21,6 +21,7 @@ ROWS = (
 RECORDED = (*ROWS, *map(in_fp32, ROWS))
 PEERS = {"default": "Trainer, default", "tuned": "Trainer, tuned", "best": "Trainer, best", "fathom": "Fathom"}
 MISSING = "_Not measured yet._"
+NOT_WORSE = "not below the peers' by more than chance allows (the spread of the rounds, or one score's standard error)"
 
 HEAD = """# Benchmarks
 
@@ -113,7 +114,7 @@ def render_row(name: str, result: Figures) -> str:
     if summary["scores"]:
         fair = all(check["not_worse"] for check in summary["scores"]["against"].values())
         metric = summary["scores"]["metric"]
-        lines += ["", f"Dev {metric} is {'equal or better' if fair else '**worse: no claim of speed**'}."]
+        lines += ["", f"Dev {metric} is {NOT_WORSE if fair else '**worse: no claim of speed**'}."]
     return "\n".join(lines)
 
 
@@ -150,7 +151,7 @@ def render_quality(result: Figures) -> str:
                 f"{found['mean']:.4f} ± {found['standard_deviation']:.4f} ({found['seeds']})" if found else "-"
             )
         checks = [check["not_worse"] for check in summary.get("against", {}).values()]
-        verdict = "-" if not checks else "equal or better" if all(checks) else "worse"
+        verdict = "-" if not checks else "not worse" if all(checks) else "worse"
         floor = "-" if summary["floor"] is None else f"{summary['floor']:.3f}"
         if summary.get("beats_floor") is not None:
             floor += " beaten" if summary["beats_floor"] else " **not beaten**"

@@ -9,6 +9,10 @@ from typing import Any
 import torch
 import transformers
 
+from fathom import catalog
+from fathom.model.anatomy import find_anatomy
+from fathom.model.load import load_model
+from fathom.model.save import save_model
 from fathom.serving.generate.generator import Generator
 from tokenizers_for_tests import tokenizer_of
 
@@ -93,4 +97,19 @@ def save_plain(folder: Path, family: str = "llama", seed: int = 0) -> Path:
     """Save a plain Hugging Face folder."""
     make_model(family, seed).save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def save_adapter_writer(folder: Path, base: Path, seed: int) -> Path:
+    """Save a LoRA adapter of random numbers for the model of a plain folder."""
+    model = load_model(str(base), "AutoModelForCausalLM", {}, seed=0)
+    tuned = catalog.load("tuning", "lora")().apply(model, find_anatomy(model))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if ".lora_B." in name:
+                parameter.normal_(0, 0.3, generator=generator)
+    save_model(
+        tuned, make_tokenizer(), folder, {"task": {"kind": "causal-lm"}, "base_model": str(base), "max_length": 96}
+    )
     return folder

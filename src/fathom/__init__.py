@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fathom.runs.together import train_together
     from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
     from fathom.runs.train import train
+    from fathom.serving.adapters import Adapters
     from fathom.serving.generate.generator import Generator
     from fathom.serving.generate.options import GenerationOptions
     from fathom.serving.predictor import Predictor
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC: dict[str, str] = {
+    "Adapters": "fathom.serving.adapters:Adapters",
     "GenerationOptions": "fathom.serving.generate.options:GenerationOptions",
     "Generator": "fathom.serving.generate.generator:Generator",
     "Predictor": "fathom.serving.predictor:Predictor",
@@ -66,6 +68,7 @@ PUBLIC: dict[str, str] = {
 """Every public name and where it lives."""
 
 __all__ = [
+    "Adapters",
     "GenerationOptions",
     "Generator",
     "Predictor",

@@ -22,14 +22,15 @@ def merge_command(
     """Merge adapters into a whole model, verified by its logits."""
     from fathom.runs.merge import merge
 
-    folder = merge(models, output, _numbers(weights) if weights is not None else None)
+    folder = merge(models, output, numbers(weights) if weights is not None else None)
     if as_json:
         say_json({"model": str(folder)})
     else:
         say(str(folder))
 
 
-def _numbers(text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
+    """Read weights as they are written, `0.5,0.5`."""
     try:
         return [float(item) for item in text.split(",")]
     except ValueError:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from fathom.cli.command import AsJson, guarded, say, say_json
+from fathom.cli.merge import numbers
 from fathom.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
@@ -27,6 +28,10 @@ def predict_command(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Give every label's probability, or every answer.")
     ] = False,
+    adapter: Annotated[
+        list[str] | None, typer.Option(help="Another adapter over the same base, FOLDER or NAME=FOLDER; repeatable.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Mix MODEL and the adapters, such as 0.5,0.5.")] = None,
     read: Annotated[
         list[str] | None,
         typer.Option(help="How the file is read, e.g. delimiter=semicolon or columns.text=body; may be repeated."),
@@ -50,28 +55,71 @@ def predict_command(
     as_json: AsJson = False,
 ) -> None:
     """Predict on texts, a file or standard input."""
-    from fathom.config import apply_reading_edits
-    from fathom.runs.answers import holds_answers
-    from fathom.runs.predict import predict
-    from fathom.serving.generate.open import generates
-
     writing = _given(
         max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
         num_beams=num_beams, length_penalty=length_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
         num_return_sequences=num_return_sequences, repetition_penalty=repetition_penalty,
         stop=[text.replace("\\n", "\n") for text in stop] if stop else None, seed=seed,
     )  # fmt: skip
-    source, reading = inputs_of(inputs), apply_reading_edits({}, read or ())
-    writes = generates(model) and not holds_answers(model, source, reading)
-    if writing and not writes:
+    told: dict[str, Any] = {
+        "output": output,
+        "read": read or (),
+        "probabilities": probabilities,
+        "batch_size": batch_size,
+    }
+    if adapter or weights is not None:
+        rows = _answer_with_each([model, *(adapter or ())], weights, inputs_of(inputs), writing, precision, **told)
+    else:
+        rows = _answer(model, inputs_of(inputs), writing, precision, **told)
+    _say_rows(rows, output, as_json=as_json)
+
+
+def _answer(
+    model: str, source: str | list[str], writing: Mapping[str, Any], precision: Precision, **told: Any
+) -> list[dict[str, Any]]:
+    """Let one model answer."""
+    from fathom.config import apply_reading_edits
+    from fathom.runs.answers import holds_answers
+    from fathom.runs.predict import predict
+    from fathom.serving.generate.open import generates
+
+    reading, batch_size = apply_reading_edits({}, told["read"]), told["batch_size"]
+    if generates(model) and not holds_answers(model, source, reading):
+        told = {"output": told["output"], "read": reading}
+        return _write(model, source, writing, precision, batch_size=batch_size or 16, **told)
+    _refuse_writing(writing, model)
+    told = {**told, "read": reading, "batch_size": batch_size or 64}
+    return predict(model, source, **told)
+
+
+def _answer_with_each(
+    folders: list[str],
+    weights: str | None,
+    source: str | list[str],
+    writing: Mapping[str, Any],
+    precision: Precision,
+    **told: Any,
+) -> list[dict[str, Any]]:
+    """Let several adapters over one base answer, each or as a mixture."""
+    from fathom.config import apply_reading_edits
+    from fathom.runs.adapters import Asked, predict_each
+    from fathom.serving.adapters import Adapters, name_folders
+
+    shares = numbers(weights) if weights is not None else None
+    if len(folders) == 1:
+        raise ConfigError("--weights is for several adapters", where=folders[0], mend="name others with --adapter")
+    adapters = Adapters(name_folders(folders), precision=precision)
+    if not adapters.writes:
+        _refuse_writing(writing, folders[0])
+    reading = apply_reading_edits({}, told["read"])
+    asked = Asked(reading, told["probabilities"], told["batch_size"], writing)
+    return predict_each(adapters, source, asked, weights=shares, output=told["output"])
+
+
+def _refuse_writing(writing: Mapping[str, Any], model: str) -> None:
+    if writing:
         first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
-    told: dict[str, Any] = {"output": output, "read": reading}
-    if writes:
-        rows = _write(model, source, writing, precision, batch_size=batch_size or 16, **told)
-    else:
-        rows = predict(model, source, probabilities=probabilities, batch_size=batch_size or 64, **told)
-    _say_rows(rows, output, as_json=as_json)
 
 
 def _write(
@@ -102,7 +150,7 @@ def _say_rows(rows: list[dict[str, Any]], output: str | None, *, as_json: bool) 
         say(rows[0]["text"])  # of a model that writes: nothing but what it wrote
     else:
         for row in rows:
-            say(_line(row))
+            say(f"[{row['adapter']}] {_line(row)}" if "adapter" in row else _line(row))
 
 
 def inputs_of(given: list[str] | None) -> str | list[str]:

@@ -41,6 +41,26 @@ def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str
         ArtifactError: A file is damaged, or the result answers differently.
     """
     opened = [open_folder(folder) for folder in folders]
+    model = load_combined(opened, weights, auto_class)
+    said = {"step": "combine", "adapters": [item.path.name for item in opened], "weights": list(weights)}
+    return fold(opened[0], model, output, (auto_class, said))
+
+
+def load_combined(opened: Sequence[ModelFolder], weights: Sequence[float], auto_class: str) -> Any:
+    """Load the weighted sum of LoRA adapters beside their base model, whose weights stay as they are.
+
+    Args:
+        opened: Checked folders of LoRA adapters of one task and one base model.
+        weights: One for each, of positive sum.
+        auto_class: Name of the transformers auto class of their task.
+
+    Returns:
+        The PEFT model in evaluation mode, with the sum as its active adapter.
+
+    Raises:
+        ModelError: Weights that do not fit, adapters of another kind, task, labels or base model.
+        ArtifactError: The sum of the updates is not what the weights say.
+    """
     _check(opened, weights)
     model: Any = opened[0].load_model(auto_class)
     names = [FIRST, *(f"adapter_{number}" for number in range(1, len(opened)))]
@@ -57,9 +77,7 @@ def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str
     _check_sum(model, dict(zip(names, weights, strict=True)))
     for _, layer in _layers(model):
         layer.set_adapter(COMBINED)
-    model.eval()
-    said = {"step": "combine", "adapters": [item.path.name for item in opened], "weights": list(weights)}
-    return fold(opened[0], model, output, (auto_class, said))
+    return model.eval()
 
 
 def _check(opened: Sequence[ModelFolder], weights: Sequence[float]) -> None:
@@ -70,22 +88,34 @@ def _check(opened: Sequence[ModelFolder], weights: Sequence[float]) -> None:
     if not sum(weights) > 0:
         raise ModelError(f"the weights sum to {sum(weights):g}", where="weights", mend="give a positive sum")
     first = opened[0]
+    require_one_base(opened)
     for item in opened:
-        if item.info["weights"] != "adapter":
-            raise ModelError("this is a whole model, not an adapter", where=str(item.path))
         config = files.read_json(item.path / ADAPTER_CONFIG)
         init = config.get("init_lora_weights", True)
         changes_base = isinstance(init, str) and init.startswith(("pissa", "olora"))
-        if config.get("peft_type") != "LORA" or config.get("use_dora") or changes_base:
+        learns_biases = config.get("bias", "none") != "none"
+        if config.get("peft_type") != "LORA" or config.get("use_dora") or changes_base or learns_biases:
             raise ModelError(
                 "only LoRA adapters that leave their base model's weights alone can be added up",
                 where=str(item.path),
                 mend="merge this one by itself",
             )
-        if item.info["base_files"] != first.info["base_files"]:
-            raise ModelError(f"another base model than that of {first.path}", where=str(item.path))
         if item.info["task"] != first.info["task"]:
             raise ModelError(f"another task or other labels than those of {first.path}", where=str(item.path))
+
+
+def require_one_base(opened: Sequence[ModelFolder]) -> None:
+    """Refuse folders that hold no adapter, or adapters of several base models.
+
+    Raises:
+        ModelError: Names the folder.
+    """
+    first = opened[0]
+    for item in opened:
+        if item.info["weights"] != "adapter":
+            raise ModelError("this is a whole model, not an adapter", where=str(item.path))
+        if item.info["base_files"] != first.info["base_files"]:
+            raise ModelError(f"another base model than that of {first.path}", where=str(item.path))
 
 
 def _check_sum(model: nn.Module, weights: Mapping[str, float]) -> None:

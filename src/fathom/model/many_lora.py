@@ -30,9 +30,8 @@ from fathom.model.layout import Part, make_layout
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters
 from fathom.model.prefix import Prefix, PrefixError
+from fathom.model.sharing import inside, plain_name
 
-WRAPPED = ".base_layer."
-"""What PEFT puts into the name of a weight it stands beside."""
 UPDATES = (".lora_A.", ".lora_B.")
 
 
@@ -90,15 +89,6 @@ class AdapterBatch:
 
     inputs: Mapping[str, Tensor]
     segment_BL: Tensor | None = None
-
-
-def share_frozen(model: nn.Module, base: nn.Module) -> None:
-    """Let the frozen tensors of a LoRA model be those of the base wherever they are equal; the copies are freed."""
-    own = dict(base.named_parameters())
-    for name, parameter in _inside(model):
-        twin = own.get(name.replace(WRAPPED, "."))
-        if twin is not None and not parameter.requires_grad and _equal(parameter, twin):
-            parameter.data = twin.data
 
 
 class SharedBase:
@@ -238,27 +228,16 @@ class SharedBase:
 
     def _check(self, adapter: Adapter) -> None:
         own = dict(self.base.named_parameters())
-        for name, parameter in _inside(adapter.model):
+        for name, parameter in inside(adapter.model):
             block, component = adapter.anatomy.component_of(name)
             above = block is None and component in ("head", "final")
             if above or any(mark in name for mark in UPDATES):
                 continue
             if parameter.requires_grad:
                 raise ModelError(f"'{name}' learns, which is neither a low-rank update nor in the head")
-            twin = own.get(name.replace(WRAPPED, "."))
+            twin = own.get(plain_name(name))
             if twin is None or twin.data_ptr() != parameter.data_ptr():
                 raise ModelError(f"the frozen weight '{name}' is not the base's")
-
-
-def _inside(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield the parameters of the transformers model within a wrapper, by their names in it."""
-    prefix = find_anatomy(model).prefix
-    for name, parameter in model.named_parameters():
-        yield name.removeprefix(prefix), parameter
-
-
-def _equal(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and first.dtype == second.dtype and torch.equal(first, second)
 
 
 def _updates(adapter: Adapter) -> Iterator[tuple[str, Update]]:

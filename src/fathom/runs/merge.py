@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-from fathom import catalog
 from fathom.log import get_console
 from fathom.model.combine import combine
 from fathom.model.folder import open_folder
 from fathom.model.merge import merge as merge_folder
-from fathom.tasks.base import Task
+from fathom.serving.predictor import open_task
 
 
 def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> Path:
@@ -31,7 +29,7 @@ def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights:
         ArtifactError: A file is damaged, or the merged model answers differently.
     """
     folders = [model] if isinstance(model, str | Path) else list(model)
-    auto_class = _auto_class(folders[0])
+    auto_class = open_task(open_folder(folders[0])).auto_class
     if len(folders) == 1 and weights is None:
         difference = merge_folder(folders[0], output, auto_class)
     else:
@@ -39,10 +37,3 @@ def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights:
         difference = combine(folders, shares, output, auto_class)
     get_console().info(f"{output}: merged; logits are within {difference:.0e} of the adapter's")
     return Path(output)
-
-
-def _auto_class(folder: str | Path) -> str:
-    opened = open_folder(folder)
-    state = opened.info["task"]
-    part = cast(Task, catalog.load("task", state["kind"])())
-    return part.reopen(state, part.load_tokenizer(str(opened.path))).auto_class

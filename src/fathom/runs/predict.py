@@ -22,6 +22,7 @@ from fathom.log import get_console
 from fathom.runs.questions import read_questions
 
 if TYPE_CHECKING:
+    from fathom.serving.adapters import Adapters
     from fathom.serving.predictor import Predictor
 
 OUTPUT_SUFFIXES = (".jsonl", ".csv")
@@ -44,7 +45,7 @@ Inputs = str | Path | Iterable[str | Mapping[str, Any]]
 
 
 def predict(
-    model: str | Path | Predictor,
+    model: str | Path | Predictor | Adapters,
     inputs: Inputs,
     *,
     output: str | Path | None = None,
@@ -55,7 +56,7 @@ def predict(
     """Predict with a saved model.
 
     Args:
-        model: A model folder, the folder of a run, or a `Predictor` already loaded.
+        model: A model folder, the folder of a run, or a `Predictor` already loaded; of `Adapters` each answers.
         inputs: A list of texts (or of mappings with `text` and `text_pair`; for question answering see
             `read_questions`; for reranking two texts are a query and a document); or the path of a file: `.txt` with a
             text per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for
@@ -68,7 +69,8 @@ def predict(
 
     Returns:
         A row for each input, in order: the input's `text`, and the prediction; of a model that writes, see
-        `runs.generate.generate_file`; of answers that a model of preferences judges, `runs.answers.judge_answers`.
+        `runs.generate.generate_file`; of judged answers, `runs.answers.judge_answers`; of several adapters,
+        `runs.adapters.predict_each`.
 
     Raises:
         DataError: An input is missing or wrong, with file and line.
@@ -76,11 +78,15 @@ def predict(
         ConfigError: `output` or `read` is wrong.
     """
     check_output(output, inputs, vectors=True)
+    from fathom.runs.adapters import Asked, predict_each
     from fathom.runs.answers import holds_answers, judge_answers
+    from fathom.serving.adapters import Adapters
     from fathom.serving.generate.open import generates
     from fathom.serving.predictor import Predictor
 
     inputs = inputs if isinstance(inputs, str | Path) else list(inputs)
+    if isinstance(model, Adapters):
+        return predict_each(model, inputs, Asked(read, probabilities, batch_size), output=output)
     if holds_answers(model, inputs, read):
         return judge_answers(model, inputs, output=output, read=read, batch_size=batch_size)
     if not isinstance(model, Predictor) and generates(model):
@@ -88,29 +94,32 @@ def predict(
         from fathom.serving.generate.generator import Generator
 
         generator = Generator.load(model)
-        inputs = read_prompts(inputs, generator.info, read)
-        return generate_file(generator, inputs, {}, output=output, batch_size=min(batch_size, 16))
+        prompts = read_prompts(inputs, generator.info, read)
+        return generate_file(generator, prompts, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     _require_vectors(predictor, output)
-    inputs = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
-    examples = read_inputs(inputs, predictor.form, how_to_read(predictor.info, read))
-    rows: list[dict[str, Any]] = []
-    with get_console().progress(len(examples), "predict") as progress:
-        for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
-            rows.append(_row(example, prediction, probabilities))
-            progress.update(len(rows))
-    _tell_cut(rows, predictor)
+    given = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
+    examples = read_inputs(given, predictor.form, how_to_read(predictor.info, read))
+    rows = _answer(predictor, examples, probabilities, batch_size)
     if output is not None:
         write_rows(rows, output)
     return rows
 
 
-def _tell_cut(rows: Sequence[Mapping[str, Any]], predictor: Predictor) -> None:
+def _answer(
+    predictor: Predictor, examples: Sequence[Mapping[str, Any]], probabilities: bool, batch_size: int
+) -> list[dict[str, Any]]:
     from fathom.runs.preflight import cut_note
 
+    rows: list[dict[str, Any]] = []
+    with get_console().progress(len(examples), "predict") as progress:
+        for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):
+            rows.append(_row(example, prediction, probabilities))
+            progress.update(len(rows))
     cut = sum(1 for row in rows if row.get("truncated"))
     if cut:
         get_console().info(f"{cut_note(cut, len(rows), predictor.task)} (marked truncated)")
+    return rows
 
 
 def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:

@@ -25,9 +25,9 @@ from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.load import dropout_overrides, resolve_model
-from fathom.model.many_lora import share_frozen
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
+from fathom.model.sharing import share_frozen
 from fathom.model.vocabulary import VocabularyHead
 from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe

@@ -17,7 +17,7 @@ from fathom.data.draw import PREDICTION, Draw
 from fathom.data.example import FILE_KEYS, Example, Features, num_positions
 from fathom.data.readers.base import Form
 from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
-from fathom.model.folder import FathomInfo, open_folder
+from fathom.model.folder import FathomInfo, ModelFolder, open_folder
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.vocabulary import VocabularyHead, vocabulary_states
 from fathom.tasks.base import OpenTask, Task
@@ -80,9 +80,7 @@ class Predictor:
         machine = device.probe_machine()
         device.choose_precision(precision, machine)
         opened = open_folder(folder)
-        state = opened.info["task"]
-        part = cast(Task, catalog.load("task", state["kind"])())
-        task = part.reopen(state, part.load_tokenizer(str(opened.path)))
+        task = open_task(opened)
         model: nn.Module = opened.load_model(task.auto_class)
         predictor = cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
         predictor.folder = opened.path
@@ -178,6 +176,13 @@ class Predictor:
         if self.task.reads_words:
             return head.score_tokens(hidden_1SD, *self.task.asked(labels_S))
         return head.logits(hidden_1SD.flatten(0, 1))
+
+
+def open_task(opened: ModelFolder) -> OpenTask:
+    """Return the live task of a model folder, with its labels and tokenizer."""
+    state = opened.info["task"]
+    part = cast(Task, catalog.load("task", state["kind"])())
+    return part.reopen(state, part.load_tokenizer(str(opened.path)))
 
 
 def as_example(given: str | Mapping[str, Any], number: int, form: Form = "text") -> Example:

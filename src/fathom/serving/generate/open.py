@@ -87,11 +87,15 @@ def open_generator(folder: str | Path) -> Opened:
             where=str(folder),
             mend="fathom predict gives its predictions; to generate, train with task: causal-lm or chat",
         )
-    pairs = opened.info["architecture"] in _sequence_to_sequence_names()
-    model: Any = opened.load_model(SEQUENCE_TO_SEQUENCE if pairs else CAUSAL)
+    model: Any = opened.load_model(writing_class(opened.info))
     if is_peft(model):  # bottleneck adapters stay beside the weights, and run as they are
         model = model.merge_and_unload()
     return Opened(model, load_tokenizer(opened.path), opened.info)
+
+
+def writing_class(info: Mapping[str, Any]) -> str:
+    """Return the name of the transformers auto class that loads a model that writes, by its `fathom.json`."""
+    return SEQUENCE_TO_SEQUENCE if info["architecture"] in _sequence_to_sequence_names() else CAUSAL
 
 
 def _open_plain(folder: str | Path) -> Opened:

@@ -8,7 +8,13 @@ from benchmarks.peers.arguments import lora_rank, top_blocks
 from benchmarks.processor import in_fp32
 from benchmarks.report_frozen import render_head, render_trials
 from benchmarks.report_language import ROWS as LANGUAGE_ROWS
-from benchmarks.report_language import render_corpora, render_pretrained_or_random, render_pretraining
+from benchmarks.report_language import (
+    render_corpora,
+    render_generation,
+    render_pretrained_or_random,
+    render_pretraining,
+    render_time_to_loss,
+)
 from benchmarks.rounds import Figures, read_result
 from benchmarks.sources import REPOSITORY
 from benchmarks.tables import ratio_rows, span, table
@@ -208,6 +214,8 @@ def render() -> str:
         parts.append(renderer(result) if result else MISSING)
     parts += ["\n## Frozen blocks and trials\n", "\n\n".join(filter(None, (render_head(), render_trials()))) or MISSING]
     parts += ["\n## Pretraining\n", render_pretraining() or MISSING]
+    parts += ["\n## Time to a loss\n", render_time_to_loss() or MISSING]
+    parts += ["\n## Generation\n", render_generation() or MISSING]
     parts += ["\n## Corpora\n", render_corpora() or MISSING]
     parts += ["\n## Does pretraining help?\n", render_pretrained_or_random() or MISSING]
     return "\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import mean
 
+from benchmarks.processor import in_fp32
 from benchmarks.rounds import Figures, read_result, summarize
 from benchmarks.tables import ratio_rows, span, table
 
@@ -14,16 +15,18 @@ TITLES = {"default": "Trainer, default", "tuned": "Trainer, tuned (bf16)", "fath
 
 def render_pretraining() -> str:
     """Return the rows of `compare_pretraining` that have been measured; empty where there are none."""
-    return "\n\n".join(_row(name, result) for name in ROWS if "summary" in (result := read_result(name)))
+    names = [recorded for name in ROWS for recorded in (name, in_fp32(name))]
+    return "\n\n".join(_row(name, result) for name in names if "summary" in (result := read_result(name)))
 
 
 def _row(name: str, result: Figures) -> str:
     summary, settings = result["summary"], result["settings"]
+    low = "fp32" if name.endswith(in_fp32("")) else "bf16"
     rows = [
         [
-            title,
+            title.replace("bf16", low),
             span(summary["real_tokens_per_s"][peer], 0),
-            f"{summary['share_of_best_product'][peer]:.0%} {'fp32' if peer == 'default' else 'bf16'}",
+            f"{summary['share_of_best_product'][peer]:.0%} {'fp32' if peer == 'default' else low}",
             span(summary["peak_memory_bytes"][peer], 0, 1 / 2**20),
             span(summarize([turn["peers"][peer]["validation_loss"] for turn in result["rounds"]]), 3),
         ]
@@ -115,4 +118,61 @@ def render_pretrained_or_random() -> str:
     return (
         f"Test accuracy on the intents of the helpdesk (both languages), {len(result['seeds'])} seeds, mean and "
         "standard deviation, the same fine-tuning for both; one pretraining each.\n\n" + table(titles, rows)
+    )
+
+
+def render_time_to_loss() -> str:
+    """Return what has been measured of the time to the same loss; empty where nothing has."""
+    return "\n\n".join(
+        _time_to_loss(result)
+        for name in ("time-to-loss", in_fp32("time-to-loss"))
+        if "summary" in (result := read_result(name))
+    )
+
+
+def _time_to_loss(result: Figures) -> str:
+    summary, settings = result["summary"], result["settings"]
+    loop, own = settings["loop"], settings["fathom"]
+    ratio = summary["ratios"]["sooner_than_loop"]
+    losses = {peer: summarize(values) for peer, values in summary["validation_loss"].items()}
+    rows = [
+        [
+            title,
+            f"{steps} steps of {batch} windows",
+            span(summary["seconds"][peer], 0),
+            span(losses[peer], 3),
+        ]
+        for peer, title, steps, batch in (
+            ("loop", "plain PyTorch loop, fp32, AdamW", loop["steps"], loop["batch_size"]),
+            ("fathom", f"Fathom, {own['optimizer']}", own["max_steps"], own["batch_size"]),
+        )
+    ]
+    return (
+        f"{settings['row']}, {ratio['rounds']} rounds, each with a seed of its own, on "
+        f"{result['machine']['facts']['processor']}: Fathom is there {span(ratio)} times as soon (needed "
+        f"{summary['bar']['needed']:g}: {summary['verdict']}).\n\n"
+        + table(["", "work", "seconds of training", "validation loss"], rows)
+    )
+
+
+def render_generation() -> str:
+    """Return what has been measured of generation; empty where nothing has."""
+    result = read_result("generate")
+    if not result:
+        return ""
+    rows = [
+        [
+            name,
+            span(row["tokens_per_s"]["transformers"], 0),
+            span(row["tokens_per_s"]["fathom"], 0),
+            span(row["ratio"]),
+            f"{row['share_of_equal_tokens']:.1%}",
+        ]
+        for name, row in result["rows"].items()
+    ]
+    settings = result["settings"]
+    return (
+        f"Greedy, {settings['new_tokens']} new tokens, small models of random weights (8 blocks of width 512), "
+        f"{settings['rounds']} rounds on {result['machine']['facts']['processor']}; no bar is set.\n\n"
+        + table(["", "`model.generate`, tokens/s", "Fathom, tokens/s", "ratio", "equal tokens"], rows)
     )

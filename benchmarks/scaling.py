@@ -55,10 +55,10 @@ class Bench:
     def __init__(self, grid: Grid, depth: int, tokens: int, folder: Path) -> None:
         import numpy as np
 
-        from fathom import catalog
         from fathom.device import probe_machine
         from fathom.recipe import Recipe, resolve
         from fathom.runs.prepare import prepare_data, prepare_model
+        from fathom.training.optimizers.staged import open_optimizer
 
         sequences = tokens // grid.length
         raw = {
@@ -76,11 +76,11 @@ class Bench:
         machine = probe_machine()
         recipe = resolve(Recipe.model_validate(raw), machine)
         data = prepare_data(recipe)
-        self.work = prepare_model(recipe, data, machine).work
+        prepared = prepare_model(recipe, data, machine)
+        self.work = prepared.work
         self.work.model.train()
-        self.optimizer = catalog.load("optimizer", recipe.training.optimizer)().open(
-            self.work.parameters, recipe.training
-        )
+        places = {name: prepared.anatomy.component_of(name) for name in self.work.parameters.slots}
+        self.optimizer = open_optimizer(recipe.training.optimizer, self.work.parameters, recipe.training, places)
         assert recipe.training.learning_rate is not None
         self.rate = recipe.training.learning_rate
         whole = np.flatnonzero(self.work.store.lengths == grid.length)

@@ -1,13 +1,20 @@
-"""The written-out backward of fused attention equals autograd's; slack slots and neighbours have no influence."""
+"""Fused attention's gradients equal autograd's, torch's kernels the plain form; slack has no influence."""
 
 from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from fathom.model.attention import AttentionOptions, FusedAttention, attend
+from fathom.model.attention_form import attend_packed
 from fathom.model.dropout import DropoutSource, apply_mask
+from fathom.model.flash_attention import LONG, attend_long, attend_varlen
 from fathom.model.layout import Layout, cut_buckets, make_layout
 
 LENGTHS = (11, 3, 1, 8, 8, 5)
@@ -40,6 +47,70 @@ def test_fused_gradients_equal_autograd(key_heads: int, causal: bool, window: in
     torch.testing.assert_close(actual[real], expected[real], rtol=1e-6, atol=1e-6)
     for got, wanted in zip(actual_grads, expected_grads, strict=True):
         torch.testing.assert_close(got[real], wanted[real], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, (8, 8, 8), (24, 24)])
+@pytest.mark.parametrize("key_heads", [4, 2])
+@pytest.mark.parametrize(("causal", "window"), [(False, None), (True, None), (False, 3), (True, 3)])
+def test_flash_forms_equal_the_plain_one(
+    lengths: tuple[int, ...], key_heads: int, causal: bool, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fathom.model.flash_attention.varlen_attn", reference_varlen)
+    layout = layout_of(lengths)
+    options = AttentionOptions(scaling=0.3, causal=causal, window=window)
+    inputs = [heads(layout, 4), heads(layout, key_heads), heads(layout, key_heads)]
+    real = real_slots(layout)
+    weight = torch.randn(layout.slots, 4, 8, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    weight[~real] = 0
+    expected = attend(inputs[0], inputs[1], inputs[2], layout, options)
+    expected_grads = torch.autograd.grad((expected * weight).sum(), inputs)
+    for form in (attend_long, attend_varlen):
+        actual = form(inputs[0], inputs[1], inputs[2], layout, options)
+        grads = torch.autograd.grad((actual * weight).sum(), inputs)
+        torch.testing.assert_close(actual[real], expected[real], rtol=1e-6, atol=1e-6)
+        for got, wanted in zip(grads, expected_grads, strict=True):
+            torch.testing.assert_close(got[real], wanted[real], rtol=1e-5, atol=1e-6)
+
+
+def reference_varlen(
+    query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, keys: Tensor, longest: int, longest_key: int, **how: Any
+) -> Tensor:
+    """What torch documents of `varlen_attn`, one sequence after another."""
+    assert torch.equal(bounds, keys) and bounds.dtype == torch.int32 and bounds[-1] == len(query)
+    assert longest == longest_key == bounds.diff().max()
+    left, right = how["window_size"]
+    outputs = []
+    for start, stop in pairwise(bounds.tolist()):
+        q, k, v = (tensor[start:stop].transpose(0, 1) for tensor in (query, key, value))
+        ahead = torch.arange(stop - start) - torch.arange(stop - start)[:, None]
+        seen = (ahead <= right if right >= 0 else ahead == ahead) & (ahead >= -left if left >= 0 else ahead == ahead)
+        found = scaled_dot_product_attention(
+            q, k, v, attn_mask=seen, scale=how["scale"], enable_gqa=how.get("enable_gqa", False)
+        )
+        outputs.append(found.transpose(0, 1))
+    return torch.cat(outputs)
+
+
+def test_long_sequences_keep_no_probabilities() -> None:
+    layout = layout_of((LONG, LONG - 7))
+    query, key, value = (heads(layout, 2, torch.float32) for _ in range(3))
+    kept: list[int] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    options = AttentionOptions(scaling=0.3, causal=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        long = attend_packed((query, key, value), layout, options, DropoutSource())
+    assert max(kept) < LONG * LONG
+    expected = FusedAttention.apply(query, key, value, layout, options, None)
+    torch.testing.assert_close(long[: layout.filled], expected[: layout.filled], rtol=1e-5, atol=1e-6)
+    short = layout_of((LONG - 1, 3))
+    heads_of_short = [heads(short, 2, torch.float32) for _ in range(3)]
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        attend_packed(heads_of_short, short, options, DropoutSource())
+    assert max(kept) >= (LONG - 1) ** 2
 
 
 def test_fused_dropout_is_the_masked_formula() -> None:

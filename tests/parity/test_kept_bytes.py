@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from fathom import catalog
 from fathom.model.anatomy import find_anatomy
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
+from fathom.model.flash_attention import LONG
 from fathom.model.flow import trace
 from fathom.model.kept import kept_bytes
 from fathom.model.load import model_class
@@ -76,12 +78,28 @@ def test_every_strategy_in_the_type_it_runs_in(strategy: str, precision: Any) ->
     assert counted == pytest.approx(measured, rel=0.04)
 
 
-def counted_and_measured(family: str, strategy: str, precision: Any, *, stream: Any) -> tuple[int, int]:
+@pytest.mark.parametrize("lengths", [(LONG, LONG), (LONG, LONG - 10, 90)])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_long_sequences_keep_no_probabilities(family: str, lengths: tuple[int, ...]) -> None:
+    more = {"attn_pdrop": 0.0} if family == "gpt2" else {}
+    counted, measured = counted_and_measured(family, "full", "fp32", stream="fp32", lengths=lengths, more=more)
+    assert counted == pytest.approx(measured, rel=0.03)
+
+
+def counted_and_measured(
+    family: str,
+    strategy: str,
+    precision: Any,
+    *,
+    stream: Any,
+    lengths: Sequence[int] = LENGTHS,
+    more: Mapping[str, Any] | None = None,
+) -> tuple[int, int]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     values, _ = CASES[family]
     config = CONFIG_MAPPING[family](
-        **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 3, **values}
+        **{"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 3, **values, **(more or {})}
     )
     model: nn.Module = model_class(config, "AutoModelForTokenClassification")(config).train()
     model = catalog.load("tuning", strategy)().apply(model, find_anatomy(model))
@@ -95,14 +113,14 @@ def counted_and_measured(family: str, strategy: str, precision: Any, *, stream: 
     named, keys = group_parameters(model)
     flat = FlatParameters(named, keys, shadow_dtype=dtype if precision == "bf16" else None)
     compute = Compute(model, flat, [block.path for block in anatomy.blocks], dropout=packed.dropout, dtype=dtype)
-    mask = torch.ones(len(LENGTHS), LENGTHS[0], dtype=torch.long)
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
     packed.prepare(mask)
     flat.begin_step(compute.direct)
     states = [*model.parameters(), *model.buffers(), *flat.values, *(s for s in flat.shadows if s is not None)]
     ignored = {state.untyped_storage().data_ptr() for state in states}
-    inputs = {"input_ids": torch.randint(3, 50, mask.shape), "attention_mask": mask}
+    inputs = {"input_ids": torch.randint(3, 50, mask.shape), "attention_mask": mask, "use_cache": False}
     measured = kept_by_block(model, inputs, ignored)[MIDDLE]
-    flow = trace(model, anatomy, LENGTHS[0])
-    forecast = kept_bytes(flow, config, MicroBatch.of(LENGTHS), Setting(precision=precision, stream=stream))
+    flow = trace(model, anatomy, max(lengths))
+    forecast = kept_bytes(flow, config, MicroBatch.of(lengths), Setting(precision=precision, stream=stream))
     counted = sum(kept.activations + kept.attention for (depth, _), kept in forecast.items() if depth == MIDDLE)
     return counted, measured

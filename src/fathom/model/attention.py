@@ -1,13 +1,13 @@
 """Attention over packed tokens: every sequence sees itself only.
 
 Two forms of the same mathematics. `attend` is plain differentiable torch and takes every variant (soft capping).
-`FusedAttention` is the fast one: one autograd node with a written-out backward pass, a handful of kernels for all
-buckets together, and nothing kept but the heads and the probabilities. Its gradients are tested against `attend`.
+`FusedAttention` is the fast one for short sequences: one autograd node with a written-out backward pass, a handful of
+kernels for all buckets together, and nothing kept but the heads and the probabilities. Its gradients are tested against
+`attend`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,32 +29,6 @@ class AttentionOptions:
     dropout: float = 0.0
 
 
-def attend_packed(
-    heads: Sequence[Tensor], layout: Layout, options: AttentionOptions, source: DropoutSource | None
-) -> Tensor:
-    """Attention in the fastest form there is; of batches that were joined, each by itself.
-
-    Args:
-        heads: Queries, keys and values; see `attend`.
-        layout: Of the batch.
-        options: See `attend`.
-        source: Where dropout masks come from; None for torch's generator.
-    """
-    if layout.parts:
-        slots = [part.layout.slots for part in layout.parts]
-        rest = layout.slots - sum(slots)
-        pieces = zip(*(head.split([*slots, rest])[:-1] for head in heads), strict=True)
-        found = [
-            attend_packed(piece, part.layout, options, part.dropout)
-            for piece, part in zip(pieces, layout.parts, strict=True)
-        ]
-        return torch.cat([*found, heads[0].new_zeros(rest, *heads[0].shape[1:])])
-    if options.softcap is not None or (options.dropout > 0 and source is None):
-        return attend(heads[0], heads[1], heads[2], layout, options)
-    output: Tensor = FusedAttention.apply(*heads, layout, options, source)  # type: ignore[no-untyped-call]
-    return output
-
-
 def attend(query_THK: Tensor, key_THK: Tensor, value_THK: Tensor, layout: Layout, options: AttentionOptions) -> Tensor:
     """Attention of packed tokens by plain differentiable operations.
 
@@ -69,7 +43,7 @@ def attend(query_THK: Tensor, key_THK: Tensor, value_THK: Tensor, layout: Layout
         `[T, heads, K]`, zero in slack slots.
     """
     _, heads, width = query_THK.shape
-    query, key, value = (_gather(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
+    query, key, value = (gather_heads(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
     index = layout.head_index(heads, heads)
     outputs = []
     for number, bucket in enumerate(layout.buckets):
@@ -101,7 +75,7 @@ class FusedAttention(torch.autograd.Function):
     ) -> Tensor:
         """See `attend`."""
         slots, heads, width = query_THK.shape
-        query, key, value = (_gather(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
+        query, key, value = (gather_heads(tensor, heads, layout) for tensor in (query_THK, key_THK, value_THK))
         query = query.mul_(options.scaling)
         index = layout.head_index(heads, heads)
         weights = query.new_empty(_num_weights(layout, heads))
@@ -131,7 +105,7 @@ class FusedAttention(torch.autograd.Function):
         query, key, value, weights, *kept = ctx.saved_tensors
         (_, heads, width), key_shape = ctx.shapes
         index = layout.head_index(heads, heads)
-        grad = _gather(grad_THK, heads, layout)  # padding reads a slack slot, whose gradient is zero
+        grad = gather_heads(grad_THK, heads, layout)  # padding reads a slack slot, whose gradient is zero
         dropped = apply_mask(weights, kept[0], options.dropout) if kept else weights
         grads = [query.new_empty(len(query) + 1, width) for _ in range(3)]
         for target in grads:
@@ -162,7 +136,7 @@ class FusedAttention(torch.autograd.Function):
         return back[0], back[1], back[2], None, None, None
 
 
-def _gather(tensor_THK: Tensor, heads: int, layout: Layout) -> Tensor:
+def gather_heads(tensor_THK: Tensor, heads: int, layout: Layout) -> Tensor:
     """Heads of packed tokens as bucket rows `[R, K]`; grouped heads are repeated."""
     index = layout.head_index(heads, tensor_THK.shape[1])
     return tensor_THK.reshape(-1, tensor_THK.shape[2]).index_select(0, index.into_R)

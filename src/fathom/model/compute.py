@@ -1,4 +1,5 @@
-"""Faster leaves: linear, embedding and dropout modules that compute in bf16 and write gradients in place.
+"""Faster leaves: linear, embedding and dropout modules that compute in bf16 and write gradients in place, and others
+that run as one operation (`fused_leaves`).
 
 `Compute` changes how the leaf modules of a model run while it is installed, and nothing else: weights stay where they
 are, in float32, under their own names, and `remove` gives the model back. Beside autocast it saves the cast of every
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from fathom.model.dropout import Dropout, DropoutSource
+from fathom.model.fused_leaves import fused_forward
 from fathom.model.parameters import FlatParameters, Slot
 
 
@@ -51,6 +53,8 @@ class Compute:
                 if type(module) in (nn.Linear, Conv1D):
                     self._leaves[module] = LinearLeaf(module, self)
                     self._override(module, partial(_linear_forward, self._leaves[module]))
+                elif (fused := fused_forward(module)) is not None:
+                    self._override(module, fused)
         for path in embedding_paths:
             module = model.get_submodule(path)
             assert isinstance(module, nn.Embedding)

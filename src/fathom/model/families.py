@@ -134,7 +134,7 @@ def logit_cap(config: Any) -> tuple[Any, str, float] | None:
 
 
 def has_rms_norm(config: Any) -> bool:
-    """Whether the norms are root mean square, written out in float32."""
+    """Whether the norms are root mean square."""
     return getattr(_text(config), "rms_norm_eps", None) is not None
 
 
@@ -150,6 +150,11 @@ def attention_dropout_rate(config: Any) -> float:
     keys = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
     found = [getattr(_text(config), key, None) for key in keys]
     return max([float(rate) for rate in found if isinstance(rate, float | int)], default=0.0)
+
+
+def caps_attention(config: Any) -> bool:
+    """Whether attention scores pass through a soft cap."""
+    return getattr(_text(config), "attn_logit_softcapping", None) is not None
 
 
 def drops_after_attention(config: Any) -> bool:

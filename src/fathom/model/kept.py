@@ -9,6 +9,7 @@ from typing import Any
 
 from fathom.model import families
 from fathom.model.added import FLOAT_BYTES
+from fathom.model.flash_attention import is_long
 from fathom.model.flops import Place
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
 from fathom.model.head_memory import head_kept
@@ -55,9 +56,8 @@ def block_kept(
         attention += _attention_kept(item, stack, config, micro_batch, setting)
         if (item.gradient or item.output.learns) and families.drops_after_attention(config):
             attention += Kept(masks)  # dropout after the projection out
-    # a norm keeps its input and two statistics of every token; a norm written out keeps the normalised value too
-    written_out = 4 if families.has_rms_norm(config) else 0
-    per_norm = tokens * (block.width * (written_out + setting.stream_bytes) + 8)
+    # a norm keeps its input and its statistics of every token: mean and deviation, or the root mean square
+    per_norm = tokens * (block.width * setting.stream_bytes + (4 if families.has_rms_norm(config) else 8))
     norms = Kept(block.num_norms * per_norm)
     feed_forward = Kept(_feed_forward_kept(block.feed_forward, config, tokens, setting) + masks)
     return {"attention": attention, "norm": norms, "feed-forward": feed_forward}
@@ -76,10 +76,26 @@ def _attention_kept(
     if families.rotation_widens(config):
         size = max(size, setting.stream_bytes)
     kept += 3 * micro_batch.attended * item.width * size  # queries, keys and values as the products read them
+    if runs_flash(config, micro_batch, size, masked=True):  # what comes out, and the sum of every row of weights
+        return Kept(kept + micro_batch.attended * (item.width * size + item.heads * FLOAT_BYTES))
     keys = stack.source_length if item.cross else stack.length
     pairs = micro_batch.pairs if keys == stack.length else tokens * keys
     masked = families.attention_dropout_rate(config) > 0
     return Kept(kept, pairs * item.heads * (size + (MASK_BYTES if masked else 0)))
+
+
+def runs_flash(config: Any, micro_batch: MicroBatch, size: int, *, masked: bool) -> bool:
+    """Whether a pass holds no attention probabilities.
+
+    Args:
+        config: Of the model.
+        micro_batch: The pass.
+        size: Bytes of one number of queries, keys and values.
+        masked: Whether dropout is on.
+    """
+    drops = masked and families.attention_dropout_rate(config) > 0
+    plain = not (drops or families.caps_attention(config) or config.is_encoder_decoder)
+    return plain and micro_batch.packed and is_long(micro_batch.length, size)
 
 
 def _padded_products_kept(
@@ -114,7 +130,7 @@ def _activation_tensors(name: str) -> int:
     """Tensors of the inner width the activation keeps beside what the next projection keeps."""
     if name == "relu":
         return 0  # keeps its output, which the projection keeps anyway
-    return 4 if name == "gelu_new" else 1  # gelu_new is written out: cube, tanh and a product
+    return 1  # its input
 
 
 def _inputs_kept(units: Sequence[Unit], setting: Setting) -> int:

@@ -85,6 +85,25 @@ class Layout:
         """T: packed slots, slack included."""
         return len(self.rows_T)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return self.buckets[0].lengths[0]
+
+    def bounds(self) -> tuple[Tensor, int]:
+        """Return where each sequence begins and the last one ends, int32, and the length of the longest.
+
+        The slack slots are a sequence too.
+        """
+        if ("bounds",) not in self._cache:
+            lengths = [length for bucket in self.buckets for length in bucket.lengths if length]
+            lengths += [self.slots - self.filled] if self.slots > self.filled else []
+            ends = torch.tensor([0, *np.cumsum(lengths).tolist()], dtype=torch.int32, device=self.device)
+            self._cache["bounds",] = ends, max(lengths)
+        found = self._cache["bounds",]
+        assert isinstance(found, tuple)
+        return found
+
     def natural_order(self, attention_mask_BL: Tensor) -> Tensor:
         """Return for each packed slot which token of the batch it is, its rows' tokens counted one after another.
 

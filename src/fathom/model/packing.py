@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from fathom.model.anatomy import Anatomy, find_anatomy
-from fathom.model.attention import AttentionOptions, attend_packed
+from fathom.model.attention import AttentionOptions
+from fathom.model.attention_form import attend_packed
 from fathom.model.dropout import DropoutSource
 from fathom.model.families import image_patches, most_positions
 from fathom.model.layout import Layout, make_layout

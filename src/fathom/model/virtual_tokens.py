@@ -102,7 +102,7 @@ def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids:
         inserted.vectors_ND = None
     for name in ("logits", "start_logits", "end_logits"):
         scores = output.get(name)
-        if scores is not None and scores.dim() > 1 and scores.shape[1] == count + length:
+        if scores is not None and scores.dim() > 1 and scores.shape[:2] == (batch, count + length):
             output[name] = scores[:, count:]
     return output
 

@@ -60,6 +60,8 @@ class VocabularyHead:
         self.buffers = Buffers()
         self._cast: Tensor | None = None
         self._rows_S: Tensor | None = None
+        self._width = 0
+        """Tokens of a row whose labels were given."""
         self._handle = body_of(inner).register_forward_hook(self._leave_body)
         found.forward = self._forward  # type: ignore[method-assign, assignment]
         reason = disagreement(self, inner)
@@ -93,7 +95,7 @@ class VocabularyHead:
             Labels of those positions, `[S]`.
         """
         flat = labels_BL.reshape(-1)
-        self._rows_S = (flat != IGNORED_LABEL).nonzero()[:, 0]
+        self._rows_S, self._width = (flat != IGNORED_LABEL).nonzero()[:, 0], labels_BL.shape[1]
         try:
             with self._bias.left_out(), self._capping.left_out():
                 yield flat[self._rows_S]
@@ -172,7 +174,9 @@ class VocabularyHead:
         if self._rows_S is None:
             return output
         hidden_BLD = output[0]
-        chosen = hidden_BLD.flatten(0, 1).index_select(0, self._rows_S)[None]
+        virtual = hidden_BLD.shape[1] - self._width  # learned vectors that stand before every row's own tokens
+        rows_S = self._rows_S + (self._rows_S // self._width + 1) * virtual if virtual else self._rows_S
+        chosen = hidden_BLD.flatten(0, 1).index_select(0, rows_S)[None]
         if isinstance(output, tuple):
             return (chosen, *output[1:])
         output["last_hidden_state"] = chosen

@@ -8,7 +8,7 @@ from typing import Any
 from fathom.model import families
 from fathom.model.flow import BlockFlow, ModelFlow, StackFlow, Unit
 from fathom.model.head_memory import head_scoring_bytes
-from fathom.model.kept import Kept, block_kept
+from fathom.model.kept import Kept, block_kept, runs_flash
 from fathom.model.memory import MASK_BYTES, MicroBatch, Setting
 
 
@@ -93,7 +93,9 @@ def _attention_working(
     # float32 probabilities are dropped by way of masks of their own width
     cells = size * (3 if drops else 2) + (MASK_BYTES if drops else 0) + (4 if drops and size == 4 else 0)
     found = 0
+    flash = runs_flash(config, micro_batch, size, masked=masked)
     for item in block.attentions[:1]:
         heads = 4 * micro_batch.attended * item.width * size
-        found = heads + micro_batch.pairs * item.heads * cells + micro_batch.largest_pairs * item.heads * 4
+        pairs = 0 if flash else micro_batch.pairs * cells + micro_batch.largest_pairs * 4
+        found = heads + pairs * item.heads
     return found + micro_batch.slots * block.width * setting.stream_bytes * 2

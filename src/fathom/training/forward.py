@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
 from fathom.model.families import position_offset
 from fathom.model.packing import PackedModel
+from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.model.vocabulary import VocabularyHead, vocabulary_states
 from fathom.tasks.base import Batch, LossSum, OpenTask
 
@@ -50,7 +53,7 @@ class Runner:
     def place(self, batch: Batch) -> Batch:
         """Bring a batch to the model's device in the form its blocks take."""
         if "segment" in batch:
-            if self.packed.packed:
+            if self.packed.packed and not num_virtual_tokens(self.model):
                 offset = position_offset(self.packed.model.config)
                 batch = {**batch, "position_ids": segment_positions(batch["segment"]) + offset}
             else:
@@ -64,7 +67,9 @@ class Runner:
             self.packed.prepare(batch["attention_mask"], batch.get("segment"), batch[HIDDEN])
         else:
             self.packed.prepare_batch(batch)
-        inputs = model_inputs(batch)
+        inputs: dict[str, Any] = dict(model_inputs(batch))
+        if _caches(self.packed.model.__class__):  # the keys and values of a text that nothing follows
+            inputs["use_cache"] = False
         if self.packed.model.config.is_encoder_decoder and "labels" in batch:
             said = batch["labels"]
             self.packed.prepare_target(said != IGNORED_LABEL)
@@ -104,6 +109,12 @@ class Runner:
             output = self.run(batch)
             losses_S, hits_S = self.vocabulary.judge(vocabulary_states(output), labels_S)
         return Judgement(losses_S.cpu(), hits_S.cpu(), self.task.side_loss(output, batch))
+
+
+@cache
+def _caches(family: type[nn.Module]) -> bool:
+    """Whether a model keeps keys and values for the tokens to come unless it is told not to."""
+    return "use_cache" in inspect.signature(family.forward).parameters
 
 
 @dataclass(frozen=True)

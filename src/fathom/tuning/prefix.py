@@ -42,7 +42,7 @@ class Prefix(Virtual):
         """Put keys and values before those of every block; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model is no classifier or has two stacks, or its family has no place for earlier keys.
+            ModelError: The model is no classifier or decoder, has two stacks, or no place for earlier keys.
         """
         from peft import PrefixTuningConfig
 

@@ -12,9 +12,8 @@ from fathom.model.anatomy import Anatomy
 from fathom.model.virtual_tokens import install
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 
-CLASSIFIERS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
-"""PEFT's names of the tasks whose logits do not run over the vocabulary: those are computed at labelled places only,
-which virtual tokens would shift."""
+TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM")
+"""PEFT's names of what a model with virtual tokens can do."""
 
 
 class Virtual(Adapted):
@@ -32,16 +31,16 @@ class Virtual(Adapted):
         """Return the keywords every PEFT prompt config has.
 
         Raises:
-            ModelError: The model is no classifier, or has two stacks.
+            ModelError: The model is no classifier or decoder, or has two stacks.
         """
-        if task_type(model) not in CLASSIFIERS:
-            raise ModelError(
-                f"tuning '{self.kind}' is built for classifiers, and {type(model).__name__} is none",
-                mend="use tuning 'lora' for language models",
-            )
         if len(anatomy.stacks) != 1:
             raise ModelError(
                 f"tuning '{self.kind}' puts virtual tokens before one stack, and {type(model).__name__} has two",
+                mend="use tuning 'lora'",
+            )
+        if task_type(model) not in TASKS:
+            raise ModelError(
+                f"tuning '{self.kind}' is built for classifiers and decoders, and {type(model).__name__} is neither",
                 mend="use tuning 'lora'",
             )
         return {

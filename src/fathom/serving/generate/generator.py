@@ -18,6 +18,7 @@ from fathom.errors import ConfigError
 from fathom.log import get_console
 from fathom.model.families import most_positions
 from fathom.model.packing import inner_model
+from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.serving.generate.beam import Ending, beam_search
 from fathom.serving.generate.decode import decode
 from fathom.serving.generate.endings import end_tokens, split_stops
@@ -83,7 +84,7 @@ class Generator:
         packing: bool = True,
     ) -> None:
         self.precision = device.choose_precision(precision, device.probe_machine())
-        inner = inner_model(model.eval())
+        inner: Any = model.eval() if num_virtual_tokens(model) else inner_model(model.eval())
         self.tokenizer = tokenizer
         self.info: dict[str, Any] = dict(info or {})
         self.engine: Engine = make_engine(inner, packing=packing)

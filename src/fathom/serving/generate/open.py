@@ -16,6 +16,7 @@ from fathom.model.families import writes_only
 from fathom.model.folder import open_folder
 from fathom.model.load import load_config, load_model, resolve_model
 from fathom.model.save import INFO, is_peft
+from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.tokenization.load import load_tokenizer
 
 ANSWERING = frozenset({"recommendation", "prompt-classification"})
@@ -88,7 +89,8 @@ def open_generator(folder: str | Path) -> Opened:
             mend="fathom predict gives its predictions; to generate, train with task: causal-lm or chat",
         )
     model: Any = opened.load_model(writing_class(opened.info))
-    if is_peft(model):  # bottleneck adapters stay beside the weights, and run as they are
+    # bottleneck adapters stay beside the weights, and virtual tokens before the text: they run as they are
+    if is_peft(model) and not num_virtual_tokens(model):
         model = model.merge_and_unload()
     return Opened(model, load_tokenizer(opened.path), opened.info)
 

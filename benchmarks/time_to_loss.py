@@ -48,14 +48,14 @@ PROBE_SEED = 100
 class LoopSettings:
     """Of the plain loop."""
 
-    steps: int = 120
+    steps: int = 60
     batch_size: int = 16
     learning_rate: float = 1e-3
 
 
 LOOP = LoopSettings()
 FATHOM: dict[str, Any] = {
-    "max_steps": 120,
+    "max_steps": 60,
     "batch_size": 8,
     "learning_rate": 3e-3,
     "optimizer": "muon",

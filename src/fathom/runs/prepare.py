@@ -177,7 +177,8 @@ def make_workload(
     )  # fmt: skip
     trained_rows = next((len(rows) for rows in compact.values()), None)
     setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
-    passes = Passes.of(settings, (work.store, work.sampler), model, packed=packed.packed)
+    order = (work.store, work.sampler)
+    passes = Passes.of(settings, order, model, packed=packed.packed, whole=work.task.whole_batch)
     room = Room(current_memory_bytes(), available_memory_bytes())
     work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, room=room)
     return work

@@ -40,7 +40,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(
     folder: Path, architecture: str, task: dict[str, Any], *, data: dict[str, Any] | None = None,
-    tuning: dict[str, Any] | None = None, tie_embeddings: bool = True, **training: Any,
+    tuning: dict[str, Any] | None = None, tie_embeddings: bool = True, base: Path | None = None, **training: Any,
 ) -> RunResult:  # fmt: skip
     """Train a tiny new model for two steps; its held-out text is in `held.txt`."""
     make_tokenizer().save_pretrained(folder / "tokenizer")
@@ -48,7 +48,9 @@ def run(
     (folder / "held.txt").write_text(TEXT[:900], encoding="utf-8")
     sizes = {"depth": 2, "width": 16, "heads": 2, "tokenizer": str(folder / "tokenizer")}
     raw = {
-        "model": {"kind": "new", "architecture": architecture, **sizes}
+        "model": str(base)
+        if base
+        else {"kind": "new", "architecture": architecture, **sizes}
         | ({} if tie_embeddings else {"tie_embeddings": False}),
         "data": {"train": str(folder / "train.txt"), "validation": str(folder / "held.txt"), "max_length": 24}
         | {"document_separator": "line"}
@@ -56,7 +58,7 @@ def run(
         "task": task,
         "tuning": tuning or {"kind": "full"},
         "training": {"max_steps": 2, "batch_size": 4, "threads": 1, "precision": "fp32", "seed": 3, **training},
-        "output": str(folder / "run"),
+        "output": str(folder / ("tuned" if base else "run")),
     }
     return train(validate(Recipe, raw))
 
@@ -92,6 +94,19 @@ def test_a_causal_model_starts_above_its_frozen_blocks(tmp_path: Path) -> None:
         losses[mode] = [json.loads(row)["loss"] for row in rows]
         assert ("frozen_cache" in result.metrics) == (mode == "auto")
     assert losses["auto"] == pytest.approx(losses["off"], rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
+def test_virtual_tokens_train_a_decoder_that_writes(kind: str, tmp_path: Path) -> None:
+    base = run(tmp_path, "gpt2", {"kind": "causal-lm"}).folder / "model"
+    tuning = {"kind": kind, "num_virtual_tokens": 3}
+    result = run(tmp_path, "gpt2", {"kind": "causal-lm"}, base=base, tuning=tuning, max_steps=20)
+    assert result.metrics["reload_difference"] < 1e-4
+    assert result.metrics["validation"]["loss"] < result.metrics["before"]["loss"]
+    found = evaluate(str(result.folder), str(tmp_path / "held.txt"))
+    assert found["loss"] == pytest.approx(result.metrics["validation"]["loss"], rel=1e-5)
+    written = next(iter(predict(str(result.folder), ["w1 w2"])))
+    assert written["text"]
 
 
 @pytest.mark.parametrize("name", ["causal-lm", "text-infilling"])

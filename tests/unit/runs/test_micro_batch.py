@@ -17,7 +17,7 @@ from fathom.model.ledger import build_ledger
 from fathom.model.load import build_on_meta, load_config
 from fathom.model.memory import MicroBatch, Setting
 from fathom.model.prepared import Layouts
-from fathom.runs.micro_batch import MEMORY_SHARE, Passes, Room, fit_micro_batch
+from fathom.runs.micro_batch import MEMORY_SHARE, RECYCLED_BYTES, Passes, Room, fit_micro_batch
 from fathom.training.settings import Training
 
 SETTING = Setting()
@@ -56,6 +56,19 @@ def test_what_the_recipe_says_is_taken() -> None:
 
 def test_whole_batches_where_they_fit() -> None:
     assert fit_micro_batch(TRAINING, passes(store(LENGTHS)), model(), SETTING, machine(1 << 40)) is None
+
+
+def test_large_batches_go_in_passes_whose_tensors_the_allocator_keeps() -> None:
+    large = Training(batch_size=256, epochs=1)
+    split = store([64] * 256)
+    fast = RECYCLED_BYTES // (1024 * 4)
+    roomy = machine(1 << 40)
+    built = model()
+    assert fit_micro_batch(large, passes(split, large), built, SETTING, roomy) == fast == 8192
+    little = store([64] * 180)
+    assert fit_micro_batch(large, passes(little, large), built, SETTING, roomy) is None
+    whole = Passes.of(large, (split, None), built, packed=True, whole=True)
+    assert fit_micro_batch(large, whole, built, SETTING, roomy) is None
 
 
 def test_the_largest_pass_fits_the_memory_and_hardly_a_larger_one_would() -> None:

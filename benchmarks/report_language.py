@@ -90,7 +90,12 @@ def _corpus_rows() -> Iterator[list[str]]:
     for name in ("depth", "tokens") if result else ():
         fit = result[name]["fit"]
         verdict = "reached" if fit["r2"] >= result["needed_r2"] else "missed"
-        yield [f"step time is linear in {name}, R2", f"{fit['r2']:.5f}", f"{result['needed_r2']:g}", verdict]
+        yield [
+            f"step time is linear in {name} ([plot](figures/scaling.svg)), R2",
+            f"{fit['r2']:.5f}",
+            f"{result['needed_r2']:g}",
+            verdict,
+        ]
 
 
 def render_pretrained_or_random() -> str:

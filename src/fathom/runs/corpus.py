@@ -20,7 +20,7 @@ from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError, DataError
 from fathom.log import format_bytes
 from fathom.recipe import Recipe
-from fathom.runs.prepared import PreparedData, check_head, longest
+from fathom.runs.prepared import PreparedData, check_head, check_strategy, longest
 from fathom.runs.windows import FramedWindows, PairWindows, SinglePieces, WindowExamples, apart, together
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.tasks.masked_lm import OpenMaskedLm
@@ -73,6 +73,7 @@ def _open_task(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> OpenLangua
     task = recipe.task.open([], tokenizer, length)
     assert isinstance(task, OpenLanguageTask)
     check_head(recipe, tokenizer, task)
+    check_strategy(recipe, tokenizer, task)
     return task
 
 

@@ -18,7 +18,7 @@ from fathom.errors import ConfigError, TrainingError
 from fathom.log import get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, load_recipe, resolve
 from fathom.runs.find_rate_report import html_report, markdown_report
-from fathom.runs.preflight import check_data, check_trainable
+from fathom.runs.preflight import check_data
 from fathom.runs.prepare import prepare_data, prepare_model
 from fathom.runs.rate_curve import RateCurve, judge_curve
 from fathom.training.guard import Guard
@@ -139,7 +139,6 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
     data = prepare_data(recipe)
     check_data(data.stores["train"], data.task)
     prepared = prepare_model(recipe, data, machine)
-    check_trainable(prepared.model, recipe.tuning.kind)
     work = prepared.work
     places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}
     optimizer = open_optimizer(settings.optimizer, work.parameters, settings, places)

@@ -212,9 +212,7 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
 
 def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     """Compare the saved folder, loaded by transformers alone in a fresh process, with the model in memory."""
-    inputs = _compared_inputs(data)
-    if prepared.work.packed.model.config.is_encoder_decoder and "input_ids" in inputs:
-        inputs["decoder_input_ids"] = inputs["input_ids"].clone()  # any tokens do: both models get the same
+    inputs = _compared_inputs(data, prepared)
     with torch.inference_mode():
         device = next(prepared.model.parameters()).device
         output = prepared.model(**{name: value.to(device) for name, value in inputs.items()})
@@ -223,7 +221,7 @@ def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
     return difference
 
 
-def _compared_inputs(data: PreparedData) -> dict[str, torch.Tensor]:
+def _compared_inputs(data: PreparedData, prepared: PreparedModel) -> dict[str, torch.Tensor]:
     store = data.stores["validation" if "validation" in data.stores else "train"]
     sequences, tokens = COMPARED_OVER_VOCABULARY if data.task.vocabulary else (COMPARED_SEQUENCES, None)
     rows = list(range(min(sequences, len(store))))
@@ -231,4 +229,7 @@ def _compared_inputs(data: PreparedData) -> dict[str, torch.Tensor]:
         return model_inputs(data.task.make_batch([store[row] for row in rows], Draw(0, EVALUATION, np.array(rows))))
     inputs = model_inputs(collate_rows(store, rows, data.tokenizer.pad_token_id or 0))
     # padding is on the right; an example of several texts may be longer than the model's positions
-    return {name: value[:, : tokens or data.task.max_length] for name, value in inputs.items()}
+    inputs = {name: value[:, : tokens or data.task.max_length] for name, value in inputs.items()}
+    if prepared.work.packed.model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"].clone()  # any tokens do: both models get the same
+    return inputs

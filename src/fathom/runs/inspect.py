@@ -177,17 +177,11 @@ def inspect(
 
 
 def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Strategy:
-    import warnings
-
-    import torch
-
-    from fathom.model.anatomy import find_anatomy
     from fathom.model.ledger import build_ledger
+    from fathom.tuning.trial import try_on_meta
 
     try:
-        # what the strategy adds takes no memory either; advice on saving is for a model that will be saved
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
-            model = part.apply(model, find_anatomy(model))
+        model = try_on_meta(part, model)
     except ModelError as error:
         return Strategy(kind, None, str(error))
     return Strategy(kind, build_ledger(model, *load))

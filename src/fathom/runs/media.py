@@ -17,7 +17,7 @@ from fathom.model.load import resolve_model
 from fathom.model.new import NewModel
 from fathom.model.section import ModelSection
 from fathom.recipe import Recipe
-from fathom.runs.prepared import PreparedData, check_head, examples_digest
+from fathom.runs.prepared import PreparedData, check_head, check_strategy, examples_digest
 from fathom.tasks.base import OpenTask
 from fathom.tasks.labels import place
 from fathom.tasks.media import MediaTask, OpenFiles
@@ -60,6 +60,7 @@ def open_media_task(recipe: Recipe, splits: Splits) -> tuple[OpenFiles, Any]:
     assert isinstance(recipe.task, MediaTask)
     task, processor = make_media_task(recipe.task, recipe.model, splits.train)
     check_head(recipe, processor, task)
+    check_strategy(recipe, processor, task)
     return task, processor
 
 

@@ -34,7 +34,14 @@ from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
 from fathom.runs.media import encode_files, prepare_media
 from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
-from fathom.runs.prepared import PreparedData, check_head, examples_digest, longest, require_own_tokenizer
+from fathom.runs.prepared import (
+    PreparedData,
+    check_head,
+    check_strategy,
+    examples_digest,
+    longest,
+    require_own_tokenizer,
+)
 from fathom.runs.reference import attach_reference
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask, OpenLabelledFiles
@@ -81,6 +88,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     part = recipe.task.suited(recipe.model.read_config(tokenizer, {}))
     task = part.open(splits.train, tokenizer, longest(recipe, tokenizer))
     check_head(recipe, tokenizer, task)
+    check_strategy(recipe, tokenizer, task)
     stores: dict[str, Sequences] = {
         name: encode_split(task, examples)
         for name, examples in (("train", splits.train), ("validation", splits.validation), ("test", splits.test))

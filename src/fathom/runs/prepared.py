@@ -15,9 +15,11 @@ from fathom.data.load import Splits
 from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError, ModelError
 from fathom.model.families import JUDGES_PAIRS, most_positions
-from fathom.model.load import model_class
+from fathom.model.load import build_on_meta, model_class
 from fathom.recipe import Recipe
+from fathom.runs.preflight import check_trainable
 from fathom.tasks.base import OpenTask
+from fathom.tuning.trial import try_on_meta
 
 PLACES = frozenset({"where", "image", "sound"})
 """Fields of an example that say where it lies, not what it says; files are told by the digest of their bytes."""
@@ -117,6 +119,17 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
             where="task.sentence_objective",
             mend=f"leave it out, or choose one of {', '.join(sorted(JUDGES_PAIRS))}",
         )
+
+
+def check_strategy(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTask) -> None:
+    """Refuse a tuning strategy that the model cannot take: it is tried on the model's shapes, no weight is loaded.
+
+    Raises:
+        ModelError: The family cannot take it.
+        ConfigError: Its options do not go together, or nothing would learn.
+    """
+    bare = build_on_meta(recipe.model.read_config(tokenizer, task.config_overrides), task.auto_class)
+    check_trainable(try_on_meta(recipe.tuning, bare), recipe.tuning.kind)
 
 
 def examples_digest(examples: Sequence[Example]) -> str:

@@ -21,9 +21,9 @@ from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
 from fathom.runs.micro_batch import MEMORY_SHARE, ROOM_SHARE, usual_order
 from fathom.runs.open_run import OpenRun, RunResult, close_run, open_run, score_before
-from fathom.runs.preflight import check_data, check_trainable
+from fathom.runs.preflight import check_data
 from fathom.runs.prepare import PreparedModel, load_untuned, prepare_data, prepare_model
-from fathom.runs.prepared import PreparedData
+from fathom.runs.prepared import PreparedData, check_strategy
 from fathom.training.loop import Loop
 from fathom.training.together import Asked, JointSteps, Together
 from fathom.tuning.lora import Lora
@@ -136,6 +136,8 @@ def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, li
         get_console().info(note)
     if "input_ids" not in shared.stores["train"][0]:
         raise ModelError("it reads no text")
+    for recipe in recipes[1:]:
+        check_strategy(recipe, shared.tokenizer, shared.task)
     model = load_untuned(recipes[0], shared)
     model.to(machine.device)
     dtype = torch.bfloat16 if recipes[0].training.precision == "bf16" else torch.float32
@@ -146,7 +148,6 @@ def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, li
         of_corpus = recipe.task.form == "corpus"
         data = prepare_data(recipe) if of_corpus else replace(shared, task=copy(shared.task))
         prepared = prepare_model(recipe, data, machine, base=model)
-        check_trainable(prepared.model, recipe.tuning.kind)
         if prepared.frozen.first_block > 0:
             raise ModelError("its lowest blocks never change, and are read from the cache of frozen blocks")
         work = prepared.work

@@ -12,7 +12,7 @@ from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
 from fathom.runs.open_run import RunResult, close_run, open_run, score_before
 from fathom.runs.pause import pause_at
-from fathom.runs.preflight import check_data, check_trainable
+from fathom.runs.preflight import check_data
 from fathom.runs.prepare import PreparedModel, prepare_data, prepare_model
 from fathom.runs.prepared import PreparedData
 
@@ -47,7 +47,6 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
     for note in data.splits.notes:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
-    check_trainable(prepared.model, recipe.tuning.kind)
     with files.only_one(folder, what="another training run"):
         return _run(recipe, data, prepared, (folder, deadline))
 

@@ -35,7 +35,9 @@ class Tuning(Part, ABC):
     def apply(self, model: nn.Module, anatomy: Anatomy) -> nn.Module:
         """Set `requires_grad` on every parameter, adding modules where the method has them; returns the model.
 
-        The task head is always trainable. Raises `ModelError` where the family cannot take the strategy.
+        The task head is always trainable. Raises `ModelError` where the family cannot take the strategy. It is tried on
+        a model on the meta device first, which has shapes and no numbers: what cannot work is refused before a weight
+        is loaded.
         """
 
     @property

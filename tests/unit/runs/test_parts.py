@@ -13,7 +13,7 @@ from torch import nn
 from fathom.data.sampler import Sampler
 from fathom.data.store import from_features
 from fathom.device import peak_memory_bytes, probe_machine
-from fathom.errors import ConfigError, DataError
+from fathom.errors import ConfigError, DataError, ModelError
 from fathom.recipe import Recipe, resolve
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import facts_of
@@ -22,6 +22,7 @@ from fathom.runs.preflight import check_data, check_trainable
 from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_data, prepare_model
 from fathom.runs.report import class_table, score_table
 from fathom.runs.scoring import Scorer, score
+from fathom.runs.train import train
 from fathom.training.loop import Clock
 from folders_for_tests import make_task
 from runs_for_tests import make_model, make_recipe
@@ -147,6 +148,19 @@ def test_a_model_without_trainable_parameters_is_refused() -> None:
     assert check_trainable(line, "full") == 9
     with pytest.raises(ConfigError, match="'bitfit' trains no parameter"):
         check_trainable(line.requires_grad_(False), "bitfit")
+
+
+@pytest.mark.parametrize(
+    ("tuning", "message"), [("{kind: lora, rank: 99}", "rank 99 is above"), ("{kind: layers, layers: 7}", "no layer 7")]
+)
+def test_a_strategy_the_model_cannot_take_is_refused_before_anything_is_encoded_or_loaded(
+    tuning: str, message: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(model, tmp_path, "single", f"tuning={tuning}")
+    monkeypatch.setattr("fathom.model.load.load_model", None)
+    monkeypatch.setattr("fathom.runs.prepare.encode_split", None)
+    with pytest.raises(ModelError, match=message):
+        train(recipe)
 
 
 def test_tables_of_the_report() -> None:

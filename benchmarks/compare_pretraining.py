@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from benchmarks.compare_training import Bar, Plan, precision_of, probe_machine
+from benchmarks.bars import Bar
+from benchmarks.compare_training import Plan, precision_of, probe_machine
 from benchmarks.pretraining import ROWS, Row, model_folder, read_config, training_flops_per_token
 from benchmarks.processor import result_name
 from benchmarks.rounds import (

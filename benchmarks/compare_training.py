@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
 
+from benchmarks.bars import Bar
 from benchmarks.models import model_folder, read_config, training_flops_per_token
 from benchmarks.processor import has_bf16, result_name
 from benchmarks.rounds import (
@@ -36,21 +37,6 @@ from benchmarks.sources import find_source, prepare
 
 PEERS = ("default", "tuned", "best", "fathom")
 TRAINERS = PEERS[:-1]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a ratio has to reach; `at_most` for memory, where less is better."""
-
-    needed: float
-    aim: float
-    at_most: bool = False
-
-    def judge(self, ratio: float) -> str:
-        sign = -1 if self.at_most else 1
-        if sign * ratio >= sign * self.aim:
-            return "aim reached"
-        return "reached" if sign * ratio >= sign * self.needed else "missed"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from benchmarks.report_language import (
     render_pretraining,
     render_time_to_loss,
 )
+from benchmarks.report_tasks import render_tasks
 from benchmarks.rounds import Figures, read_result
 from benchmarks.sources import REPOSITORY
 from benchmarks.tables import ratio_rows, span, table
@@ -213,6 +214,7 @@ def render() -> str:
         parts.append(f"\n## {title}\n")
         parts.append(renderer(result) if result else MISSING)
     parts += ["\n## Frozen blocks and trials\n", "\n\n".join(filter(None, (render_head(), render_trials()))) or MISSING]
+    parts += ["\n## Tasks\n", render_tasks() or MISSING]
     parts += ["\n## Pretraining\n", render_pretraining() or MISSING]
     parts += ["\n## Time to a loss\n", render_time_to_loss() or MISSING]
     parts += ["\n## Generation\n", render_generation() or MISSING]

@@ -23,5 +23,6 @@ def ratio_rows(summary: Figures) -> Iterator[list[str]]:
     """Yield a row for each ratio of a comparison, with its bar."""
     for key, ratio in summary["ratios"].items():
         bar = summary["bars"].get(key)
-        bars = [f"{bar['needed']:g}", f"{bar['aim']:g}", summary["verdicts"][key]] if bar else ["", "", ""]
+        told = [] if bar is None else ["" if bar[name] is None else f"{bar[name]:g}" for name in ("needed", "aim")]
+        bars = [*told, summary["verdicts"][key]] if bar else ["", "", ""]
         yield [key.replace("_", " "), span(ratio), *bars]

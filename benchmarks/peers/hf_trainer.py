@@ -2,7 +2,7 @@
 
 `--mode default`: the scripts' documented way: JSON files through `datasets`, `map` to tokenize without padding,
 dynamic padding in the collator, fp32, `TrainingArguments` defaults. `--mode tuned`: the same with the public settings
-that make it faster on a CPU (see `tuned_arguments`). `--mode best`: tuned, and attention computed by plain matrix
+that make it faster on a CPU (see `trainer_arguments`). `--mode best`: tuned, and attention computed by plain matrix
 products (`attn_implementation="eager"`), as torch's fused CPU attention has a slow backward on short sequences. In all
 modes no checkpoint is written and no evaluation runs
 inside the timed part; that favours the Trainer, whose default writes checkpoints. Scores are taken afterwards.
@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.peers.arguments import lora_rank, shared_arguments, top_blocks
 from benchmarks.peers.process import peak_resident_bytes, seconds_since_start
-from benchmarks.processor import has_bf16
+from benchmarks.peers.trainer_arguments import tuned_arguments
 
 
 def read_arguments() -> argparse.Namespace:
@@ -29,22 +29,6 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=None, help="data loader processes of the tuned mode")
     parser.add_argument("--attention", default=None, help="attention implementation; left out, the mode's own")
     return parser.parse_args()
-
-
-def tuned_arguments(workers: int | None) -> dict[str, Any]:
-    """Return the settings of the tuned mode: bf16 if the processor has it, length grouping, fused AdamW, no logs."""
-    chosen = workers or 0
-    return {
-        "bf16": has_bf16(),
-        "train_sampling_strategy": "group_by_length",
-        "optim": "adamw_torch_fused",
-        "dataloader_num_workers": chosen,
-        "dataloader_persistent_workers": chosen > 0,
-        "dataloader_pin_memory": False,
-        "logging_strategy": "no",
-        "logging_nan_inf_filter": False,
-        "disable_tqdm": True,
-    }
 
 
 def tokenize_words(examples: dict[str, Any], tokenizer: Any, label_to_id: dict[str, int], max_length: int) -> Any:

@@ -1,66 +1,58 @@
 """One contrastive training by sentence-transformers' own trainer, and the vectors of the test questions.
 
-`MultipleNegativesRankingLoss` over pairs, the settings given, everything else the library's defaults. Prints one line
-of JSON: the seconds of the training and the real tokens in each.
+`MultipleNegativesRankingLoss` over pairs, the settings given, everything else the library's defaults. Tuned: bf16 and
+no logs; the library cannot group by length. Untuned: the vectors of the first weights.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import sys
-import tempfile
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+from benchmarks.peers.job import Job, begin, leave
+from benchmarks.peers.timed import Counted, masked_tokens, train
+from benchmarks.peers.trainer_arguments import job_arguments
 
 
-def train(model: Any, pairs: list[dict[str, str]], options: dict[str, Any], folder: str) -> dict[str, float]:
-    """Train in place; returns seconds and real tokens per second."""
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=folder,
-        max_steps=options["steps"],
-        per_device_train_batch_size=options["batch_size"],
-        learning_rate=options["learning_rate"],
-        warmup_steps=round(options["warmup_ratio"] * options["steps"]),
-        weight_decay=options["weight_decay"],
-        lr_scheduler_type="linear",
-        seed=options["seed"],
-        save_strategy="no",
-        logging_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
+class CountedPairs(Counted):
+    """A counted collator with what the library reads of its own one."""
+
+    def __init__(self, collator: Any) -> None:
+        super().__init__(collator, masked_tokens)
+        self.valid_label_columns = collator.valid_label_columns
+
+
+def tune(model: Any, job: Job) -> dict[str, Any]:
+    """Train in place and return the figures."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+    with (job.data / "pairs.csv").open(encoding="utf-8", newline="") as stream:
+        pairs = list(csv.DictReader(stream))
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(**job_arguments(job, by_length=False)),
+        train_dataset=Dataset.from_list(pairs),
+        loss=MultipleNegativesRankingLoss(model, scale=1 / job.options["temperature"]),
     )
-    loss = MultipleNegativesRankingLoss(model, scale=1 / options["temperature"])
-    trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(pairs), loss=loss)
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    texts = [text for pair in pairs for text in pair.values()]
-    mean_tokens = np.mean([len(ids) for ids in model.tokenizer(texts)["input_ids"]])
-    tokens = 2 * options["steps"] * options["batch_size"] * mean_tokens  # the last batch of an epoch may be smaller
-    return {"train_seconds": seconds, "tokens_per_second": float(tokens / seconds)}
+    counted = CountedPairs(trainer.data_collator)
+    trainer.data_collator = counted
+    return train(trainer, counted)
 
 
 def main() -> None:
-    base, pairs_path, questions, output = sys.argv[1:5]
-    options = json.loads(sys.argv[5])
-    model = SentenceTransformer(base, device="cpu")
-    model.max_seq_length = options["max_length"]
-    timing: dict[str, float] = {}
-    if options["steps"]:
-        with Path(pairs_path).open(encoding="utf-8", newline="") as stream:
-            pairs = list(csv.DictReader(stream))
-        with tempfile.TemporaryDirectory() as folder:
-            timing = train(model, pairs, options, folder)
-    texts = Path(questions).read_text(encoding="utf-8").splitlines()
-    np.save(output, np.asarray(model.encode(texts, batch_size=64, show_progress_bar=False)))
-    print(json.dumps(timing))
+    job = begin()
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(job.base), device="cpu")
+    model.max_seq_length = job.hyperparameters.max_length
+    figures = {} if job.mode == "untuned" else tune(model, job)
+    texts = (job.data / "questions.txt").read_text(encoding="utf-8").splitlines()
+    np.save(job.output / "answers.npy", np.asarray(model.encode(texts, batch_size=64, show_progress_bar=False)))
+    leave(job, figures)
 
 
 if __name__ == "__main__":

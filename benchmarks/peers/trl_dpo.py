@@ -1,93 +1,46 @@
-"""One DPO training by TRL's own trainer; prints one line of JSON: scores before and after, seconds, real tokens.
+"""One DPO training by TRL's own trainer, which leaves its model.
 
-The settings given, everything else the library's defaults. Real tokens are those of both answers with their prompts.
+The settings given, everything else the library's defaults, but no bf16 and no recomputation in the backward pass, which
+TRL turns on by itself and a small model on a processor is better without. Tuned: its reference is scored beforehand,
+outside what is timed, as Fathom does from its cache; bf16 if the processor has it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+
+from benchmarks.peers.job import begin, leave, read_rows
+from benchmarks.peers.timed import Counted, masked_tokens, train
+from benchmarks.peers.trainer_arguments import job_arguments
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("train", type=Path)
-    parser.add_argument("test", type=Path)
-    parser.add_argument("options", help="JSON")
-    parser.add_argument("--trl", type=Path, help="folder with TRL, where it is not installed in this environment")
-    arguments = parser.parse_args()
-    if arguments.trl:
-        sys.path.append(str(arguments.trl))
-    with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(train(arguments, json.loads(arguments.options), folder)))
-
-
-def train(arguments: argparse.Namespace, options: dict[str, Any], folder: str) -> dict[str, float]:
-    """Train, and score the test pairs before and after."""
-    from datasets import Dataset, disable_progress_bars
+    job = begin()
+    if job.options["trl"]:
+        sys.path.append(job.options["trl"])
+    import trl
+    from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
 
-    disable_progress_bars()
-    steps = options["steps"]
-    settings = DPOConfig(
-        output_dir=folder,
-        max_steps=steps,
-        per_device_train_batch_size=options["batch_size"],
-        per_device_eval_batch_size=options["batch_size"],
-        learning_rate=options["learning_rate"],
-        warmup_steps=round(options["warmup_ratio"] * steps),
-        weight_decay=options["weight_decay"],
-        max_grad_norm=1.0,
-        lr_scheduler_type="linear",
-        max_length=options["max_length"],
-        beta=options["beta"],
-        seed=options["seed"],
-        precompute_ref_log_probs=options["precompute"],
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-    rows = [
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        for path in (arguments.train, arguments.test)
-    ]
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    trainer = DPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(arguments.model),
-        args=settings,
-        train_dataset=Dataset.from_list(rows[0]),
-        eval_dataset=Dataset.from_list(rows[1]),
+    tokenizer = AutoTokenizer.from_pretrained(job.base)
+    settings = {"bf16": False, **job_arguments(job, by_length=False)}
+    trainer = trl.DPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(job.base),
+        args=trl.DPOConfig(
+            **settings,
+            max_length=job.hyperparameters.max_length,
+            beta=job.options["beta"],
+            precompute_ref_log_probs=job.tuned,
+            gradient_checkpointing=False,
+        ),
+        train_dataset=Dataset.from_list(read_rows(job.data / "train.jsonl")),
         processing_class=tokenizer,
     )
-    before = trainer.evaluate()
-    began = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - began
-    after = trainer.evaluate()
-    lengths = [
-        len(tokenizer.apply_chat_template([*row["prompt"], *row[side]], return_dict=False)[: options["max_length"]])
-        for row in rows[0]
-        for side in ("chosen", "rejected")
-    ]
-    tokens = 2 * steps * options["batch_size"] * sum(lengths) / len(lengths)
-    return {
-        "loss_before": before["eval_loss"],
-        "loss": after["eval_loss"],
-        "accuracy": after["eval_rewards/accuracies"],
-        "margin": after["eval_rewards/margins"],
-        "train_seconds": seconds,
-        "tokens_per_second": tokens / seconds,
-    }
+    counted = Counted(trainer.data_collator, masked_tokens)
+    trainer.data_collator = counted
+    figures = train(trainer, counted)
+    trainer.model.save_pretrained(job.output / "model")
+    leave(job, {**figures, "trl": trl.__version__})
 
 
 if __name__ == "__main__":

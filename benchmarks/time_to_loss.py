@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare_training import Bar, Plan, probe_machine
+from benchmarks.bars import Bar
+from benchmarks.compare_training import Plan, probe_machine
 from benchmarks.pretraining import ROWS, model_folder
 from benchmarks.processor import result_name
 from benchmarks.rounds import (

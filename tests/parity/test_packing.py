@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -215,3 +217,14 @@ def test_a_model_that_stays_padded_says_why() -> None:
 def test_a_model_of_few_positions_is_tried_on_short_sequences() -> None:
     model = build(Case("BertConfig", {**TINY, "max_position_embeddings": 8}))
     assert pack_model(model).packed
+
+
+@pytest.mark.parametrize("case", [CASES[0], WRITERS[0]], ids=["one stack", "two stacks"])
+def test_a_packed_model_that_nobody_needs_is_freed(case: Case) -> None:
+    model = build(case)
+    handle = pack_model(model)
+    assert handle.packed
+    kept = weakref.ref(model)
+    del model, handle
+    gc.collect()
+    assert kept() is None

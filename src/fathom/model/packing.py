@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -124,8 +124,13 @@ class PackedModel:
             self.model.set_attn_implementation(self._implementation)
 
 
-_OWNERS: WeakKeyDictionary[nn.Module, PackedModel] = WeakKeyDictionary()
-"""Which packed model an attention module belongs to."""
+_OWNERS: WeakKeyDictionary[nn.Module, ref[PackedModel]] = WeakKeyDictionary()
+"""Which packed model an attention module belongs to. Its hooks keep it; a model that nobody needs is freed."""
+
+
+def owner_of(module: nn.Module) -> PackedModel | None:
+    """Return the packed model a module of a block belongs to; None where there is none."""
+    return _OWNERS[module]() if module in _OWNERS else None
 
 
 def pack_model(model: nn.Module, *, trial: bool = True) -> PackedModel:
@@ -230,8 +235,7 @@ def _install(packed: PackedModel, anatomy: Anatomy) -> None:
     model.set_attn_implementation(ATTENTION_NAME)
     blocks = [model.get_submodule(block.path) for block in anatomy.stacks[0].blocks]
     for number, block in enumerate(blocks):
-        for module in block.modules():
-            _OWNERS[module] = packed
+        _OWNERS.update((module, ref(packed)) for module in block.modules())
         first, last = number == 0, number == len(blocks) - 1
 
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], first: bool = first) -> Any:
@@ -257,9 +261,8 @@ def _enter(packed: PackedModel, args: tuple[Any, ...], kwargs: dict[str, Any], f
     hidden = args[0] if hidden_in_args else kwargs["hidden_states"]
     if first:
         packed.outside_dtype = hidden.dtype
-        hidden = (pack_tokens(hidden, layout) if packed.given is None else packed.given).to(
-            packed.stream_dtype or hidden.dtype
-        )
+        hidden = pack_tokens(hidden, layout) if packed.given is None else packed.given
+        hidden = hidden.to(packed.stream_dtype or packed.outside_dtype)
     rest = tuple(_pack_value(packed, value) for value in args[1:])
     words = {name: _pack_value(packed, value) for name, value in kwargs.items() if name != "hidden_states"}
     if hidden_in_args:
@@ -325,7 +328,8 @@ def packed_attention(
     Raises:
         NotImplementedError: The family asks for something packing does not do (relative biases, attention sinks).
     """
-    owner = _OWNERS[module]
+    owner = owner_of(module)
+    assert owner is not None
     for name in ("position_bias", "s_aux"):
         if options.get(name) is not None:
             raise NotImplementedError(f"attention with '{name}'")

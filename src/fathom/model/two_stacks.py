@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -94,8 +94,8 @@ class _StackView:
         return self.packed.layout if self.name == "encoder" else self.packed.target
 
 
-_VIEWS: WeakKeyDictionary[nn.Module, _StackView] = WeakKeyDictionary()
-"""Which stack an attention module belongs to."""
+_VIEWS: WeakKeyDictionary[nn.Module, ref[_StackView]] = WeakKeyDictionary()
+"""Which stack an attention module belongs to. Its hooks keep it; a model that nobody needs is freed."""
 
 
 def refusal(model: PreTrainedModel, anatomy: Anatomy) -> str | None:
@@ -119,7 +119,7 @@ def _install_stack(packed: PackedTwoStacks, stack: Stack) -> None:
     view = _StackView(packed, stack.name, names, biased[0] if biased else None)
     for number, block in enumerate(blocks):
         for module in block.modules():
-            _VIEWS[module] = view
+            _VIEWS[module] = ref(view)
 
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], first: bool = number == 0) -> Any:
             return _enter(view, args, kwargs, first)
@@ -198,7 +198,8 @@ def packed_attention(
     Raises:
         NotImplementedError: The family asks for something packing does not do here.
     """
-    view = _VIEWS[module]
+    view = _VIEWS[module]()
+    assert view is not None
     packed = view.packed
     if query.shape[1] != key.shape[1]:
         raise NotImplementedError("grouped heads in an encoder-decoder")

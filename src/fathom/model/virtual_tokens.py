@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import find_anatomy
 from fathom.model.families import most_positions
-from fathom.model.packing import _OWNERS, ATTENTION_NAME
+from fathom.model.packing import ATTENTION_NAME, owner_of
 
 BEFORE_EMBEDDINGS = ("PROMPT_TUNING", "P_TUNING")
 IN_ATTENTION = ("PREFIX_TUNING",)
@@ -92,7 +92,7 @@ def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids:
         value = words.get(name)
         if value is not None and value.dim() == 2 and value.shape[1] == length:
             words[name] = torch.cat([value.new_full((batch, count), fill), value], dim=1)
-    owner = _OWNERS.get(block)
+    owner = owner_of(block)
     if owner is not None and owner.layout is not None:
         owner.prepare(words["attention_mask"])
     inserted.vectors_ND = outer.get_prompt(batch_size=1)[0]

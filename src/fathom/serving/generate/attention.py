@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,8 @@ class View:
     """True at columns of the cache that hold no token of a row; None where every column does."""
 
 
-_VIEWS: WeakKeyDictionary[nn.Module, View] = WeakKeyDictionary()
-"""The view of the model an attention module belongs to."""
+_VIEWS: WeakKeyDictionary[nn.Module, ref[View]] = WeakKeyDictionary()
+"""The view of the model an attention module belongs to, kept by whoever generates with it."""
 
 
 def install(model: nn.Module) -> View:
@@ -42,7 +42,7 @@ def install(model: nn.Module) -> View:
         AttentionInterface.register(ATTENTION_NAME, cached_attention)
         view.packed.model.set_attn_implementation(ATTENTION_NAME)
         for module in view.packed.model.modules():
-            _VIEWS[module] = view
+            _VIEWS[module] = ref(view)
     return view
 
 
@@ -62,7 +62,8 @@ def cached_attention(
     for name in ("position_bias", "s_aux"):
         if options.get(name) is not None:
             raise NotImplementedError(f"attention with '{name}'")
-    view = _VIEWS[module]
+    view = _VIEWS[module]()
+    assert view is not None
     scaling = options.get("scaling")
     scaling = float(scaling) if scaling is not None else 1.0 / math.sqrt(query.shape[-1])
     seen = _Seen(scaling, options.get("sliding_window"), options.get("softcap"))

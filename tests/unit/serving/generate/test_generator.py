@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,16 @@ STRATEGIES = {
 @pytest.fixture(scope="module")
 def generator() -> Generator:
     return make_generator("llama")
+
+
+def test_a_generator_that_nobody_needs_is_freed() -> None:
+    model = make_model("llama")
+    made = Generator(model, make_tokenizer())
+    made.generate(["a"], GenerationOptions(max_new_tokens=2))
+    kept = weakref.ref(model)
+    del model, made
+    gc.collect()
+    assert kept() is None
 
 
 def drop(items: list[Generation], *names: str) -> list[dict[str, Any]]:

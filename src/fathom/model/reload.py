@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,19 +20,20 @@ from torch import Tensor
 from fathom.errors import ArtifactError
 from fathom.model.folder import open_folder
 
+ERRORS = "errors.txt"
+
 _SCRIPT = """
 import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # whatever a library prints is no answer
 import torch, transformers
 from safetensors.torch import load_file, save_file
 transformers.logging.set_verbosity_error()
-folder, auto_class, config, inputs, outputs = sys.argv[1:]
-auto = vars(transformers.models.auto.modeling_auto)[auto_class]
-adapter_config = os.path.join(folder, "adapter_config.json")
-adapter = json.load(open(adapter_config)) if os.path.exists(adapter_config) else {}
-own = adapter.get("peft_type", "").startswith("FATHOM_")
-if adapter:
+
+def load(folder, auto, adapter, overrides):
+    if not adapter:
+        return auto.from_pretrained(folder, dtype=torch.float32)
     from peft import PeftModel
-    overrides = json.loads(config)
     if "id2label" in overrides:
         overrides["id2label"] = {int(index): label for index, label in overrides["id2label"].items()}
         overrides.pop("num_labels", None)
@@ -38,36 +41,121 @@ if adapter:
     base = auto.from_pretrained(
         adapter["base_model_name_or_path"], dtype=torch.float32, ignore_mismatched_sizes=True, **overrides
     )
-    if own:
+    if is_own(adapter):
         from pathlib import Path
         from fathom.model.own_adapters import load_own_adapter
-        model = load_own_adapter(base, Path(folder))
-    else:
-        model = PeftModel.from_pretrained(base, folder)
-else:
-    model = auto.from_pretrained(folder, dtype=torch.float32)
-given = load_file(inputs)
+        return load_own_adapter(base, Path(folder))
+    return PeftModel.from_pretrained(base, folder)
+
+def is_own(adapter):
+    return adapter.get("peft_type", "").startswith("FATHOM_")
 
 def answer(output):
     if "start_logits" in output:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
     return next(output[name] for name in ("logits", "prediction_logits", "last_hidden_state") if name in output)
 
-with torch.no_grad():
-    if "num_virtual_tokens" in adapter:
-        # PEFT hands a decoder no ids, and it would take padding for the last word: one text at a time, unpadded
-        rows, mask = [], given["attention_mask"]
-        for row, length in enumerate(mask.sum(1).tolist()):
-            one = answer(model.eval()(**{name: tensor[row : row + 1, :length] for name, tensor in given.items()}))[0]
-            if one.dim() == 2:
-                one = torch.nn.functional.pad(one[-length:], (0, 0, 0, mask.shape[1] - length))
-            rows.append(one)
-        logits = torch.stack(rows)
-    else:
-        logits = answer(model.eval()(**given))
-assert own or "fathom" not in sys.modules
-save_file({"logits": logits.float().contiguous()}, outputs)
+def logits_of(model, adapter, given):
+    if "num_virtual_tokens" not in adapter:
+        return answer(model.eval()(**given))
+    # PEFT hands a decoder no ids, and it would take padding for the last word: one text at a time, unpadded
+    rows, mask = [], given["attention_mask"]
+    for row, length in enumerate(mask.sum(1).tolist()):
+        one = answer(model.eval()(**{name: tensor[row : row + 1, :length] for name, tensor in given.items()}))[0]
+        if one.dim() == 2:
+            one = torch.nn.functional.pad(one[-length:], (0, 0, 0, mask.shape[1] - length))
+        rows.append(one)
+    return torch.stack(rows)
+
+any_own = False
+for question in sys.stdin:
+    folder, auto_class, overrides, inputs, outputs = json.loads(question)
+    auto = vars(transformers.models.auto.modeling_auto)[auto_class]
+    adapter_config = os.path.join(folder, "adapter_config.json")
+    adapter = json.load(open(adapter_config)) if os.path.exists(adapter_config) else {}
+    any_own = any_own or is_own(adapter)
+    with torch.no_grad():
+        logits = logits_of(load(folder, auto, adapter, overrides), adapter, load_file(inputs))
+    assert any_own or "fathom" not in sys.modules
+    save_file({"logits": logits.float().contiguous()}, outputs)
+    print("answered", file=answers, flush=True)
 """
+
+
+class ReloadProcess:
+    """A fresh process in which transformers (and PEFT) alone load saved folders and answer, one after another.
+
+    It begins with the first folder, for its libraries take seconds to load, and ends with the block of code it is
+    opened for. Where a folder ends it, the next one gets another.
+    """
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._begun: tuple[subprocess.Popen[str], Path] | None = None
+        """The process, and the folder of what it is given, answers and complains of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process; None where there is none."""
+        return None if self._begun is None else self._begun[0].pid
+
+    def close(self) -> None:
+        """End the process, if it has begun."""
+        self._held.close()
+        self._begun = None
+
+    def logits(self, folder: str | Path, auto_class: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the logits of a saved folder.
+
+        Args:
+            folder: A model folder.
+            auto_class: Name of the transformers auto class.
+            inputs: Padded model inputs, [B, L] each.
+
+        Raises:
+            ArtifactError: The process cannot load the folder; ends with its message.
+        """
+        opened = open_folder(folder)
+        process, place = self._begin()
+        given, answered = place / "inputs.safetensors", place / "logits.safetensors"
+        save_file({name: tensor.cpu().contiguous() for name, tensor in inputs.items()}, str(given))
+        question = json.dumps([str(opened.path), auto_class, opened.info["config"], str(given), str(answered)])
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(BrokenPipeError):  # what it said before it ended is read below
+            process.stdin.write(f"{question}\n")
+            process.stdin.flush()
+        if process.stdout.readline():
+            return load_file(str(answered))["logits"].clone()  # the next answer is written over this one
+        process.wait()
+        said = (place / ERRORS).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        self.close()
+        last = said[-1] if said else "no message"
+        raise ArtifactError(f"transformers alone cannot load the folder: {last}", where=str(folder))
+
+    def _begin(self) -> tuple[subprocess.Popen[str], Path]:
+        if self._begun is None:
+            place = Path(self._held.enter_context(tempfile.TemporaryDirectory(prefix="fathom-reload-")))
+            with open(place / ERRORS, "wb") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", _SCRIPT],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
+                )
+            self._held.callback(process.communicate)
+            self._held.callback(process.kill)
+            self._begun = process, place
+        return self._begun
 
 
 def answer_of(output: Any) -> Tensor:
@@ -83,32 +171,9 @@ def answer_of(output: Any) -> Tensor:
 
 
 def reload_logits(folder: str | Path, auto_class: str, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Return the logits of a saved folder, computed by transformers (and PEFT) alone in a fresh process.
-
-    Args:
-        folder: A model folder.
-        auto_class: Name of the transformers auto class.
-        inputs: Padded model inputs, [B, L] each.
-
-    Raises:
-        ArtifactError: The fresh process cannot load the folder; ends with its message.
-    """
-    opened = open_folder(folder)
-    with tempfile.TemporaryDirectory(prefix="fathom-reload-") as temporary:
-        given, answered = Path(temporary, "inputs.safetensors"), Path(temporary, "logits.safetensors")
-        save_file({name: tensor.cpu().contiguous() for name, tensor in inputs.items()}, str(given))
-        config = json.dumps(opened.info["config"])
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, str(opened.path), auto_class, config, str(given), str(answered)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"},
-        )
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ArtifactError(f"transformers alone cannot load the folder: {last}", where=str(folder))
-        return load_file(str(answered))["logits"]
+    """Return the logits of a saved folder from a fresh process of its own; see `ReloadProcess.logits`."""
+    with ReloadProcess() as fresh:
+        return fresh.logits(folder, auto_class, inputs)
 
 
 def verify_reload(
@@ -117,6 +182,8 @@ def verify_reload(
     inputs: Mapping[str, Tensor],
     reference_logits: Tensor,
     tolerance: float = 1e-4,
+    *,
+    fresh: ReloadProcess | None = None,
 ) -> float:
     """Reload a folder in a fresh process and compare its logits with those of the model in memory.
 
@@ -126,6 +193,7 @@ def verify_reload(
         inputs: Padded model inputs, [B, L] each, with their `attention_mask`.
         reference_logits: Of the trained model in evaluation mode; padded places of per-token logits are not compared.
         tolerance: Largest difference allowed, relative to the largest logit (or to 1).
+        fresh: Where several folders are loaded one after another; left out, a process of its own.
 
     Returns:
         The largest absolute difference.
@@ -133,7 +201,7 @@ def verify_reload(
     Raises:
         ArtifactError: The folder does not load, or its logits differ.
     """
-    logits = reload_logits(folder, auto_class, inputs)
+    logits = reload_logits(folder, auto_class, inputs) if fresh is None else fresh.logits(folder, auto_class, inputs)
     reference = reference_logits.detach().float().cpu()
     if logits.shape != reference.shape:
         raise ArtifactError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fathom.files import sha256_file
 from fathom.model.folder import load_folder, open_folder
 from fathom.model.load import load_model
 from fathom.model.merge import merge
-from fathom.model.reload import reload_logits, verify_reload
+from fathom.model.reload import ReloadProcess, reload_logits, verify_reload
 from fathom.model.save import save_model
 from folders_for_tests import Saved, make_base, make_saved, make_task
 from tokenizers_for_tests import tokenizer_of
@@ -87,6 +88,24 @@ def test_verify_reload_notices_other_answers(whole: Saved) -> None:
         verify_reload(whole.folder, whole.auto_class, whole.inputs, whole.logits[:2])
     with pytest.raises(ArtifactError, match="cannot load the folder"):
         reload_logits(whole.folder, whole.auto_class, {"wrong_name": torch.zeros(1, 1)})
+
+
+def test_one_process_reloads_several_folders_and_another_takes_over_where_one_ends_it(
+    whole: Saved, adapter: Saved
+) -> None:
+    with ReloadProcess() as fresh:
+        for saved in (whole, adapter, whole):
+            assert verify_reload(saved.folder, saved.auto_class, saved.inputs, saved.logits, fresh=fresh) < 1e-5
+        first = fresh.process_id
+        with pytest.raises(ArtifactError, match="cannot load the folder: ValueError"):
+            fresh.logits(whole.folder, whole.auto_class, {"wrong_name": torch.zeros(1, 1)})
+        assert fresh.process_id is None
+        assert verify_reload(whole.folder, whole.auto_class, whole.inputs, whole.logits, fresh=fresh) < 1e-5
+        second = fresh.process_id
+    assert first is not None and second is not None and first != second
+    for number in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(number, 0)
 
 
 def test_merge_gives_a_whole_model_that_answers_the_same(adapter: Saved, tmp_path: Path) -> None:

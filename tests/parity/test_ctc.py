@@ -17,7 +17,8 @@ from fathom.model.new import NewModel
 from fathom.model.sound import num_frames
 from fathom.runs.media import make_media_task
 from fathom.tasks.ctc import ctc_losses, cut_windows, frames_needed, join_windows, likeliest, real_frames
-from fathom.tasks.speech_recognition import OpenSpeech, SpeechRecognition
+from fathom.tasks.speech_ctc import OpenCtc
+from fathom.tasks.speech_recognition import SpeechRecognition
 from media_for_tests import spoken_folder
 
 NEW = NewModel(architecture="wav2vec2", depth=1, width=32, heads=2)
@@ -28,7 +29,7 @@ SIZES = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 def spoken(tmp_path):
     examples, _ = load_examples(str(spoken_folder(tmp_path / "data", 6)), "speech")
     task, processor = make_media_task(SpeechRecognition(), NEW, examples)
-    assert isinstance(task, OpenSpeech)
+    assert isinstance(task, OpenCtc)
     torch.manual_seed(0)
     config = NEW.read_config(None, task.config_overrides)
     model = AutoModelForCTC.from_config(config).eval()

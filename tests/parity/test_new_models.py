@@ -21,7 +21,7 @@ from fathom.model.new import NewModel, build_config
 from fathom.model.sizes import Sizes
 
 WORDS = Vocabulary(300, pad=1, start=0, end=2, separator=2)
-SOUND = ("ast", "wav2vec2")
+SOUND = ("ast", "wav2vec2", "whisper")
 """They have a convolutional front of their own; `tests/unit/runs/test_sounds.py` trains them."""
 COUNTED = [name for name in ARCHITECTURES if name not in SOUND]
 every = pytest.mark.parametrize("architecture", COUNTED)
@@ -30,6 +30,8 @@ every = pytest.mark.parametrize("architecture", COUNTED)
 def config_of(architecture: str, **options: Any) -> tuple[NewModel, Any]:
     if architecture == "vit":
         options = {"image_size": 32, "patch_size": 8, **options}
+    if architecture == "whisper":
+        options = {"positions": 50, **options}
     new = NewModel.model_validate({"architecture": architecture, "depth": 2, "width": 64, **options})
     config = build_config(new, WORDS if new.family.reads_text else None)
     return new, config
@@ -45,6 +47,9 @@ def inputs_of(architecture: str) -> dict[str, torch.Tensor]:
 
 
 def sounds_of(config: Any) -> dict[str, torch.Tensor]:
+    if config.model_type == "whisper":
+        spectra = torch.randn(2, config.num_mel_bins, 2 * config.max_source_positions)
+        return {"input_features": spectra, "decoder_input_ids": torch.randint(3, 300, (2, 5))}
     shape = (
         (config.max_length, config.num_mel_bins) if config.model_type == "audio-spectrogram-transformer" else (8000,)
     )

@@ -124,7 +124,7 @@ def _t5(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _bart(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+def _two_stacks(sizes: Sizes) -> dict[str, Any]:
     stacks = {
         f"{stack}_{key}": value
         for stack in ("encoder", "decoder")
@@ -134,13 +134,22 @@ def _bart(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
             ("attention_heads", sizes.heads),
         )
     }
+    return {"d_model": sizes.width, **stacks}
+
+
+def _bart(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
     more = {
-        "d_model": sizes.width,
         "max_position_embeddings": sizes.positions,
         "decoder_start_token_id": vocabulary.end,
         "forced_eos_token_id": vocabulary.end,
     }
-    return {**_text(sizes, vocabulary), **stacks, **more}
+    return {**_text(sizes, vocabulary), **_two_stacks(sizes), **more}
+
+
+def _whisper(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
+    known = {**_text(sizes, vocabulary), "decoder_start_token_id": vocabulary.start} if vocabulary.size else {}
+    # what is suppressed are tokens of the published vocabulary
+    return {**_two_stacks(sizes), **known, "max_source_positions": sizes.positions, "begin_suppress_tokens": None}
 
 
 def _vit(sizes: Sizes, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -230,5 +239,13 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         "AutoModelForAudioClassification",
         reads_text=False,
         model_type="wav2vec2",
+    ),
+    "whisper": Architecture(
+        Dial("classic", 4, 1500),
+        5e-4,
+        "arXiv 2212.04356; rate of its small model",
+        _whisper,
+        "AutoModelForSpeechSeq2Seq",
+        reads_text=False,
     ),
 }

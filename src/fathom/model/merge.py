@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
+from fathom.model.families import reads_sound
 from fathom.model.folder import ModelFolder, open_folder
 from fathom.model.reload import answer_of, verify_reload
 from fathom.model.save import ADAPTER_CONFIG, save_model
@@ -64,7 +65,8 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
         merged: Any = wrapped.merge_and_unload()
         after = answer_of(merged(**inputs))
     difference = (before - after).abs()
-    kept = difference if before.dim() == 2 else difference[inputs["attention_mask"].bool()]
+    mask = inputs.get("attention_mask")
+    kept = difference if before.dim() == 2 or mask is None else difference[mask.bool()]
     apart = float(kept.max())
     if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
         raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(opened.path))
@@ -108,10 +110,14 @@ def _require_mergeable(opened: ModelFolder) -> None:
 
 
 def _probe(opened: ModelFolder, model: Any) -> dict[str, Tensor]:
-    """Return fixed random token sequences, [4, L], with unequal lengths."""
+    """Return fixed random token sequences, [4, L], with unequal lengths; of one that hears, those of its decoder."""
     length = min(32, opened.info["max_length"])
     generator = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
+    if model.config.is_encoder_decoder and reads_sound(model.config):
+        shape = (4, model.config.num_mel_bins, 2 * model.config.max_source_positions)
+        said = torch.randint(0, size, (4, length), generator=generator)
+        return {"input_features": torch.randn(shape, generator=generator), "decoder_input_ids": said}
     lengths = torch.tensor([max(1, length - 7 * row) for row in range(4)])
     input_ids = torch.randint(0, size, (4, length), generator=generator)
     mask = (torch.arange(length)[None, :] < lengths[:, None]).long()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 SIZES = ("width", "heads", "key_value_heads", "head_width", "feed_forward", "positions")
+FRAMES_A_SECOND = 50
+"""Of Whisper's encoder."""
 FARTHEST_PAD = 255
 """RoBERTa's positions begin after the padding id; beyond this the rows before it would be a waste nobody meant."""
 
@@ -31,9 +33,10 @@ class NewModel(ModelSection):
 
     kind: Literal["new"] = "new"
     architecture: str
-    """`bert`, `roberta`, `modernbert`, `gpt2`, `llama`, `qwen3`, `t5`, `bart`, `vit`, `ast` or `wav2vec2`."""
+    """One of `bert`, `roberta`, `modernbert`, `gpt2`, `llama`, `qwen3`, `t5`, `bart`, `vit`, `ast`, `wav2vec2`,
+    `whisper`."""
     depth: int = Field(6, ge=1, le=MOST_DEPTH, validation_alias=_also("depth", "num_hidden_layers", "num_layers"))
-    """Blocks; with two stacks (T5, BART), of each."""
+    """Blocks; with two stacks (T5, BART, Whisper), of each."""
     tokenizer: str | None = None
     """Folder or name of the tokenizer, or of a model that has one; `fathom tokenizer train` makes one. Required for
     families that read text."""
@@ -48,7 +51,8 @@ class NewModel(ModelSection):
     feed_forward: int | None = Field(None, ge=1, validation_alias=_also("feed_forward", "intermediate_size", "d_ff"))
     """Inner width of the feed-forward."""
     positions: int | None = Field(None, ge=1, validation_alias=_also("positions", "max_position_embeddings"))
-    """Tokens of the longest sequence the model can read; of `ast`, frames of 10 ms of the longest sound."""
+    """Tokens of the longest sequence the model can read; of `ast`, frames of 10 ms of the longest sound; of `whisper`,
+    frames of 20 ms of every sound, in whole seconds (1500: half a minute, as published)."""
     dropout: float | None = Field(None, ge=0, lt=1)
     """Every dropout rate of the config; left out, those of the family."""
     tie_embeddings: bool | None = Field(None, validation_alias=_also("tie_embeddings", "tie_word_embeddings"))
@@ -81,6 +85,10 @@ class NewModel(ModelSection):
                 raise ValueError(f"{self.architecture} reads no text and takes no tokenizer")
             if self.architecture != "vit" and (self.image_size or self.patch_size):
                 raise ValueError(f"{self.architecture} reads sound and has no image_size or patch_size")
+            frames = sizes.positions or 0
+            if self.architecture == "whisper" and frames % FRAMES_A_SECOND:
+                whole = max(round(frames / FRAMES_A_SECOND), 1) * FRAMES_A_SECOND
+                raise ValueError(f"whisper reads whole seconds, {FRAMES_A_SECOND} positions each: write {whole}")
             if (self.image_size or 224) % (self.patch_size or 16):
                 raise ValueError(
                     f"an image of {self.image_size or 224} is not made of patches of {self.patch_size or 16}"

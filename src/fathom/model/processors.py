@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILE = "preprocessor_config.json"
 BOTH_FILE = "processor_config.json"
 """Of a processor with a tokenizer in it, which speech models have."""
-VOCABULARY_FILE = "vocab.json"
+VOCABULARY_FILE, TOKENIZER_FILE = "vocab.json", "tokenizer.json"
 NEW_RATE = 16_000
 """Samples a second that a new model reads."""
 
@@ -54,19 +54,20 @@ def load_feature_extractor(name: str) -> Any:
 
 
 def load_speech_processor(name: str) -> Any:
-    """Load the feature extractor of a folder or hub name, with its CTC tokenizer where it has one.
+    """Load the feature extractor of a folder or hub name, with its tokenizer (CTC's, or Whisper's) where it has one.
 
     Raises:
         ModelError: It has no extractor, or a damaged tokenizer.
     """
-    from transformers import Wav2Vec2CTCTokenizer
+    from transformers import Wav2Vec2CTCTokenizer, WhisperTokenizer
 
     extractor = load_feature_extractor(name)
+    kind: Any = WhisperTokenizer if is_whispers(extractor) else Wav2Vec2CTCTokenizer
     folder = Path(name)
-    if folder.is_dir() and not (folder / VOCABULARY_FILE).is_file():
+    if folder.is_dir() and not any((folder / file).is_file() for file in (VOCABULARY_FILE, TOKENIZER_FILE)):
         return extractor
     try:
-        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(name, local_files_only=not hub_reachable())
+        tokenizer = kind.from_pretrained(name, local_files_only=not hub_reachable())
     except OSError as error:
         if folder.is_dir():
             raise ModelError(f"the tokenizer cannot be loaded: {error}", where=name) from None
@@ -78,9 +79,21 @@ def load_speech_processor(name: str) -> Any:
 
 def with_tokenizer(extractor: Any, tokenizer: Any) -> Any:
     """Return the processor of a speech model: what it hears by, and what it writes with."""
-    from transformers import Wav2Vec2Processor
+    from transformers import Wav2Vec2Processor, WhisperProcessor
 
-    return Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
+    kind: Any = WhisperProcessor if is_whispers(extractor) else Wav2Vec2Processor
+    return kind(feature_extractor=extractor, tokenizer=tokenizer)
+
+
+def is_whispers(extractor: Any) -> bool:
+    """Whether a feature extractor is Whisper's: log-mel spectra of a fixed number of seconds, [bands, frames]."""
+    return bool(settings_of(extractor)["feature_extractor_type"] == "WhisperFeatureExtractor")
+
+
+def spectrum_shape(extractor: Any) -> tuple[int, int]:
+    """Return bands and frames of what Whisper's extractor makes of every sound."""
+    settings = settings_of(extractor)
+    return int(settings["feature_size"]), int(settings["n_samples"]) // int(settings["hop_length"])
 
 
 @contextmanager
@@ -112,7 +125,7 @@ def new_image_processor(config: PreTrainedConfig) -> Any:
 
 
 def new_feature_extractor(config: PreTrainedConfig, sounds: Iterable[Samples]) -> Any:
-    """Return the extractor of a new model: log-mel spectrograms for `ast`, normalised waveforms else.
+    """Return the extractor of a new model: log-mel spectrograms for `ast` and `whisper`, normalised waveforms else.
 
     Args:
         config: The model's.
@@ -133,6 +146,11 @@ def new_feature_extractor(config: PreTrainedConfig, sounds: Iterable[Samples]) -
             mean = total / max(count, 1)
             deviation = math.sqrt(max(squares / max(count, 1) - mean**2, 1e-6))
             return ASTFeatureExtractor(mean=round(mean, 4), std=round(deviation, 4), **sizes)
+    if config.model_type == "whisper":
+        from transformers import WhisperFeatureExtractor
+
+        seconds = 2 * config.max_source_positions // 100  # frames of 10 ms, which the encoder halves
+        return WhisperFeatureExtractor(config.num_mel_bins, sampling_rate=NEW_RATE, chunk_length=seconds)
     from transformers import Wav2Vec2FeatureExtractor
 
     return Wav2Vec2FeatureExtractor(return_attention_mask=config.feat_extract_norm == "layer")

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 MASKS = ("mask_time_prob", "mask_feature_prob")
 """Config keys of the masks that the wav2vec2 family draws in training."""
+DROPPED_LAYERS = ("layerdrop", "encoder_layerdrop", "decoder_layerdrop")
+"""Config keys of the shares of blocks that are left out at random in training."""
 
 
 def spectrogram_positions(config: PreTrainedConfig) -> int | None:
@@ -40,3 +42,9 @@ def sound_overrides(config: PreTrainedConfig) -> dict[str, float]:
     """Return config keys that switch off the masks a model draws from a generator of its own."""
     said = config.to_dict()
     return {key: 0.0 for key in MASKS if key in said}
+
+
+def whole_blocks(config: PreTrainedConfig) -> dict[str, float]:
+    """Return config keys that keep a model from leaving blocks out at random: of few blocks each is missed."""
+    said = config.to_dict()
+    return {key: 0.0 for key in DROPPED_LAYERS if key in said}

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from fathom.errors import ModelError
 from fathom.model.chunked_loss import Buffers, ChunkedCrossEntropy, judge_logits, logits_by_chunk
-from fathom.model.families import logit_cap
+from fathom.model.families import logit_cap, reads_sound
 from fathom.model.packing import inner_model
 from fathom.model.parameters import FlatParameters, Slot
 from fathom.model.token_scores import TokenScores
@@ -254,9 +255,7 @@ def disagreement(head: VocabularyHead, model: PreTrainedModel) -> str | None:
         model: The transformers model it is in, without wrappers.
     """
     ids_BL = (torch.arange(10, device=model.device).view(2, 5) * 7919 + 11) % head.module.out_features
-    batch = {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL)}
-    if model.config.is_encoder_decoder:
-        batch["decoder_input_ids"] = ids_BL.flip(0)
+    batch = _trial_batch(model, ids_BL)
     rows_N = torch.arange(10, device=model.device)
     labels_BL = torch.where(rows_N % 3 == 1, IGNORED_LABEL, 0).view_as(ids_BL)
     gains_N1 = torch.tensor(TRIAL_GAINS, device=model.device).repeat(5)[:, None]
@@ -287,6 +286,16 @@ def disagreement(head: VocabularyHead, model: PreTrainedModel) -> str | None:
     difference = ((found_SV - whole_SV).abs().amax(-1) / scale_S).max().item()
     tolerance = max(TRIAL_TOLERANCE, 8 * torch.finfo(head.module.weight.dtype).eps)
     return None if difference <= tolerance else f"they differ by {difference:.1e} on a trial batch"
+
+
+def _trial_batch(model: PreTrainedModel, ids_BL: Tensor) -> dict[str, Any]:
+    """Return few tokens of what a model reads; of one that hears, the decoder's, with numbers for what was heard."""
+    if not model.config.is_encoder_decoder or not reads_sound(model.config):
+        said = {"decoder_input_ids": ids_BL.flip(0)} if model.config.is_encoder_decoder else {}
+        return {"input_ids": ids_BL, "attention_mask": torch.ones_like(ids_BL), **said}
+    width = int(model.config.hidden_size)
+    heard_BLD = torch.sin(torch.arange(ids_BL.numel() * width, device=model.device)).view(*ids_BL.shape, width)
+    return {"encoder_outputs": BaseModelOutput(last_hidden_state=heard_BLD), "decoder_input_ids": ids_BL}
 
 
 def vocabulary_states(output: Any) -> Tensor:

@@ -169,6 +169,7 @@ def _course(settings: Training, data: PreparedData, passes: Passes, work: Worklo
         return Course(layouts)
     lengths = np.asarray(split[0].lengths)
     order = np.argsort(-lengths, kind="stable")
-    scored = [lengths[rows] for rows in scoring_passes(order, lengths, settings.eval_batch_size)]
+    positions = lengths + work.task.source_positions
+    scored = [lengths[rows] for rows in scoring_passes(order, positions, settings.eval_batch_size)]
     shapes = ((part + passes.virtual_tokens).tolist() for part in scored)
     return Course(layouts, Layouts.of(shapes, packed=passes.packed), passes.micro_batch(scored[0]))

@@ -103,7 +103,8 @@ def _pictures(task: OpenTask, features: Sequence[Features], draw: Draw) -> list[
     """Every input of a batch as a picture, uint8 [height, width, 3], scaled by its own range."""
     batch = task.make_batch(features, draw)
     name = next(key for key in ("pixel_values", "input_features", "input_values") if key in batch)
-    return [_picture(np.asarray(values, dtype=np.float32)) for values in batch[name]]
+    inputs = batch[name].transpose(1, 2) if name == "input_features" else batch[name]  # Whisper has time last
+    return [_picture(np.asarray(values, dtype=np.float32)) for values in inputs]
 
 
 def _picture(values: np.ndarray[Any, Any]) -> Picture:

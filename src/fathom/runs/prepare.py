@@ -119,6 +119,10 @@ def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
     if settings.dropout is not None:
         overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
     model = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
+    if data.task.generation_config:
+        # of one that came from the model's config, transformers drops further entries when it loads it
+        told = {**data.task.generation_config, "_from_model_config": False}
+        model.generation_config.update(allow_custom_entries=True, **told)
     if data.task.new_tokens:
         extend_embeddings(model, data.task.new_tokens)
     return model
@@ -198,7 +202,8 @@ def labelled_share(work: Workload) -> float | None:
         return None
     rows = (work.sampler or Sampler(len(work.store), LABELS_COUNTED, work.seed)).batch(0)[:LABELS_COUNTED]
     batch = work.make_batch(rows, 0)
-    return float(batch["labels"].ne(IGNORED_LABEL).sum() / batch["attention_mask"].sum())
+    tokens = batch["attention_mask"].sum() if "attention_mask" in batch else int(work.num_tokens[rows].sum())
+    return float(batch["labels"].ne(IGNORED_LABEL).sum() / tokens)
 
 
 def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False) -> list[str]:
@@ -209,7 +214,7 @@ def embedding_tables(model: nn.Module, trained: set[str], *, tied: bool = False)
         trained: Names of the parameters that learn.
         tied: Take a table that the vocabulary head reads too; it is left out otherwise.
     """
-    if _inner(model).main_input_name != "input_ids":
+    if _inner(model).main_input_name != "input_ids" and not tied:
         return []  # it reads no words
     words = _inner(model).get_input_embeddings()
     owners = {

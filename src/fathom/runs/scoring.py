@@ -21,7 +21,7 @@ from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
 from fathom.runs.writing import writing_scores
 from fathom.tasks.base import Batch, LossSum, OpenTask
-from fathom.tasks.language_model import OpenLanguageTask
+from fathom.tasks.language_model import OpenOverVocabulary
 from fathom.training.forward import Runner, make_batch
 
 WINDOW = 4096
@@ -177,7 +177,7 @@ def _records(scorer: Scorer, store: Sequences, window: np.ndarray[Any, Any], met
     records: list[Any] = [None] * len(window)
     labelled = task.vocabulary or bool({"labels", "label"} & store[0].keys())
     with torch.inference_mode():
-        for chosen in scoring_passes(order, store.lengths, scorer.batch_size):
+        for chosen in scoring_passes(order, store.lengths + task.source_positions, scorer.batch_size):
             draw = Draw(scorer.seed, EVALUATION, chosen)
             placed = runner.place(make_batch(task, store, chosen, draw))
             found, loss, side = _judge(runner, placed)
@@ -211,6 +211,6 @@ def _judge(runner: Runner, placed: Batch) -> tuple[list[Any], Callable[[], float
             return task.loss(logits, placed).total.item()
 
         return task.raw_predictions(logits, placed), loss, None
-    assert isinstance(task, OpenLanguageTask)
+    assert isinstance(task, OpenOverVocabulary)
     judged = runner.judge(placed)
     return task.records(judged.losses_S, judged.hits_S, placed), judged.losses_S.double().sum().item, judged.side

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from fathom.data.example import Example
 from fathom.data.findings import SHOWN, Finding, Severity
-from fathom.errors import DataError, ModelError
+from fathom.errors import ConfigError, DataError, ModelError
 from fathom.model.new import NewModel
 from fathom.runs.media import find_unfit, make_media_task
 from fathom.tasks.labels import place
-from fathom.tasks.speech_recognition import OpenSpeech, SpeechRecognition
-from fathom.tokenization.transcripts import unknown_characters
+from fathom.tasks.speech_options import OpenTranscripts
+from fathom.tasks.speech_recognition import SpeechRecognition
 
 if TYPE_CHECKING:
     from fathom.recipe import Recipe
@@ -33,11 +33,11 @@ def check_spoken(
     model = recipe.model if recipe is not None else NewModel(architecture="wav2vec2")
     try:
         opened, _ = make_media_task(task, model, parts["train"])
-    except (DataError, ModelError) as error:
-        kind: Severity = "error" if isinstance(error, DataError) else "note"
+    except (ConfigError, DataError, ModelError) as error:
+        kind: Severity = "note" if isinstance(error, ModelError) else "error"
         said = f"transcripts were not checked against their sounds: {error.message}"
         return [Finding("transcripts", kind, said, 1, (), error.mend or "")]
-    assert isinstance(opened, OpenSpeech)
+    assert isinstance(opened, OpenTranscripts)
     findings = []
     for split, examples in parts.items():
         spoken = [example for example in examples if "transcript" in example]
@@ -46,7 +46,7 @@ def check_spoken(
 
 
 def _unfit(
-    task: OpenSpeech, split: str, examples: Sequence[Example], on_error: Literal["refuse", "skip"]
+    task: OpenTranscripts, split: str, examples: Sequence[Example], on_error: Literal["refuse", "skip"]
 ) -> list[Finding]:
     _, unfit = find_unfit(task, examples)
     if not unfit:
@@ -58,8 +58,8 @@ def _unfit(
     return [Finding("unfit-transcript", severity, said, len(unfit), shown, mend)]
 
 
-def _unknown(task: OpenSpeech, split: str, examples: Sequence[Example]) -> list[Finding]:
-    found = [(example, unknown_characters(task.normalize(example["transcript"]), task.writer)) for example in examples]
+def _unknown(task: OpenTranscripts, split: str, examples: Sequence[Example]) -> list[Finding]:
+    found = [(example, task.unwritable(task.normalize(example["transcript"]))) for example in examples]
     spoilt = [(example, unknown) for example, unknown in found if unknown]
     if not spoilt:
         return []

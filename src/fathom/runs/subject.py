@@ -43,6 +43,8 @@ LABELLED = frozenset({"text-classification", "token-classification", "relation-e
 """Tasks whose head has a row for each label."""
 CHARACTERS = 32
 """Rows of a speech model's head before its data say more: English letters and signs, as wav2vec2 has them."""
+WRITES_SPEECH = "AutoModelForSpeechSeq2Seq"
+"""Of a speech model that writes with a decoder."""
 BASE_CLASS = "AutoModel"
 ENDINGS = (
     ("LMHeadModel", "AutoModelForCausalLM"),
@@ -108,6 +110,13 @@ def architecture(
     kind = str(options.pop("kind", ""))
     if kind not in TASK_CLASSES:
         raise ConfigError(f"no head is known for the task '{kind}'", mend=f"known: {', '.join(TASK_CLASSES)}")
+    if kind == "speech-recognition" and _config(subject.section, {}).is_encoder_decoder:
+        from fathom.tokenization.whisper import BYTE_ROWS
+
+        section = subject.section
+        if isinstance(section, NewModel):
+            section = section.model_copy(update={"vocabulary_size": BYTE_ROWS})
+        return _config(section, options), WRITES_SPEECH
     usual = (
         {"num_labels": 2} if kind in LABELLED else {"vocab_size": CHARACTERS} if kind == "speech-recognition" else {}
     )
@@ -132,7 +141,12 @@ def _config(section: ModelSection, overrides: Mapping[str, Any]) -> PreTrainedCo
         from fathom.model.load import load_config
 
         return load_config(section.name, overrides, from_preset=True)
-    if isinstance(section, NewModel) and section.tokenizer is None and section.vocabulary_size is None:
+    if (
+        isinstance(section, NewModel)
+        and section.family.reads_text
+        and section.tokenizer is None
+        and section.vocabulary_size is None
+    ):
         section = section.model_copy(update={"vocabulary_size": DEFAULT_VOCABULARY})
     return section.read_config(_tokenizer(section), overrides)
 
@@ -164,5 +178,5 @@ def _published_class(config: PreTrainedConfig) -> str:
     """The auto class of the model a config says its weights are of."""
     name = str((config.architectures or [""])[0])
     if config.model_type == "whisper" and name.endswith("ForConditionalGeneration"):
-        return "AutoModelForSpeechSeq2Seq"
+        return WRITES_SPEECH
     return next((auto_class for ending, auto_class in ENDINGS if name.endswith(ending)), BASE_CLASS)

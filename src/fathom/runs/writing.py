@@ -11,6 +11,7 @@ from fathom.data.example import Example
 from fathom.data.split import sample
 from fathom.evaluation.base import Accumulator
 from fathom.log import get_console
+from fathom.tasks.speech_whisper import OpenWhisper
 
 if TYPE_CHECKING:
     from fathom.runs.scoring import Scorer
@@ -37,20 +38,22 @@ def writing_scores(
     Returns:
         Every metric's scores, and `num_generated`.
     """
-    labelled = [example for example in examples if "references" in example]
+    task = scorer.task
+    labelled = [example for example in examples if task.written_reference(example) is not None]
     chosen = labelled if most is None else sample(labelled, most, SEED)
     if not chosen:
         return {}
     opened = open_writing_metrics(scorer)
-    main = next((item for item in opened if item.sums_to == scorer.task.main_metric), None)
+    main = next((item for item in opened if item.sums_to == task.main_metric), None)
     for example, written in answers(scorer, chosen):
-        reference = {"source": example["text"], "references": example["references"]}
+        reference = task.written_reference(example) or {}
+        pair = task.written_pair(written, reference)
         for accumulator in opened:
-            accumulator.update(written, reference)
+            accumulator.update(*pair)
         if kept is not None:
             kept[1].append({**reference, "text": written, "where": example["where"]})
             if main is not None:
-                kept[0].append(main.counts(written, reference) or ())
+                kept[0].append(main.counts(*pair) or ())
     scores = {name: value for accumulator in opened for name, value in accumulator.compute().items()}
     return {**scores, "num_generated": len(chosen)}
 
@@ -66,6 +69,9 @@ def open_writing_metrics(scorer: Scorer) -> list[Accumulator]:
 
 def answers(scorer: Scorer, examples: Sequence[Example]) -> Iterator[tuple[Example, str]]:
     """Yield each example with what the model writes for it, by the settings saved with the model."""
+    if isinstance(scorer.task, OpenWhisper):
+        yield from _transcripts(scorer, examples)
+        return
     with generator_of(scorer) as generator, get_console().progress(len(examples), "generate") as progress:
         options = generator.options()
         texts = (example["text"] for example in examples)
@@ -73,6 +79,17 @@ def answers(scorer: Scorer, examples: Sequence[Example]) -> Iterator[tuple[Examp
         for number, (example, generation) in enumerate(zip(examples, written, strict=True), 1):
             progress.update(number)
             yield example, generation.text.strip()
+
+
+def _transcripts(scorer: Scorer, examples: Sequence[Example]) -> Iterator[tuple[Example, str]]:
+    from fathom.serving.predictor import Predictor
+
+    with scorer.packed.set_aside(), get_console().progress(len(examples), "generate") as progress:
+        predictor = Predictor(scorer.model, scorer.task, packing=False)
+        found = predictor.predict(examples, scorer.batch_size)
+        for number, (example, row) in enumerate(zip(examples, found, strict=True), 1):
+            progress.update(number)
+            yield example, row["text"]
 
 
 @contextmanager

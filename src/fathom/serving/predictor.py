@@ -20,7 +20,9 @@ from fathom.errors import ArtifactError, ConfigError, DataError, ModelError
 from fathom.model.folder import FathomInfo, ModelFolder, open_folder
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.vocabulary import VocabularyHead, vocabulary_states
-from fathom.tasks.base import OpenTask, Task
+from fathom.serving.generate.spoken import Transcriber
+from fathom.tasks.base import Batch, OpenTask, Task
+from fathom.tasks.speech_whisper import OpenWhisper
 
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
@@ -64,6 +66,8 @@ class Predictor:
         self.packed: PackedModel | None = pack_model(model) if packing else None
         self.vocabulary = VocabularyHead(model) if task.keeps_logits else None
         """For a task that answers by logits over a vocabulary: they are made where something is asked, nowhere else."""
+        self.transcriber = Transcriber(model, task) if isinstance(task, OpenWhisper) else None
+        """For a task that writes down what it hears."""
         self._device = next(model.parameters()).device
         self.folder: Path | None = None
         """Where it was loaded from."""
@@ -101,13 +105,13 @@ class Predictor:
             batch_size: Sequences per forward pass.
 
         Yields:
-            One prediction for each input, in order, as `OpenTask.decode` makes it.
+            One prediction for each input, in order, as `OpenTask.answer` makes it.
 
         Raises:
             DataError: An input is neither text nor such a mapping; says which.
             ModelError: The model is a language model: it writes, or is the start of a fine-tuning.
         """
-        if self.task.vocabulary and not self.task.keeps_logits:
+        if self.task.vocabulary and not self.task.keeps_logits and self.transcriber is None:
             raise ModelError(
                 f"a model trained for {self.task.kind} labels no text",
                 mend="fine-tune it: model: THIS FOLDER, task: text-classification; evaluate tells its perplexity",
@@ -126,7 +130,7 @@ class Predictor:
 
     def _predict_window(self, examples: Sequence[Example], batch_size: int) -> Iterator[dict[str, Any]]:
         features = self.task.encode_inputs(examples)
-        lengths = [num_positions(feature) for feature in features]
+        lengths = [num_positions(feature) + self.task.source_positions for feature in features]
         order = np.argsort(lengths, kind="stable")[::-1]
         raw: list[Any] = [None] * len(features)
         heard = "input_values" in features[0]
@@ -137,14 +141,21 @@ class Predictor:
             first += size
             chosen = [features[row] for row in rows]
             batch = self.task.make_batch(chosen, Draw(0, PREDICTION, np.asarray(rows)))
-            for row, record in zip(rows, self.task.raw_predictions(self.logits(batch), batch), strict=True):
+            for row, record in zip(rows, self._records(batch), strict=True):
                 raw[row] = record
         own: list[list[int]] = [[] for _ in examples]
         for row, feature in enumerate(features):
             own[int(feature["example"])].append(row)
         for example, rows in zip(examples, own, strict=True):
             mine: list[Features] = [features[row] for row in rows]
-            yield self.task.decode(example, mine, [raw[row] for row in rows])
+            yield self.task.answer(example, mine, [raw[row] for row in rows])
+
+    def _records(self, batch: Batch) -> Sequence[Any]:
+        """Return what the task's `answer` is made of, of each sequence of a padded batch."""
+        if self.transcriber is None:
+            return self.task.raw_predictions(self.logits(batch), batch)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.transcriber.write(batch["input_features"])
 
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Return what the task reads of the model's output on a padded batch, float32 on the CPU.

@@ -112,6 +112,13 @@ class OpenTask(ABC):
     generation: Mapping[str, Any] = {}
     """Settings of generation that are saved with a model that writes."""
 
+    source_positions: int = 0
+    """Positions beside its `length` that every input takes in the model: Whisper's encoder runs on so many frames of
+    each sound."""
+
+    generation_config: Mapping[str, Any] = {}
+    """What the `generation_config` of a model must say for transformers' own `generate` to do this task."""
+
     new_tokens: Mapping[int, Sequence[int]] = MappingProxyType({})
     """Tokens the task added to the tokenizer, each with the ids that stood in its place: rows the model has to get."""
 
@@ -199,6 +206,14 @@ class OpenTask(ABC):
         """
         raise NotImplementedError
 
+    def written_reference(self, example: Example) -> dict[str, Any] | None:
+        """Return what a text written for an example is judged by, as it is kept beside it; None where it has none."""
+        return None
+
+    def written_pair(self, written: str, reference: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return a written text and its reference in the form the `writing_metrics` take."""
+        return written, reference
+
     def files(self, config: Any) -> dict[str, str]:
         """Return further text files of the saved folder by path, what other tools need to use the model.
 
@@ -233,6 +248,10 @@ class OpenTask(ABC):
         "text", "score"}], "tags": [...]}` with offsets into the example's text. Relations: `{"text", "head", "tail",
         "label", "score", "probabilities"}`.
         """
+
+    def answer(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
+        """Return what a user gets who asks about an example: the prediction, or what was written for it."""
+        return self.decode(example, features, raw)
 
     @abstractmethod
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -32,32 +32,10 @@ class LanguageModel(Task):
         return self.reopen({"options": self.model_dump(), "max_length": max_length}, tokenizer)
 
 
-class OpenLanguageTask(OpenTask):
-    """A language-model task with its tokenizer.
-
-    A subclass says which positions carry a label: statically, by `labels` in its features (the token itself where it
-    counts, -100 elsewhere, not shifted), or at random, in `corrupt`.
-    """
+class OpenOverVocabulary(OpenTask):
+    """A task whose labels are words of the vocabulary: `labels` [B, L] of a batch, -100 where none is predicted."""
 
     vocabulary: ClassVar[bool] = True
-    causal: ClassVar[bool] = False
-    """Whether a token is predicted at the position before it."""
-    joins_documents: ClassVar[bool] = True
-    """Whether one sequence may hold several documents, kept apart."""
-
-    def __init__(self, part: LanguageModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.part = part
-        self.kind = part.kind
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.labels = ()
-        self.label_smoothing = part.label_smoothing
-        self.padding = tokenizer.pad_token_id or 0
-
-    @property
-    def config_overrides(self) -> dict[str, Any]:
-        """Nothing: the vocabulary is the tokenizer's."""
-        return {}
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -68,61 +46,6 @@ class OpenLanguageTask(OpenTask):
     def main_metric(self) -> str:
         """The score that chooses the best model."""
         return "loss"
-
-    @property
-    def frame(self) -> tuple[list[int], list[int]]:
-        """Tokens before and after each piece of a document."""
-        return [], []
-
-    @property
-    def overhead(self) -> int:
-        """Tokens that framing adds to a piece."""
-        before, after = self.frame
-        return len(before) + len(after)
-
-    def frame_piece(self, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return a piece of a document as the model reads it."""
-        before, after = self.frame
-        return np.concatenate([before, ids, after]).astype(np.int32) if before or after else ids.astype(np.int32)
-
-    def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
-        """Encode texts, each cut into pieces of `max_length`; a short rest is a piece of its own."""
-        room = self.max_length - self.overhead
-        encoded = self.tokenizer([item["text"] for item in examples], add_special_tokens=False, verbose=False)
-        features: list[Features] = []
-        for index, ids in enumerate(encoded["input_ids"]):
-            end = self.end_of_document
-            whole = np.asarray(ids if end is None else [*ids, end], dtype=np.int32)
-            for start in range(0, max(len(whole), 1), room):
-                piece = self.frame_piece(whole[start : start + room])
-                if len(piece):
-                    features.append({"input_ids": piece, "example": np.int64(first_index + index)})  # type: ignore[dict-item]
-        return features
-
-    @property
-    def fixed_inputs(self) -> bool:
-        """A causal task predicts the tokens it reads: nothing is drawn."""
-        return self.causal
-
-    @property
-    def end_of_document(self) -> int | None:
-        """The token that ends every document; None for none."""
-        return None
-
-    def cache_key(self) -> dict[str, Any]:
-        """What the features depend on besides data and tokenizer."""
-        return {"kind": self.kind, "max_length": self.max_length, "frame": [list(side) for side in self.frame]}
-
-    def make_batch(self, features: Sequence[Features], draw: Draw) -> Batch:
-        """Collate sequences, choose what is predicted, and put every label where it is predicted."""
-        batch = self.corrupt(collate(features, self.padding), draw)
-        if self.causal:
-            batch["labels"] = shift(batch["labels"], batch.get("segment"))
-        return batch
-
-    @abstractmethod
-    def corrupt(self, batch: Batch, draw: Draw) -> Batch:
-        """Return the batch with its inputs as the model reads them and `labels` [B, L], not shifted."""
 
     def normalizer(self, batch: Batch) -> float:
         """Labelled positions."""
@@ -179,6 +102,88 @@ class OpenLanguageTask(OpenTask):
     def score_pair(self, example: Example, prediction: Mapping[str, Any]) -> tuple[Any, Any]:
         """Return ((summed loss, labels, hits), `bytes` of the example: see `predicted_bytes`; None where not known)."""
         return (prediction["loss"], prediction["tokens"], prediction["hits"]), example.get("bytes")
+
+
+class OpenLanguageTask(OpenOverVocabulary):
+    """A language-model task with its tokenizer.
+
+    A subclass says which positions carry a label: statically, by `labels` in its features (the token itself where it
+    counts, -100 elsewhere, not shifted), or at random, in `corrupt`.
+    """
+
+    causal: ClassVar[bool] = False
+    """Whether a token is predicted at the position before it."""
+    joins_documents: ClassVar[bool] = True
+    """Whether one sequence may hold several documents, kept apart."""
+
+    def __init__(self, part: LanguageModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        self.part = part
+        self.kind = part.kind
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.labels = ()
+        self.label_smoothing = part.label_smoothing
+        self.padding = tokenizer.pad_token_id or 0
+
+    @property
+    def config_overrides(self) -> dict[str, Any]:
+        """Nothing: the vocabulary is the tokenizer's."""
+        return {}
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """Tokens before and after each piece of a document."""
+        return [], []
+
+    @property
+    def overhead(self) -> int:
+        """Tokens that framing adds to a piece."""
+        before, after = self.frame
+        return len(before) + len(after)
+
+    def frame_piece(self, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return a piece of a document as the model reads it."""
+        before, after = self.frame
+        return np.concatenate([before, ids, after]).astype(np.int32) if before or after else ids.astype(np.int32)
+
+    def encode(self, examples: Sequence[Example], first_index: int = 0) -> list[Features]:
+        """Encode texts, each cut into pieces of `max_length`; a short rest is a piece of its own."""
+        room = self.max_length - self.overhead
+        encoded = self.tokenizer([item["text"] for item in examples], add_special_tokens=False, verbose=False)
+        features: list[Features] = []
+        for index, ids in enumerate(encoded["input_ids"]):
+            end = self.end_of_document
+            whole = np.asarray(ids if end is None else [*ids, end], dtype=np.int32)
+            for start in range(0, max(len(whole), 1), room):
+                piece = self.frame_piece(whole[start : start + room])
+                if len(piece):
+                    features.append({"input_ids": piece, "example": np.int64(first_index + index)})  # type: ignore[dict-item]
+        return features
+
+    @property
+    def fixed_inputs(self) -> bool:
+        """A causal task predicts the tokens it reads: nothing is drawn."""
+        return self.causal
+
+    @property
+    def end_of_document(self) -> int | None:
+        """The token that ends every document; None for none."""
+        return None
+
+    def cache_key(self) -> dict[str, Any]:
+        """What the features depend on besides data and tokenizer."""
+        return {"kind": self.kind, "max_length": self.max_length, "frame": [list(side) for side in self.frame]}
+
+    def make_batch(self, features: Sequence[Features], draw: Draw) -> Batch:
+        """Collate sequences, choose what is predicted, and put every label where it is predicted."""
+        batch = self.corrupt(collate(features, self.padding), draw)
+        if self.causal:
+            batch["labels"] = shift(batch["labels"], batch.get("segment"))
+        return batch
+
+    @abstractmethod
+    def corrupt(self, batch: Batch, draw: Draw) -> Batch:
+        """Return the batch with its inputs as the model reads them and `labels` [B, L], not shifted."""
 
     def predicted_bytes(self, features: Features) -> int:
         """Return the bytes of the tokens that running text predicts; 0 where it is not said word by word.

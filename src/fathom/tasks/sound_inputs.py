@@ -85,6 +85,11 @@ class SoundInputs:
         made = self.extractor(long_enough, sampling_rate=self.rate, padding=True, return_tensors="pt")
         return {name: made[name] for name in (self.input_name, "attention_mask") if name in made}
 
+    def spectra(self, sounds: Sequence[Samples]) -> dict[str, Tensor]:
+        """Return the spectra of waveforms, all of the extractor's own length, as one batch [B, bands, frames]."""
+        made = self.extractor(list(sounds), sampling_rate=self.rate, return_tensors="pt")
+        return {self.input_name: made[self.input_name]}
+
     def _extract(self, samples_N: Samples) -> np.ndarray[Any, Any]:
         made = self.extractor([samples_N], sampling_rate=self.rate, return_tensors="np")
         return np.asarray(made[self.input_name][0], dtype=np.float32)

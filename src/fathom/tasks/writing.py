@@ -223,6 +223,12 @@ class OpenWriting(OpenLanguageTask):
         """Nothing is drawn."""
         return batch
 
+    def written_reference(self, example: Example) -> dict[str, Any] | None:
+        """Return the source and the references; see `OpenTask.written_reference`."""
+        if "references" not in example:
+            return None
+        return {"source": example["text"], "references": example["references"]}
+
     def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         found: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         return found

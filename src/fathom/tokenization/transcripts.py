@@ -21,6 +21,7 @@ UNHEARD = ',.!?;:"“”„«»…()[]{}<>*_/\\|~—–、。，！？；：（�
 """Characters nobody hears. The apostrophe and the hyphen are parts of words."""
 
 _WIDE = "\u3040-\u30ff\u3400-\u9fff"
+_AT_START, _AT_END = re.compile(f"[{_WIDE}]"), re.compile(f"[{_WIDE}]$")
 _SPACE_BESIDE_WIDE = re.compile(rf"(?<=[{_WIDE}]) | (?=[{_WIDE}])")
 
 
@@ -39,6 +40,15 @@ def normalize_transcript(text: str, letters: Letters, left_out: str = UNHEARD) -
     text = text.translate({ord(character): " " for character in left_out})
     text = text.lower() if letters == "lower" else text.upper() if letters == "upper" else text
     return _SPACE_BESIDE_WIDE.sub("", " ".join(text.split()))
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return the transcripts of windows as one, with no space beside Chinese or Japanese characters."""
+    found = ""
+    for part in (text.strip() for text in parts):
+        space = " " if found and part and not (_AT_END.search(found) or _AT_START.match(part)) else ""
+        found += space + part
+    return found
 
 
 def character_tokenizer(transcripts: Iterable[str]) -> PreTrainedTokenizerBase:

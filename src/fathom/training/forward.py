@@ -70,7 +70,7 @@ class Runner:
         inputs: dict[str, Any] = dict(model_inputs(batch))
         if _caches(self.packed.model.__class__):  # the keys and values of a text that nothing follows
             inputs["use_cache"] = False
-        if self.packed.model.config.is_encoder_decoder and "labels" in batch:
+        if self.packed.model.config.is_encoder_decoder and "labels" in batch and "decoder_input_ids" not in batch:
             said = batch["labels"]
             self.packed.prepare_target(said != IGNORED_LABEL)
             inputs["decoder_input_ids"] = self.packed.model.prepare_decoder_input_ids_from_labels(labels=said)

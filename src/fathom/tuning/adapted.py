@@ -96,7 +96,14 @@ def wrap(model: nn.Module, config: Any) -> nn.Module:
 
 
 def task_type(model: nn.Module) -> str | None:
-    """Return PEFT's name of what a model does; None for what PEFT has no name for."""
+    """Return PEFT's name of what a model does; None for what PEFT has no name for, and for models that read no words.
+
+    PEFT hands the model of a named task `input_ids`, which one that sees or hears does not take.
+    """
+    from transformers import PreTrainedModel
+
+    if isinstance(model, PreTrainedModel) and model.main_input_name != "input_ids":
+        return None
     return next((kind for end, kind in TASK_TYPES.items() if type(model).__name__.endswith(end)), None)
 
 

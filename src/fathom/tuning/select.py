@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from fathom.model.anatomy import Anatomy
+from fathom.model.families import family_of
 
 
 def under(name: str, paths: Iterable[str]) -> bool:
@@ -23,9 +25,13 @@ def is_bias(name: str) -> bool:
 def mark_trainable(model: nn.Module, wanted: Callable[[str], bool]) -> int:
     """Set `requires_grad` of every parameter; returns how many numbers will learn.
 
-    A tensor that has two names (tied weights) learns when either name is wanted, so a tied head stays trainable.
+    A tensor that has two names (tied weights) learns when either name is wanted, so a tied head stays trainable. What
+    the family computes (Whisper's sinusoids) never learns.
     """
-    chosen = {id(tensor) for name, tensor in model.named_parameters(remove_duplicate=False) if wanted(name)}
+    families = (family_of(module.config) for module in model.modules() if isinstance(module, PreTrainedModel))
+    fixed = {part for family in families for part in family.fixed}
+    named = model.named_parameters(remove_duplicate=False)
+    chosen = {id(tensor) for name, tensor in named if wanted(name) and not any(part in name for part in fixed)}
     count = 0
     for tensor in model.parameters():
         tensor.requires_grad_(id(tensor) in chosen)

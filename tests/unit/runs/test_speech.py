@@ -13,8 +13,8 @@ from transformers import (
     AutoProcessor,
     HubertConfig,
     HubertModel,
+    Speech2TextConfig,
     Wav2Vec2FeatureExtractor,
-    WhisperConfig,
 )
 
 import fathom
@@ -22,7 +22,7 @@ from fathom.data.draw import Draw
 from fathom.data.load import load_examples
 from fathom.data.readers.built_in import write_wav
 from fathom.data.sounds import read_sound
-from fathom.errors import DataError, ModelError
+from fathom.errors import ConfigError, DataError, ModelError
 from fathom.files import read_json
 from fathom.model.new import NewModel
 from fathom.recipe import load_recipe
@@ -222,10 +222,13 @@ def test_check_preview_and_init(tmp_path, data):
 
 
 def test_models_that_do_not_hear_by_ctc_are_refused_in_words(tmp_path, data):
-    small = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "num_mel_bins": 8}
-    WhisperConfig(**small).save_pretrained(tmp_path / "whisper")
-    with pytest.raises(ModelError, match="writes with a decoder"):
-        fathom.train(media_recipe(tmp_path, f"'{tmp_path / 'whisper'}'", "speech-recognition", data))
+    Speech2TextConfig(d_model=16, encoder_layers=1, decoder_layers=1).save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="a speech_to_text model writes with a decoder that"):
+        fathom.train(media_recipe(tmp_path, f"'{tmp_path / 'other'}'", "speech-recognition", data))
+    with pytest.raises(ConfigError, match="language is for models that write with a decoder"):
+        fathom.train(media_recipe(tmp_path, MODEL, "{kind: speech-recognition, language: english}", data))
+    with pytest.raises(ConfigError, match="of the kind 'encoder-decoder', and wav2vec2 is of the kind 'ctc'"):
+        fathom.train(media_recipe(tmp_path, MODEL, "{kind: speech-recognition, architecture: encoder-decoder}", data))
     ast = "{kind: new, architecture: ast, depth: 1, width: 32, heads: 2, positions: 32}"
     with pytest.raises(ModelError, match="reads no waveforms"):
         fathom.train(media_recipe(tmp_path, ast, "speech-recognition", data))

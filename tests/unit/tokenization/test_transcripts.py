@@ -7,6 +7,7 @@ from transformers import Wav2Vec2CTCTokenizer
 
 from fathom.tokenization.transcripts import (
     character_tokenizer,
+    joined,
     letters_of,
     normalize_transcript,
     unknown_characters,
@@ -32,6 +33,12 @@ def test_a_transcript_is_normalised(given, letters, wanted):
 
 def test_what_is_left_out_is_the_users_to_say():
     assert normalize_transcript("well-known, e.g.", "lower", "-.") == "well known, e g"
+
+
+def test_windows_are_joined_without_spaces_beside_chinese_characters():
+    assert joined(["one ", " two", "", "three"]) == "one two three"
+    assert joined(["我们", "说 OK", "好"]) == "我们说 OK好"
+    assert joined([]) == ""
 
 
 def test_a_vocabulary_is_the_characters_and_survives_saving(tmp_path):

@@ -1,6 +1,6 @@
 """The model and its cache, one batch at a time: read prompts, then one token of every sequence after another.
 
-Four ways, one contract. `PackedSteps` is the fast one; the others serve families it does not fit.
+Some ways, one contract. `PackedSteps` is the fast one; the others serve families it does not fit, and sounds.
 """
 
 from __future__ import annotations
@@ -223,10 +223,13 @@ class EncoderDecoderSteps(Steps):
 
     def step(self, token_B: Tensor) -> Tensor:
         """See `Steps.step`."""
+        return self._say(token_B[:, None])
+
+    def _say(self, ids_BL: Tensor) -> Tensor:
         output = self._model(
             encoder_outputs=BaseModelOutput(last_hidden_state=self._source_BLD),
             attention_mask=self._mask_BL,
-            decoder_input_ids=token_B[:, None],
+            decoder_input_ids=ids_BL,
             past_key_values=self._cache,
             use_cache=True,
             return_dict=True,
@@ -243,3 +246,25 @@ class EncoderDecoderSteps(Steps):
         self._prompt_B = prompt_R
         self._mask_BL, self._source_BLD = self._mask_BL[row_R], self._source_BLD[row_R]
         self._cache.cross_attention_cache.reorder_cache(row_R)
+
+
+class SpokenSteps(EncoderDecoderSteps):
+    """Spectra through the encoder, all of one length; the decoder writes after a prompt of its own.
+
+    Args:
+        model: A Whisper.
+        spectra_BMT: As its extractor makes them, on its device.
+    """
+
+    def __init__(self, model: Any, spectra_BMT: Tensor) -> None:
+        super().__init__(model, start=0)
+        self._spectra_BMT = spectra_BMT
+
+    def prefill(self, prompts: Prompts) -> Tensor:
+        """Hear the sounds and read the decoder's prompts, all of one length; see `Steps.prefill`."""
+        ids_BL = torch.tensor([list(prompt) for prompt in prompts], device=self._model.device)
+        read = self._model.get_encoder()(self._spectra_BMT, return_dict=True)
+        self._source_BLD = read.last_hidden_state
+        self._mask_BL = torch.ones(self._source_BLD.shape[:2], dtype=torch.long, device=ids_BL.device)
+        self._prompt_B = torch.arange(len(prompts), device=ids_BL.device)
+        return self._say(ids_BL)

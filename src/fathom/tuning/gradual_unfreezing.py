@@ -41,6 +41,8 @@ class Unfreezing(Stages):
     def __init__(self, model: nn.Module, anatomy: Anatomy, options: GradualUnfreezing) -> None:
         super().__init__(model, anatomy)
         learning = {stage for name, stage in self.by_name.items() if model.get_parameter(name).requires_grad}
+        if _is_body(model) and not anatomy.final:
+            learning.discard(len(self.labels) - 1)  # a pooler, which no loss reaches: the top block begins
         self._stages = sorted(learning, reverse=True)
         self._until = options.until
 
@@ -49,3 +51,9 @@ class Unfreezing(Stages):
         joins = len(self._stages) - 1
         joined = joins if joins == 0 else int(step * joins / max(self._until * total_steps, 1))
         return self._stages[min(joined, joins)]
+
+
+def _is_body(model: nn.Module) -> bool:
+    from transformers import PreTrainedModel
+
+    return isinstance(model, PreTrainedModel) and model.base_model is model

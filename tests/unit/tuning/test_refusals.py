@@ -89,6 +89,15 @@ def test_a_model_without_a_head_learns_by_what_stands_in_its_blocks(kind: str) -
     assert any(tensor.grad is not None and bool(tensor.grad.any()) for tensor in learning)
 
 
+def test_unfreezing_a_body_begins_with_its_top_block() -> None:
+    """No loss reaches the pooler, which counts to the head."""
+    for model, first in ((make_model("bert").base_model, "block 2"), (make_model("bert"), "head")):
+        tuning, anatomy = make_tuning("gradual-unfreezing"), find_anatomy(model)
+        stages = tuning.stages(tuning.apply(model, anatomy), anatomy)
+        assert stages is not None
+        assert stages.labels[stages.lowest(0, 100)] == first
+
+
 @pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
 def test_virtual_tokens_want_a_head(kind: str) -> None:
     model = transformers.GPT2Model(transformers.GPT2Config(**GPT2))

@@ -171,8 +171,17 @@ def process_age_seconds() -> float:
         return float(time.time() - psutil.Process().create_time())
 
 
-def reset_peak_memory() -> bool:
-    """Begin a new measurement of peak memory; False where the system cannot (then the peak is since the start)."""
+def reset_peak_memory(device: Literal["cpu", "cuda"] = "cpu") -> bool:
+    """Begin a new measurement of peak memory; False where the system cannot (then the peak is since the start).
+
+    Args:
+        device: Whose memory.
+    """
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return True
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -21,7 +21,7 @@ def compare_command(
         str | None, typer.Option(help="Time to spend, 10m or 1h30m: short runs first, the better half goes on.")
     ] = None,
     together: Annotated[
-        str, typer.Option(help="auto: LoRA trials over one base train in one pass; never: each by itself.")
+        str, typer.Option(help="auto: trials over one frozen base share a process; never: each has its own.")
     ] = "auto",
     as_json: AsJson = False,
 ) -> None:

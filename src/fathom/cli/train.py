@@ -28,7 +28,8 @@ def train_command(
     beside: Annotated[
         list[str] | None,
         typer.Option(
-            help="Another LoRA recipe over the same base, trained in the same pass; may be given again.",
+            help="Another recipe, trained in the same process: LoRA over the same base in the same pass, top-layers, "
+            "layers or head over the same frozen blocks after it; may be given again.",
             show_default=False,
         ),
     ] = None,
@@ -47,35 +48,36 @@ def train_command(
     # The time of a command begins with its process.
     limit = None if time_limit is None else max(0.0, parse_duration(time_limit) - process_age_seconds())
     result = train(load_recipe(recipe, edits or ()), time_limit=limit)
-    if result.paused is not None:
-        if as_json:
-            say_json({"folder": str(result.folder), "paused": vars(result.paused)})
-        else:
-            say(paused_text(result.folder, vars(result.paused)))
-    elif as_json:
+    if as_json:
         say_json(_told(result))
+    elif result.paused is not None:
+        say(paused_text(result.folder, vars(result.paused)))
     else:
         say(run_text(result.folder, result.metrics))
 
 
 def _train_beside(recipes: Sequence[str], edits: Sequence[str], time_limit: str | None, *, as_json: bool) -> None:
-    """Train recipes in one pass; a run that fails is told, and the others are done."""
+    """Train recipes in one process, each for a time; a run that fails is told, and the others are done."""
+    from fathom.cli.summary import paused_text
     from fathom.cli.tables import table_text
-    from fathom.errors import ConfigError
     from fathom.recipe import load_recipe
+    from fathom.runs.duration import parse_duration
     from fathom.runs.open_run import RunResult
     from fathom.runs.together import train_together
 
-    if time_limit is not None:
-        raise ConfigError("runs in one pass have no time limit", where="--time-limit", mend="train them one by one")
-    results = train_together([load_recipe(recipe, edits) for recipe in recipes])
+    limit = None if time_limit is None else parse_duration(time_limit)
+    results = train_together([load_recipe(recipe, edits) for recipe in recipes], time_limit=limit)
     done = [result for result in results if isinstance(result, RunResult)]
     if as_json:
         say_json({"runs": [_told(result) for result in results]})
     else:
-        metric = str(done[0].metrics["main_metric"]) if done else ""
-        rows = [[str(one.folder), _final(one.metrics).get(metric)] for one in done]
-        say(table_text(["run", metric], rows))
+        ended = [one for one in done if one.paused is None]
+        if ended:
+            metric = str(ended[0].metrics["main_metric"])
+            say(table_text(["run", metric], [[str(one.folder), _final(one.metrics).get(metric)] for one in ended]))
+        for one in done:
+            if one.paused is not None:
+                say(paused_text(one.folder, vars(one.paused)))
         for recipe, result in zip(recipes, results, strict=True):
             if not isinstance(result, RunResult):
                 say(f"failed: {recipe}: {result}")
@@ -86,6 +88,8 @@ def _train_beside(recipes: Sequence[str], edits: Sequence[str], time_limit: str 
 def _told(result: RunResult | Exception) -> dict[str, Any]:
     if isinstance(result, Exception):
         return {"error": str(result)}
+    if result.paused is not None:
+        return {"folder": str(result.folder), "paused": vars(result.paused)}
     return {"folder": str(result.folder), "model": str(result.folder / "model"), "metrics": result.metrics}
 
 

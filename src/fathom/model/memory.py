@@ -170,13 +170,14 @@ class Memory:
         """Return bytes by kind, with their total."""
         return {**asdict(self), "total": self.total}
 
-    def in_process(self, resident_bytes: int, peak_bytes: int) -> Memory:
+    def in_process(self, resident_bytes: int, peak_bytes: int, *, warm: bool = False) -> Memory:
         """Return the forecast of a process that is ready for its first step.
 
         Args:
             resident_bytes: What it takes now, every state in place: what the states do not explain is its own.
             peak_bytes: The most it has taken.
+            warm: Whether it has made such steps before: its libraries and the code they prepared are there.
         """
-        own = max(0, resident_bytes - self.states) + LIBRARY_BYTES
-        ready = replace(self, process=own)
+        own = max(0, resident_bytes - self.states) + (0 if warm else LIBRARY_BYTES)
+        ready = replace(self, process=own, prepared=0 if warm else self.prepared)
         return replace(ready, elsewhere=ready.elsewhere + max(0, peak_bytes - ready.total))

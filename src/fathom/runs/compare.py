@@ -36,7 +36,8 @@ def compare(
 ) -> Comparison:
     """Train every combination of what varies and set the results side by side.
 
-    Each trial is a process of its own; LoRA trials over one frozen base share one, and train in one pass.
+    Each trial is a process of its own. LoRA trials over one frozen base share one, and train in one pass; so do trials
+    of one strategy above the same frozen blocks (`top-layers`, `layers`, `head`), and train one after another.
 
     An interrupted comparison goes on where it was: finished trials are not repeated, the one in the middle resumes. A
     trial that fails is reported and the others go on.
@@ -46,7 +47,7 @@ def compare(
         edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy.
         output: Folder of the comparison; left out, `runs/compare-<name>`.
         budget: Time to spend (`10m`): short runs first, the better half of them goes on, by successive halving.
-        together: `auto` trains in one pass what can be, `never` nothing; with a budget nothing is.
+        together: `auto` trains in one process what can be, `never` nothing.
 
     Returns:
         Groups of trials from best to worst, and failures; also in `comparison.json`, `report.md` and `report.html`.
@@ -65,7 +66,7 @@ def compare(
         if seconds is None:
             halving, done = None, list(zip(trials, _outcomes(trials, folder, together), strict=True))
         else:
-            halving = Halver(trials, folder, seconds, _metric(trials)).run()
+            halving = Halver(trials, folder, seconds, _metric(trials), together=together == "auto").run()
             done = _ended(trials, halving)
         places = [Path(str(trial.recipe.output)) for trial, _ in done]
         found = summarize([trial for trial, _ in done], [outcome for _, outcome in done], places)

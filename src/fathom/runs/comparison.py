@@ -83,7 +83,7 @@ def read_outcome(trial: Trial, folder: Path) -> Outcome:
         "peak_memory_bytes": timing["peak_memory_bytes"],
         "artifact_bytes": size,
     }
-    # a process that trained several runs has one peak memory, of which no run's forecast was made
+    # runs of one pass that an older version trained have no forecast of it
     figures |= {name: measured[name] for name in ("memory_error",) if name in measured}
     figures |= {name: metrics[name] for name in ("together",) if name in metrics}
     value = metrics[split][metrics["main_metric"]]

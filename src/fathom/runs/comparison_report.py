@@ -20,10 +20,10 @@ PLOTTED = {
     "artifact_bytes": "size on disk",
 }
 SHARED = "*"
-"""Marks the memory of a process that trained several trials in one pass."""
+"""Marks the memory of a process that trained several trials, where it cannot be told whose it was."""
 TOGETHER = (
-    "These trials were trained in one pass over their base: the memory is that of their process, the time a trial's "
-    "share of the passes, by its tokens, and what it had to itself."
+    "These trials were trained in one process: the memory is that of the process, the time a trial's share of the "
+    "passes they have in common, by its tokens, and what it had to itself."
 )
 WIDTH, HEIGHT, MARGIN = 420, 300, 48
 STYLE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fathom.data.section import READING
 from fathom.data.store import TokenStore
 from fathom.device import process_age_seconds
 from fathom.log import get_console
-from fathom.model.reload import answer_of, verify_reload
+from fathom.model.reload import ReloadProcess, answer_of, verify_reload
 from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
 from fathom.runs.environment import environment
@@ -31,6 +31,7 @@ from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
 from fathom.runs.scoring import Scorer, score
+from fathom.runs.shared import Shared
 from fathom.training.loop import Clock, LoopState, plain_scores
 
 METRICS = "metrics.json"
@@ -57,8 +58,8 @@ class Outcome:
     expected: Forecast
     frozen: FrozenPrefix | None = None
     """What came from the cache of frozen blocks."""
-    together: int = 1
-    """Runs that the process trained in one pass: its memory is that of all of them."""
+    shared: Shared = field(default_factory=Shared)
+    """What it shared with other runs of the process."""
 
 
 def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome: Outcome) -> dict[str, Any]:
@@ -96,11 +97,11 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "parameters": parameters,
         **({} if outcome.frozen is None else {"frozen_cache": outcome.frozen.facts}),
         "forecast": outcome.expected.to_json(),
-        **({} if outcome.together == 1 else {"together": outcome.together}),
+        **({} if outcome.shared.together == 1 else {"together": outcome.shared.together}),
         "measured": _measured(outcome, parameters["trainable"]),
         "timing": _timing(outcome),
     }
-    if outcome.together == 1:
+    if outcome.shared.together == 1 and outcome.shared.earlier == 0:  # a new process is what forecasts are made for
         outcome.expected.remember(outcome.clock, outcome.peak_bytes)
     folder = outcome.folder
     work.packed.remove()
@@ -109,7 +110,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     _save(recipe, data, prepared, (folder / MODEL, metrics))
     metrics["measured"] |= outcome.expected.judge_disk(folder)
     if recipe.training.verify_reload:
-        metrics["reload_difference"] = _verify(data, prepared, folder / MODEL)
+        metrics["reload_difference"] = _verify(data, prepared, folder / MODEL, outcome.shared.fresh)
     files.write_json(folder / "environment.json", environment())
     write_report(folder, recipe, data, metrics)
     metrics = finite(metrics)
@@ -165,27 +166,28 @@ def _parameters(model: torch.nn.Module) -> dict[str, int]:
 
 
 def _measured(outcome: Outcome, trainable: int) -> dict[str, Any]:
-    """Judge the forecast; of a run that shared its passes, only what it had to itself."""
+    """Judge the forecast; the steps of a run that shares its passes are not those that were forecast."""
     found = outcome.expected.judge(outcome.peak_bytes, trainable, outcome.clock)
-    shared = ("memory_error", "step_seconds_error") if outcome.together > 1 else ()
-    return {name: value for name, value in found.items() if name not in shared}
+    if outcome.shared.together > 1:
+        found.pop("step_seconds_error", None)
+    return found
 
 
 def _timing(outcome: Outcome) -> dict[str, float]:
-    clock = outcome.clock
+    clock, began = outcome.clock, outcome.shared.began_seconds
     once = 0.0 if outcome.frozen is None else float(outcome.frozen.facts["computed_seconds"])
     seconds = clock.train_seconds + once  # what was computed before the first step is training too
     timing = {
         "train_seconds": seconds,
         "evaluate_seconds": clock.evaluate_seconds,
         "save_seconds": clock.save_seconds,
-        "total_seconds": process_age_seconds(),
+        "total_seconds": process_age_seconds() - began,
         "real_tokens": clock.tokens,
         "real_tokens_per_s": clock.tokens / seconds if clock.tokens else 0.0,
         "peak_memory_bytes": outcome.peak_bytes,
     }
     if clock.seconds_to_first_step is not None:
-        timing["seconds_to_first_step"] = clock.seconds_to_first_step
+        timing["seconds_to_first_step"] = clock.seconds_to_first_step - began
     return timing
 
 
@@ -210,13 +212,13 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
     save_model(prepared.model, data.tokenizer, folder, info, replace=True, beside=beside)
 
 
-def _verify(data: PreparedData, prepared: PreparedModel, folder: Path) -> float:
+def _verify(data: PreparedData, prepared: PreparedModel, folder: Path, fresh: ReloadProcess | None) -> float:
     """Compare the saved folder, loaded by transformers alone in a fresh process, with the model in memory."""
     inputs = _compared_inputs(data, prepared)
     with torch.inference_mode():
         device = next(prepared.model.parameters()).device
         output = prepared.model(**{name: value.to(device) for name, value in inputs.items()})
-    difference = verify_reload(folder, data.task.auto_class, inputs, answer_of(output).cpu())
+    difference = verify_reload(folder, data.task.auto_class, inputs, answer_of(output).cpu(), fresh=fresh)
     get_console().info(f"the saved model, loaded by transformers alone, gives the same logits (to {difference:.0e})")
     return difference
 

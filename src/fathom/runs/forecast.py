@@ -122,6 +122,7 @@ def forecast(
     machine: Machine | None = None,
     *,
     frozen: FrozenPrefix | None = None,
+    warm: bool = False,
 ) -> Forecast:
     """Forecast a run from its model, strategy and the lengths of its very sequences; call before the first step.
 
@@ -132,33 +133,43 @@ def forecast(
         machine: Probed if left out.
         frozen: Where the run starts above its frozen part: nothing is kept below, and the pages of the cache that are
             read stay in memory.
+        warm: Whether the process has trained such a run before: what it keeps of that is there already.
     """
-    work, settings = prepared.work, recipe.training
+    work = prepared.work
     machine = machine or probe_machine()
-    passes = Passes.of(settings, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
-    rows = next((len(slot.rows) for slot in work.parameters.slots.values() if slot.rows is not None), None)
-    setting = memory_setting(settings, work.packed, rows, labelled_share(work))
-    if frozen is not None:
-        setting = replace(setting, first_block=frozen.prefix.first_block)
-    largest = passes.largest(work.most_tokens)
-    key = machine_key(machine)
-    course = replace(_course(settings, data, passes, work), slack_share=slack_share(key, setting.precision))
-    ledger = build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes, course)
+    passes = Passes.of(recipe.training, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
+    ledger = run_ledger(recipe, data, prepared, machine, frozen=frozen)
     steps = [
         [passes.micro_batch(part) for part in passes.cut(batch, work.most_tokens)]
         for batch in passes.steps(STEPS_COUNTED)
     ]
     family = f"{work.packed.model.config.model_type} {ledger.width} {recipe.tuning.kind}"
-    kind = Kind(key, setting.precision, work.packed.packed, family)
+    kind = Kind(machine_key(machine), ledger.setting.precision, work.packed.packed, family)
     average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
         release_free_memory()  # what loading left in the heap is no part of the process
-        memory = ledger.memory.in_process(current_memory_bytes(), host_peak())
-        mapped = 0 if frozen is None else int(frozen.facts["bytes"])
+        memory = ledger.memory.in_process(current_memory_bytes(), host_peak(), warm=warm)
+        mapped = 0 if frozen is None or warm else int(frozen.facts["bytes"])
         ledger = replace(ledger, memory=replace(memory, outside=memory.outside + mapped))
     disk = forecast_disk(recipe, data, prepared, ledger)
     return Forecast(ledger, time, kind, passes.num_steps, machine.device, disk)
+
+
+def run_ledger(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, machine: Machine, *, frozen: FrozenPrefix | None = None
+) -> Ledger:
+    """Return the ledger of the largest pass of a run, in a process like any other; see `forecast`."""
+    work, settings = prepared.work, recipe.training
+    passes = Passes.of(settings, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
+    rows = next((len(slot.rows) for slot in work.parameters.slots.values() if slot.rows is not None), None)
+    setting = memory_setting(settings, work.packed, rows, labelled_share(work))
+    if frozen is not None:
+        setting = replace(setting, first_block=frozen.prefix.first_block)
+    share = slack_share(machine_key(machine), setting.precision)
+    course = replace(_course(settings, data, passes, work), slack_share=share)
+    largest = passes.largest(work.most_tokens)
+    return build_ledger(prepared.model, largest, setting, settings.optimizer.state_bytes, course)
 
 
 def _course(settings: Training, data: PreparedData, passes: Passes, work: Workload) -> Course:

@@ -13,6 +13,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from fathom import files
 from fathom.data.batch import INPUTS, collate_rows, cut, model_inputs
 from fathom.data.hidden import (
     BYTES,
@@ -61,10 +62,18 @@ class FrozenPrefix:
     facts: dict[str, Any]
 
 
-def attach_prefix(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> FrozenPrefix | None:
+def attach_prefix(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, opened: dict[str, HiddenStates]
+) -> FrozenPrefix | None:
     """Compute the frozen part of a run once, or read what an earlier run computed, where that is valid and pays.
 
     The workload's training split is replaced by one that brings its states.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded.
+        prepared: The model, ready.
+        opened: States that earlier runs of this process opened, by the digest of their key; this run's are added.
 
     Returns:
         None where every pass runs through every block: nothing is frozen, or the reason that was told.
@@ -80,7 +89,7 @@ def attach_prefix(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -
     if reason is None:
         try:
             prefix = Prefix(prepared.work.packed, prepared.anatomy, prepared.frozen.first_block)
-            return _attach(recipe, data, prepared, prefix)
+            return _attach(recipe, data, prepared, prefix, opened)
         except PrefixError as error:
             reason = str(error)
     if wanted != "auto":
@@ -123,7 +132,9 @@ def _waste(settings: Training, data: PreparedData, prepared: PreparedModel) -> s
     return None
 
 
-def _attach(recipe: Recipe, data: PreparedData, prepared: PreparedModel, prefix: Prefix) -> FrozenPrefix | None:
+def _attach(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, prefix: Prefix, opened: dict[str, HiddenStates]
+) -> FrozenPrefix | None:
     settings, work = recipe.training, prepared.work
     stores = dict(data.stores)
     facts: dict[str, Any] = {"first_block": prefix.first_block, "reads": prefix.reads, "format": format_of(settings)}
@@ -132,7 +143,7 @@ def _attach(recipe: Recipe, data: PreparedData, prepared: PreparedModel, prefix:
     for name, store in ((name, data.stores[name]) for name in SPLITS if name in data.stores):
         began = time.perf_counter()
         try:
-            states, computed = _states(settings, prepared, (prefix, store), weights)
+            states, computed = _states(settings, prepared, (prefix, store), weights, opened)
         except FathomError as error:  # a full or read-only disk is no reason to fail
             prefix.remove()
             get_console().warn(f"frozen blocks run in every pass: {error}")
@@ -160,7 +171,11 @@ def _line(facts: dict[str, Any], prepared: PreparedModel, passes: float) -> str:
 
 
 def _states(
-    settings: Training, prepared: PreparedModel, source: tuple[Prefix, Sequences], weights: str
+    settings: Training,
+    prepared: PreparedModel,
+    source: tuple[Prefix, Sequences],
+    weights: str,
+    opened: dict[str, HiddenStates],
 ) -> tuple[HiddenStates, bool]:
     """Return the states of a split, and whether they had to be computed."""
     prefix, store = source
@@ -174,9 +189,13 @@ def _states(
         "arithmetic": [str(prepared.work.compute.dtype), prepared.work.packed.model.device.type],
         "libraries": [torch.__version__, transformers.__version__],
     }
+    name = files.digest(key)
+    if name in opened:
+        return opened[name], False
     try:
         found = find_states(key)
         if found is not None:
+            opened[name] = found
             return found, False
     except ArtifactError as error:
         get_console().warn(f"{error}; the frozen blocks' outputs are computed again")
@@ -184,7 +203,8 @@ def _states(
     tokens = store.num_tokens if prefix.reads == "all" else len(store)
     width = prepared.work.packed.model.config.get_text_config().hidden_size
     runner = prepared.work.runner
-    return write_states(key, _compute(runner, prefix, store), (tokens, width), format_of(settings)), True
+    opened[name] = write_states(key, _compute(runner, prefix, store), (tokens, width), format_of(settings))
+    return opened[name], True
 
 
 def _compute(runner: Runner, prefix: Prefix, store: Sequences) -> Iterator[Tensor]:

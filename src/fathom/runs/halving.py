@@ -22,7 +22,8 @@ from fathom.log import format_duration, get_console
 from fathom.recipe import recipe_digest, resolve
 from fathom.runs.finish import METRICS
 from fathom.runs.finished import finished_metrics
-from fathom.runs.trial_process import train_trial
+from fathom.runs.trial_groups import group_trials
+from fathom.runs.trial_process import train_group, train_trial
 from fathom.runs.trials import Trial
 from fathom.training.loop import is_better
 
@@ -42,7 +43,8 @@ class Slice:
         step: Steps done since its beginning.
         total_steps: Of its whole run.
         given_seconds: What it was given in this round.
-        seconds: What it took: starting its process is in the time given, saving and scoring come on top.
+        seconds: What it took: starting a process of its own is in the time given, saving and scoring come on top. Of
+            trials that shared a process, an equal part of what that took.
         finished: Whether its run is at its end.
         error: Why it failed.
     """
@@ -105,12 +107,16 @@ class Halver:
         folder: Of the comparison.
         budget_seconds: To spend.
         metric: The validation score that decides.
+        together: Whether trials of a round train in one process where they can.
     """
 
-    def __init__(self, trials: Sequence[Trial], folder: Path, budget_seconds: float, metric: str) -> None:
+    def __init__(
+        self, trials: Sequence[Trial], folder: Path, budget_seconds: float, metric: str, *, together: bool = True
+    ) -> None:
         self.folder = folder
         self.budget_seconds = budget_seconds
         self.metric = metric
+        self.together = together
         self.groups: dict[Key, list[Trial]] = {}
         for trial in trials:
             self.groups.setdefault(trial.group, []).append(trial)
@@ -146,14 +152,38 @@ class Halver:
         if waiting and left <= 0 and number > 0:
             return None
         seconds = max(0.0, left) / (self.num_rounds - number) / max(1, len(waiting))
-        for trial in open_trials:
-            shown = ", ".join(f"{key}={value}" for key, value in trial.settings.items())
-            if trial in waiting:
+        for trials in self._processes(open_trials):
+            for trial in (trial for trial in trials if trial in waiting):
+                shown = ", ".join(f"{key}={value}" for key, value in trial.settings.items())
                 time_given = format_duration(seconds)
                 get_console().info(f"round {number + 1} of {self.num_rounds}, {time_given} for {shown}")
-            known[trial.name] = self._slice(trial, seconds)
+            known |= self._slices(trials, seconds)
             self._save()
         return self._judge(number, alive)
+
+    def _processes(self, trials: Sequence[Trial]) -> list[list[Trial]]:
+        """Return the trials of each process of a round, in their order."""
+        groups = group_trials(trials) if self.together else []
+        by_name = {trial.name: group for group in groups for trial in group}
+        found = [by_name.get(trial.name, [trial]) for trial in trials]
+        return [one for number, one in enumerate(found) if one not in found[:number]]
+
+    def _slices(self, trials: Sequence[Trial], seconds: float) -> dict[str, Slice]:
+        """Train the trials of one process for a time each, from where they stand."""
+        if len(trials) == 1:
+            return {trials[0].name: self._slice(trials[0], seconds)}
+        began = time.monotonic()
+        limit = max(1.0, seconds - self._overrun())
+        ended = train_group(trials, self.folder, ["--time-limit", f"{limit:.1f}s"])
+        took = time.monotonic() - began
+        self.spent += took
+        if ended.error is not None:
+            get_console().info(f"  they are trained one by one: {ended.error}")
+            self.together = False
+            left = max(0.0, seconds - took / len(trials))
+            return {trial.name: self._slice(trial, left) for trial in trials}
+        told = zip(trials, ended.said["runs"], strict=True)
+        return {trial.name: self._read(trial, said, (limit, took / len(trials))) for trial, said in told}
 
     def _slice(self, trial: Trial, seconds: float) -> Slice:
         """Train a trial for a time, from where it stands."""
@@ -164,13 +194,18 @@ class Halver:
         ended = train_trial(trial, self.folder, ["--time-limit", f"{limit:.1f}s"])
         took = time.monotonic() - began
         self.spent += took
-        if ended.error is not None:
-            return Slice(trial.name, None, 0, 0, limit, took, error=ended.error)
-        if "paused" not in ended.said:
-            return self._finished(trial, (limit, took))
-        paused: Mapping[str, Any] = ended.said["paused"]
+        said = ended.said if ended.error is None else {"error": ended.error}
+        return self._read(trial, said, (limit, took))
+
+    def _read(self, trial: Trial, said: Mapping[str, Any], times: tuple[float, float]) -> Slice:
+        """Return what a trial did by what its process said of it; the times are what it was given and what it took."""
+        if "error" in said:
+            return Slice(trial.name, None, 0, 0, *times, error=str(said["error"]))
+        if "paused" not in said:
+            return self._finished(trial, times)
+        paused: Mapping[str, Any] = said["paused"]
         scores = [score for score in (paused["score"], paused["best_score"]) if score is not None]
-        return Slice(trial.name, self._best(scores), paused["step"], paused["total_steps"], limit, took)
+        return Slice(trial.name, self._best(scores), paused["step"], paused["total_steps"], *times)
 
     def _overrun(self) -> float:
         """Seconds that leaving a run took on top of its time so far, in the mean."""

@@ -15,11 +15,11 @@ from fathom.data.batch import cut, padded_groups
 from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
-from fathom.device import Machine
+from fathom.device import Machine, available_memory_bytes, current_memory_bytes
 from fathom.log import format_bytes, get_console
 from fathom.model.anatomy import find_anatomy
 from fathom.model.ledger import Course, build_ledger
-from fathom.model.memory import MicroBatch, Setting
+from fathom.model.memory import Memory, MicroBatch, Setting
 from fathom.model.packing import PackedModel
 from fathom.model.prepared import Layouts
 from fathom.model.virtual_tokens import BEFORE_EMBEDDINGS, num_virtual_tokens, peft_type
@@ -76,6 +76,11 @@ class Room:
     """What its process takes already."""
     left_bytes: int | None = None
     """What other programs leave; None where the system does not say."""
+
+    @classmethod
+    def now(cls) -> Room:
+        """Return the memory there is at this moment."""
+        return cls(current_memory_bytes(), available_memory_bytes())
 
 
 @dataclass(frozen=True)
@@ -184,9 +189,7 @@ def fit_micro_batch(
     wanted = training.micro_batch_tokens
     if isinstance(wanted, int):
         return wanted
-    limit = MEMORY_SHARE * memory_bytes(machine)
-    if machine.device == "cpu" and room is not None and room.left_bytes is not None:
-        limit = min(limit, room.resident_bytes + ROOM_SHARE * room.left_bytes)
+    limit = limit_bytes(machine, room)
     batches = passes.heaviest()
     layouts = passes.layouts(None)
 
@@ -194,11 +197,7 @@ def fit_micro_batch(
         largest = passes.micro_batch(passes._heaviest_pass(batches, most_tokens))
         course = Course(layouts)
         memory = build_ledger(model, largest, setting, training.optimizer.state_bytes, course).memory
-        if machine.device != "cpu":
-            return memory.total - memory.process
-        if room is None:
-            return memory.total
-        return memory.in_process(room.resident_bytes + memory.optimizer, 0).total
+        return needed_bytes(memory, machine, room)
 
     low = int(max(batch.max() for batch in batches))
     high = int(max(batch.sum() for batch in batches))
@@ -231,6 +230,23 @@ def _fast_pass(model: nn.Module, setting: Setting, longest: int, heaviest: int) 
     widest = max(sides, default=1)
     most = RECYCLED_BYTES // (widest * setting.product_bytes)
     return None if heaviest <= LITTLE_MORE * most else max(most, longest)
+
+
+def limit_bytes(machine: Machine, room: Room | None) -> float:
+    """Return the memory that training may take by forecast; see `fit_micro_batch`."""
+    limit = MEMORY_SHARE * memory_bytes(machine)
+    if machine.device == "cpu" and room is not None and room.left_bytes is not None:
+        limit = min(limit, room.resident_bytes + ROOM_SHARE * room.left_bytes)
+    return limit
+
+
+def needed_bytes(memory: Memory, machine: Machine, room: Room | None) -> int:
+    """Return what training takes of that memory; see `fit_micro_batch`."""
+    if machine.device != "cpu":
+        return memory.total - memory.process
+    if room is None:
+        return memory.total
+    return memory.in_process(room.resident_bytes + memory.optimizer, 0).total
 
 
 def memory_bytes(machine: Machine) -> int:

@@ -21,6 +21,7 @@ from fathom.runs.pause import Pause, pause_of
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.scoring import Scorer, score
+from fathom.runs.shared import Shared
 from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
@@ -115,13 +116,22 @@ class OpenRun:
         return Loop(work, settings, parts, hooks, metric, places=_component_places(self.prepared))
 
 
-def open_run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path) -> OpenRun:
+def open_run(
+    recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path, shared: Shared | None = None
+) -> OpenRun:
     """Make everything ready for the loop, at the newest checkpoint where there is one.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded.
+        prepared: The model, ready.
+        folder: Of the run.
+        shared: With earlier runs of the process; left out, nothing.
 
     Raises:
         ConfigError: The checkpoints are of another recipe or other data.
     """
-    settings, work = recipe.training, prepared.work
+    settings, work, shared = recipe.training, prepared.work, shared or Shared()
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
     optimizer = open_optimizer(settings.optimizer, work.parameters, settings, _component_places(prepared))
@@ -129,27 +139,28 @@ def open_run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
     write_skipped(folder, data.splits.skipped)
-    frozen = attach_prefix(recipe, data, prepared)
-    expected = forecast(recipe, data if frozen is None else frozen.data, prepared, frozen=frozen)
+    frozen = attach_prefix(recipe, data, prepared, shared.states)
+    seen = data if frozen is None else frozen.data
+    expected = forecast(recipe, seen, prepared, frozen=frozen, warm=shared.earlier > 0)
     return OpenRun(recipe, data, prepared, folder, state, keeper, expected, frozen, expected.memory_limit_bytes)
 
 
-def close_run(run: OpenRun, loop: Loop, *, together: int = 1, peak_bytes: int | None = None) -> RunResult:
+def close_run(run: OpenRun, loop: Loop, shared: Shared | None = None) -> RunResult:
     """Score, save and verify what the loop left; or say where it was paused.
 
     Args:
         run: As it was opened.
         loop: Of the run, at its end.
-        together: How many runs this process trained in one pass.
-        peak_bytes: Of the process, up to the end of its loops; left out, up to now.
+        shared: With other runs of the process; left out, nothing.
     """
-    peak_bytes = peak_bytes or peak_memory_bytes(run.expected.device)
+    shared = shared or Shared()
+    peak_bytes = shared.peak_bytes or peak_memory_bytes(run.expected.device)
     run.keeper.trackers.close()
     if loop.paused:
         return RunResult(run.folder, {}, pause_of(loop, run.state, run.evaluate))
     if run.recipe.training.load_best_model_at_end and run.state.best_step is not None:
         run.keeper.load_best(run.state)
-    outcome = Outcome(run.folder, run.state, loop.clock, peak_bytes, run.expected, run.frozen, together)
+    outcome = Outcome(run.folder, run.state, loop.clock, peak_bytes, run.expected, run.frozen, shared)
     return RunResult(run.folder, finish(run.recipe, run.data, run.prepared, outcome))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from fathom.data.load import load_splits
 from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore, open_or_build
-from fathom.device import Machine, available_memory_bytes, current_memory_bytes, seed_everything
+from fathom.device import Machine, seed_everything
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
@@ -95,6 +96,17 @@ def prepare_data(recipe: Recipe) -> PreparedData:
         if examples
     }
     return attach_reference(recipe, PreparedData(splits, tokenizer, task, stores))
+
+
+def own_data(recipe: Recipe, shared: PreparedData) -> PreparedData:
+    """Return the data of another run of the same model, data and task, read again only where they are its own.
+
+    What a task finds out of a run (a threshold) is that run's own, a corpus is read in an order of its own, and the
+    model that answers are compared with may be drawn from its seed.
+    """
+    if recipe.task.form in ("corpus", "preference"):
+        return prepare_data(recipe)
+    return replace(shared, task=copy(shared.task))
 
 
 def encode_split(task: OpenTask, examples: Sequence[Example]) -> TokenStore:
@@ -191,8 +203,7 @@ def make_workload(
     setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
     order = (work.store, work.sampler)
     passes = Passes.of(settings, order, model, packed=packed.packed, whole=work.task.whole_batch)
-    room = Room(current_memory_bytes(), available_memory_bytes())
-    work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, room=room)
+    work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, room=Room.now())
     return work
 
 

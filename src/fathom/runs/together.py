@@ -1,39 +1,49 @@
-"""Several runs in one pass: LoRA adapters over one frozen base train together, each as it would train alone."""
+"""Several runs in one process: LoRA adapters over one frozen base in one pass, others one after another."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from fathom import files
-from fathom.device import Machine, available_memory_bytes, current_memory_bytes, peak_memory_bytes, probe_machine
+from fathom.device import (
+    Machine,
+    available_memory_bytes,
+    current_memory_bytes,
+    peak_memory_bytes,
+    probe_machine,
+    reset_peak_memory,
+)
 from fathom.errors import ConfigError, FathomError, ModelError
-from fathom.log import Progress, Value, get_console
+from fathom.log import Progress, Value, format_bytes, get_console
+from fathom.model.ledger import Ledger
 from fathom.model.many_lora import Adapter, SharedBase
 from fathom.model.memory import SLACK_SHARE
+from fathom.model.reload import ReloadProcess
 from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
-from fathom.runs.micro_batch import MEMORY_SHARE, ROOM_SHARE, usual_order
+from fathom.runs.forecast import run_ledger
+from fathom.runs.joint_memory import fits, joint_memory
+from fathom.runs.micro_batch import MEMORY_SHARE, ROOM_SHARE, Room, usual_order
+from fathom.runs.one_process import OF_THE_MODEL, Result, let_go, shared_start, train_one_by_one, without_trace
 from fathom.runs.open_run import OpenRun, RunResult, close_run, open_run, score_before
+from fathom.runs.pause import pause_at
 from fathom.runs.preflight import check_data
-from fathom.runs.prepare import PreparedModel, load_untuned, prepare_data, prepare_model
+from fathom.runs.prepare import PreparedModel, load_untuned, own_data, prepare_data, prepare_model
 from fathom.runs.prepared import PreparedData, check_strategy
+from fathom.runs.shared import Shared
 from fathom.training.loop import Loop
 from fathom.training.together import Asked, JointSteps, Together
 from fathom.tuning.lora import Lora
 
 OWN_WEIGHTS = ("pissa", "olora")
 """Initializations that change the base's weights, so that no two trials have the same."""
-OF_THE_PASS = ("precision", "dropout", "packing", "threads")
-"""Training settings that hold for a whole pass; all others are each run's own."""
-
-Result = RunResult | FathomError | OSError
 
 
 def shared_base(recipe: Recipe) -> str | None:
@@ -47,33 +57,32 @@ def shared_base(recipe: Recipe) -> str | None:
     if settings.activation_checkpointing or settings.log_gradients != "none" or not settings.packing:
         return None
     said = recipe.model_dump(mode="json", include={"model", "data", "task"})
-    return json.dumps([said, [settings.model_dump(mode="json")[name] for name in OF_THE_PASS]], sort_keys=True)
+    return json.dumps([said, settings.model_dump(mode="json", include=set(OF_THE_MODEL))], sort_keys=True)
 
 
-def train_together(recipes: Sequence[Recipe]) -> list[Result]:
-    """Train several LoRA recipes in one pass over the base they share; each leaves the run folder it leaves alone.
+def train_together(recipes: Sequence[Recipe], *, time_limit: float | None = None) -> list[Result]:
+    """Train several recipes in one process; each leaves the run folder it leaves alone.
 
-    Rank, alpha, rates, seeds, schedules, batch sizes and lengths may differ: every run keeps its own data order, masks,
-    loss, clipping, optimizer, evaluations and checkpoints. Stopped runs go on where they were, finished ones are not
-    repeated; a run that fails (its loss is not finite, say) is left and the others go on.
+    LoRA recipes train in one pass over the base they share: rank, alpha, rates, seeds, schedules, batch sizes and
+    lengths may differ. Recipes of one strategy that leaves the lowest blocks alone (`top-layers`, `layers`, `head`)
+    train one after another, and rates, seeds and all other settings of training may differ. Every run keeps its own
+    data order, masks, loss, clipping, optimizer, evaluations and checkpoints. Stopped runs go on where they were,
+    finished ones are not repeated; a run that fails (its loss is not finite, say) is left and the others go on.
 
     Args:
         recipes: Each with an output of its own; resolved here.
+        time_limit: Seconds of training for each, after which it is saved and left, to go on another time; runs of one
+            pass are left when the seconds of all are over. What loading, saving and scoring take comes on top.
 
     Returns:
         For each recipe its result, or why it failed.
 
     Raises:
-        ConfigError: The recipes cannot train in one pass; says why. Nothing was trained.
+        ConfigError: The recipes cannot train in one process; says why. Nothing was trained.
     """
     machine = probe_machine()
     resolved = [resolve(recipe, machine) for recipe in recipes]
-    if len({shared_base(recipe) for recipe in resolved} - {None}) != 1 or None in map(shared_base, resolved):
-        raise ConfigError(
-            "these recipes cannot train in one pass",
-            where="tuning",
-            mend="take LoRA recipes (without biases, no pissa or olora) of one model, data, task and precision",
-        )
+    train = _trainer(resolved)
     results: dict[int, Result] = {}
     folders = [Path(str(recipe.output)) for recipe in resolved]
     for number, (recipe, asked) in enumerate(zip(resolved, recipes, strict=True)):
@@ -85,14 +94,41 @@ def train_together(recipes: Sequence[Recipe]) -> list[Result]:
         with ExitStack() as held:
             for number in waiting:
                 held.enter_context(files.only_one(folders[number], what="another training run"))
-            trained = _train(list(waiting.values()), machine)
+            trained = train(list(waiting.values()), machine, time_limit)
         results |= dict(zip(waiting, trained, strict=True))
     return [results[number] for number in range(len(recipes))]
 
 
-def _train(recipes: Sequence[Recipe], machine: Machine) -> list[Result]:
+def _trainer(recipes: Sequence[Recipe]) -> Callable[[Sequence[Recipe], Machine, float | None], list[Result]]:
+    """Return how recipes train in one process."""
+    for common, train in ((shared_base, _train_in_one_pass), (shared_start, train_one_by_one)):
+        found = {common(recipe) for recipe in recipes}
+        if len(found) == 1 and None not in found:
+            return train
+    raise ConfigError(
+        "these recipes cannot train in one process",
+        where="tuning",
+        mend="take recipes of one model, data, task and precision: LoRA (without biases, no pissa or olora), or one of "
+        "head, top-layers and layers with the same options",
+    )
+
+
+def _train_in_one_pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None = None) -> list[Result]:
+    """Train as many runs in one pass as fit the memory by forecast, then the next."""
+    results: list[Result] = []
+    while len(results) < len(recipes):
+        if results:
+            let_go()
+            reset_peak_memory(machine.device)
+        results += _pass(recipes[len(results) :], machine, time_limit, earlier=len(results))
+    return results
+
+
+def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None, *, earlier: int) -> list[Result]:
+    """Train the first of these runs, as many as fit the memory."""
     try:
         base, members = _gather(recipes, machine)
+        recipes = recipes[: len(members)]
         works = [prepared.work for _, prepared in members]
         steps = JointSteps(base, works)
         firsts = [
@@ -103,33 +139,36 @@ def _train(recipes: Sequence[Recipe], machine: Machine) -> list[Result]:
         raise ConfigError(
             f"these recipes cannot train in one pass: {error.message}", where=error.where, mend="train them alone"
         ) from None
+    shared = Shared(together=len(members), earlier=earlier)
     runs = [
-        open_run(recipe, data, prepared, Path(str(recipe.output)))
+        open_run(recipe, data, prepared, Path(str(recipe.output)), shared)
         for recipe, (data, prepared) in zip(recipes, members, strict=True)
     ]
-    limit = _memory_limit(runs)
-    runs = [replace(run, memory_bytes=limit) for run in runs]
+    steps.most_tokens = _most_tokens(runs, machine)
+    runs = _forecast_together(runs, steps.most_tokens)
     for run in runs:
         score_before(run)
-    steps.most_tokens = _most_tokens(runs, machine)
     done = sum(run.state.step for run in runs)
     with get_console().progress(sum(run.total_steps for run in runs), "train", start=done) as progress:
         steps_of = {number: run.state.step for number, run in enumerate(runs)}
-        loops = [run.loop(_Share(progress, steps_of, number)) for number, run in enumerate(runs)]
+        pause = None if time_limit is None else pause_at(time.monotonic() + time_limit * len(runs))
+        loops = [run.loop(_Share(progress, steps_of, number), pause) for number, run in enumerate(runs)]
         together = Together(steps, loops, [run.state for run in runs])
         together.run()
-    peak_bytes = peak_memory_bytes(machine.device)
+    shared = replace(shared, peak_bytes=peak_memory_bytes(machine.device))
     results: list[Result] = []
-    for number, (run, loop) in enumerate(zip(runs, loops, strict=True)):
-        failed = together.failed.get(number)
-        if failed is not None:
-            run.keeper.trackers.close()
-        results.append(_close(run, loop, len(runs), peak_bytes) if failed is None else failed)
+    with ReloadProcess() as fresh:
+        shared = replace(shared, fresh=fresh)
+        for number, (run, loop) in enumerate(zip(runs, loops, strict=True)):
+            failed = together.failed.get(number)
+            if failed is not None:
+                run.keeper.trackers.close()
+            results.append(_close(run, loop, shared) if failed is None else without_trace(failed))
     return results
 
 
 def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, list[tuple[PreparedData, PreparedModel]]]:
-    """Read the data once, load the base once, and put every run's adapter over it."""
+    """Read the data once, load the base once, and put the adapters over it, as many as fit the memory."""
     shared = prepare_data(recipes[0])
     check_data(shared.stores["train"], shared.task)
     for note in shared.splits.notes:
@@ -142,25 +181,30 @@ def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, li
     model.to(machine.device)
     dtype = torch.bfloat16 if recipes[0].training.precision == "bf16" else torch.float32
     base = SharedBase(model, dtype, joined_dropout=machine.device == "cpu")
-    members = []
+    members: list[tuple[PreparedData, PreparedModel]] = []
+    ledgers: list[Ledger] = []
     for recipe in recipes:
-        # what a task finds out of a run (a threshold) is that run's own; a corpus is read in an order of its own
-        of_corpus = recipe.task.form == "corpus"
-        data = prepare_data(recipe) if of_corpus else replace(shared, task=copy(shared.task))
+        data = own_data(recipe, shared)
         prepared = prepare_model(recipe, data, machine, base=model)
         if prepared.frozen.first_block > 0:
             raise ModelError("its lowest blocks never change, and are read from the cache of frozen blocks")
+        ledgers.append(run_ledger(recipe, data, prepared, machine))
+        if members and not fits(ledgers, machine, Room.now()):
+            get_console().info(
+                f"{len(members)} of {len(recipes)} runs fit the memory by forecast; the others come after"
+            )
+            break
         work = prepared.work
         base.add(Adapter(prepared.model, prepared.anatomy, work.packed, work.compute, work.dropout))
         members.append((data, prepared))
     return base, members
 
 
-def _close(run: OpenRun, loop: Loop, together: int, peak_bytes: int) -> Result:
+def _close(run: OpenRun, loop: Loop, shared: Shared) -> Result:
     try:
-        return close_run(run, loop, together=together, peak_bytes=peak_bytes)
+        return close_run(run, loop, shared)
     except (FathomError, OSError) as error:
-        return error
+        return without_trace(error)
 
 
 def _most_tokens(runs: Sequence[OpenRun], machine: Machine) -> int | None:
@@ -197,10 +241,14 @@ class _Share:
         self.progress.update(sum(self.steps.values()), values if self.number == 0 else None)
 
 
-def _memory_limit(runs: Sequence[OpenRun]) -> int | None:
-    """Return what the process should take at most: what is there, and what comes and goes in all passes."""
-    if runs[0].expected.device != "cpu":
-        return None
-    memories = [run.expected.ledger.memory for run in runs]
-    passing = sum(memory.optimizer + memory.passing + memory.slack for memory in memories)
-    return current_memory_bytes() + passing + max(memory.prepared for memory in memories)
+def _forecast_together(runs: Sequence[OpenRun], most_tokens: int | None) -> list[OpenRun]:
+    """Let every run expect the memory of the process that trains them all."""
+    memory = joint_memory([run.expected.ledger for run in runs], most_tokens)
+    if runs[0].expected.device == "cpu":
+        memory = memory.in_process(current_memory_bytes(), peak_memory_bytes())
+    get_console().info(f"{len(runs)} runs in one pass: memory forecast {format_bytes(memory.total)}")
+    found = []
+    for run in runs:
+        expected = replace(run.expected, ledger=replace(run.expected.ledger, memory=memory))
+        found.append(replace(run, expected=expected, memory_bytes=expected.memory_limit_bytes))
+    return found

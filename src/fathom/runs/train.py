@@ -15,6 +15,7 @@ from fathom.runs.pause import pause_at
 from fathom.runs.preflight import check_data
 from fathom.runs.prepare import PreparedModel, prepare_data, prepare_model
 from fathom.runs.prepared import PreparedData
+from fathom.runs.shared import Shared
 
 
 def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
@@ -48,15 +49,30 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
     with files.only_one(folder, what="another training run"):
-        return _run(recipe, data, prepared, (folder, deadline))
+        return train_prepared(recipe, data, prepared, deadline)
 
 
-def _run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tuple[Path, float | None]) -> RunResult:
-    folder, deadline = place
-    run = open_run(recipe, data, prepared, folder)
+def train_prepared(
+    recipe: Recipe,
+    data: PreparedData,
+    prepared: PreparedModel,
+    deadline: float | None = None,
+    *,
+    shared: Shared | None = None,
+) -> RunResult:
+    """Train a run whose data and model are ready, from where it stands; its folder is held by nobody else.
+
+    Args:
+        recipe: Resolved.
+        data: Encoded.
+        prepared: The model, ready.
+        deadline: On the monotonic clock; see `train`.
+        shared: With other runs of the process; left out, nothing.
+    """
+    run = open_run(recipe, data, prepared, Path(str(recipe.output)), shared)
     get_console().info(run.expected.to_text())
     score_before(run)
     with get_console().progress(run.total_steps, "train", start=run.state.step) as progress:
         loop = run.loop(progress, pause_at(deadline))
         loop.run(run.state)
-    return close_run(run, loop)
+    return close_run(run, loop, shared)

@@ -1,4 +1,4 @@
-"""A trial as a process of its own: its peak memory is its own, its failure is not ours, and it can be stopped."""
+"""A trial, or several, as a process: its peak memory is its own, its failure is not ours, and it can be stopped."""
 
 from __future__ import annotations
 
@@ -61,19 +61,20 @@ def train_trial(
     return _train([_write(trial, folder), *options], folder / "trials" / f"{trial.name}.log", watch, held)
 
 
-def train_group(trials: Sequence[Trial], folder: Path) -> Ended:
-    """Run `fathom train` on trials that train in one pass, and wait for it.
+def train_group(trials: Sequence[Trial], folder: Path, options: Sequence[str] = ()) -> Ended:
+    """Run `fathom train` on trials that train in one process, and wait for it.
 
     Args:
         trials: At least two; each recipe names its output.
         folder: As for `train_trial`; the log has the name of the first.
+        options: Of the command.
 
     Raises:
         KeyboardInterrupt: The process was interrupted, not by us.
     """
     first, *others = (_write(trial, folder) for trial in trials)
     beside = [part for other in others for part in ("--beside", other)]
-    return _train([first, *beside], folder / "trials" / f"{trials[0].name}.together.log")
+    return _train([first, *beside, *options], folder / "trials" / f"{trials[0].name}.together.log")
 
 
 def _write(trial: Trial, folder: Path) -> str:

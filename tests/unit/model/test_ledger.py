@@ -146,6 +146,14 @@ def test_a_process_says_what_it_takes_itself() -> None:
     assert memory.in_process(resident, peak).total == peak  # loading took more than training will
 
 
+def test_a_process_that_worked_before_has_its_libraries_and_prepared_products() -> None:
+    memory = replace(ledger().memory, prepared=7 * MEBIBYTE)
+    resident = memory.states + 100 * MEBIBYTE
+    cold, warm = memory.in_process(resident, 0), memory.in_process(resident, 0, warm=True)
+    assert warm.process == 100 * MEBIBYTE
+    assert cold.total - warm.total == 7 * MEBIBYTE + LIBRARY_BYTES
+
+
 def test_a_vocabulary_is_counted_in_chunks() -> None:
     config = load_config("gpt2", {"n_embd": 64, "n_layer": 2, "n_head": 2}, from_preset=True)
     language = build_on_meta(config, "AutoModelForCausalLM")

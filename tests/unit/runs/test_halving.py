@@ -38,6 +38,9 @@ class World:
     stop_cost: float = 0.0
     failing: str = ""
     kill_at: int = -1
+    groups: list[list[str]] = field(default_factory=list)
+    start_cost: float = 0.0
+    no_groups: bool = False
 
     def monotonic(self) -> float:
         return self.now
@@ -61,6 +64,14 @@ class World:
         self.finish(trial, score)
         return Ended(said={"folder": "", "metrics": {}})
 
+    def train_group(self, trials: Sequence[Trial], folder: Path, options: Sequence[str]) -> Ended:
+        self.groups.append([trial.name for trial in trials])
+        self.now += self.start_cost
+        if self.no_groups:
+            return Ended(error="it has two stacks")
+        ended = [self.train(trial, folder, options) for trial in trials]
+        return Ended(said={"runs": [one.said if one.error is None else {"error": one.error} for one in ended]})
+
     def finish(self, trial: Trial, score: float) -> None:
         """Write what a finished run leaves."""
         place = Path(str(trial.recipe.output))
@@ -83,6 +94,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     monkeypatch.setattr(module, "train_trial", made.train)
     monkeypatch.setattr(verb, "train_trial", made.train)
+    monkeypatch.setattr(module, "train_group", made.train_group)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=made.monotonic))
     return made
 
@@ -108,6 +120,7 @@ def test_each_round_takes_its_share_and_the_better_half_goes_on(job: str, tmp_pa
     assert [[one.slices[0].step for one in made] for made in spent.rounds] == [[100] * 4, [300] * 2]  # they went on
     assert spent.spent_seconds == pytest.approx(80)
     assert found.groups == ()  # none is at its end
+
     said = " ".join(halving_findings(spent))
     assert "0.01 is best: accuracy 0.1893 on validation, at 30% of its run" in said
     assert "1:20 of 1:20 spent in 2 of 2 rounds" in said
@@ -184,3 +197,27 @@ def test_a_real_comparison_is_left_and_goes_on(job: str, tmp_path: Path) -> None
     assert "Nothing can be concluded" in found.output
     assert "is best" not in found.output
     assert list((tmp_path / "out" / "trials").glob("*/checkpoints/step-1"))
+
+
+def test_trials_of_a_round_that_can_train_in_one_process(job: str, tmp_path: Path, world: World) -> None:
+    world.start_cost = 4.0
+    edits = ["tuning=[head,full]", RATES.replace("1e-4,1e-5", "1e-4")]
+    spent = compare(job, edits, tmp_path / "out", budget="90s").halving
+    assert spent is not None
+    assert [len(group) for group in world.groups] == [3, 2]
+    assert all("head" in name for group in world.groups for name in group)
+    first = {one.slices[0].name: one.slices[0] for one in spent.rounds[0]}
+    assert {round(one.seconds, 2) for name, one in first.items() if "head" in name} == {round(5 + 4 / 3, 2)}
+    assert all(3 < one.seconds < 4.5 for name, one in first.items() if "full" in name)  # less what leaving costs
+    assert spent.spent_seconds == pytest.approx(world.now)
+    compare(job, edits, tmp_path / "apart", budget="90s", together="never")
+    assert len(world.groups) == 2
+
+
+def test_trials_that_cannot_share_a_process_are_trained_one_by_one(job: str, tmp_path: Path, world: World) -> None:
+    world.no_groups, world.start_cost = True, 4.0
+    spent = compare(job, ["tuning=head", RATES], tmp_path / "out", budget="80s").halving
+    assert spent is not None
+    assert len(world.groups) == 1  # it is not tried again
+    assert [one.slices[0].step for one in spent.rounds[0]] == [90] * 4
+    assert spent.spent_seconds == pytest.approx(80, abs=1)

@@ -116,7 +116,9 @@ def test_the_proof_compares_the_beginnings_of_few_windows(
     """Whole logits of whole windows would take gigabytes with a real vocabulary, when all but the proof is done."""
     seen: list[tuple[int, ...]] = []
 
-    def compare(folder: Path, auto_class: str, inputs: dict[str, torch.Tensor], logits: torch.Tensor) -> float:
+    def compare(
+        folder: Path, auto_class: str, inputs: dict[str, torch.Tensor], logits: torch.Tensor, **_: object
+    ) -> float:
         seen.extend([*(tuple(value.shape) for value in inputs.values()), tuple(logits.shape[:2])])
         return verify_reload(folder, auto_class, inputs, logits)
 

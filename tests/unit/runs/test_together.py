@@ -78,7 +78,7 @@ def test_what_runs_share_a_pass_over(tiny: Path, tmp_path: Path, edits: list[str
 def test_what_trains_alone(tiny: Path, tmp_path: Path, edits: list[str]) -> None:
     recipe = make_recipe(tiny, tmp_path, "single", *edits)
     assert shared_base(recipe) is None
-    with pytest.raises(ConfigError, match="one pass"):
+    with pytest.raises(ConfigError, match="one process"):
         train_together([recipe, recipe])
 
 
@@ -134,8 +134,33 @@ def test_the_command_trains_recipes_beside_each_other(tiny: Path, tmp_path: Path
     assert all((Path(run["model"]) / "adapter_model.safetensors").exists() for run in told)
     again = CliRunner().invoke(app, ["train", str(first), "--beside", str(second)])
     assert again.exit_code == 0 and "accuracy" in again.output
-    refused = CliRunner().invoke(app, ["train", str(first), "--beside", str(second), "--time-limit", "9s"])
-    assert refused.exit_code == 2
+
+
+@pytest.mark.parametrize("tuning", ["lora", "head"])
+def test_runs_that_are_given_a_time_are_left_and_go_on_as_if_they_had_not_been(
+    tiny: Path, tmp_path: Path, tuning: str
+) -> None:
+    def recipes(folder: Path) -> list[Recipe]:
+        folder.mkdir(exist_ok=True)
+        return [
+            make_recipe(tiny, folder, "single", f"tuning={tuning}", f"training.seed={seed}", f"output={folder / seed}")
+            for seed in ("1", "2")
+        ]
+
+    train_together(recipes(tmp_path / "whole"))
+    paths = [str(tmp_path / f"{number}.yaml") for number in range(2)]
+    for path, recipe in zip(paths, recipes(tmp_path / "cut"), strict=True):
+        Path(path).write_text(dump_recipe(recipe), encoding="utf-8")
+    command = ["train", paths[0], "--beside", paths[1]]
+    found = CliRunner().invoke(app, [*command, "--time-limit", "0.01s", "--json"])
+    assert found.exit_code == 0, found.output
+    left = [run["paused"] for run in json.loads(found.stdout)["runs"]]
+    assert [(one["step"], one["total_steps"]) for one in left] == [(1, 8), (1, 8)]
+    assert all(0 <= one["score"] <= 1 for one in left)
+    assert CliRunner().invoke(app, [*command, "--time-limit", "0.01s"]).stdout.count("time is up at step 2 of 8") == 2
+    assert CliRunner().invoke(app, command).exit_code == 0
+    for seed in ("1", "2"):
+        assert losses(tmp_path / "cut" / seed) == pytest.approx(losses(tmp_path / "whole" / seed), abs=1e-5)
 
 
 def in_this_process(trials: Sequence[Trial], _: Path) -> Ended:
@@ -164,7 +189,7 @@ def test_trials_that_share_nothing_are_left_alone(tiny: Path, tmp_path: Path, mo
     make_recipe(tiny, tmp_path)
     job = str(tmp_path / "job.yaml")
     groups = group_trials(plan_trials(job, ["tuning=[head,lora,dora]", "training.seed=[1,2]"], tmp_path / "a"))
-    assert [[trial.settings["tuning"] for trial in group] for group in groups] == [["lora", "lora"]]
+    assert [[trial.settings["tuning"] for trial in group] for group in groups] == [["head", "head"], ["lora", "lora"]]
     assert not group_trials(plan_trials(job, ["tuning=[head,lora,dora]"], tmp_path / "b"))
     with pytest.raises(ConfigError, match="auto or never"):
         compare(job, ["tuning=[head,lora]"], tmp_path / "c", together="always")
@@ -180,6 +205,19 @@ def test_what_cannot_train_in_one_pass_is_left_to_be_trained_one_by_one(
     told = capsys.readouterr().err
     assert "2 trials share a frozen base and train in one pass: rank-2, rank-3" in told.replace("tuning-lora_", "")
     assert "trained one by one: its blocks are in two stacks" in told
+
+
+def test_trials_above_the_same_frozen_blocks_have_one_process(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_recipe(tiny, tmp_path)
+    monkeypatch.setattr(trial_groups, "train_group", in_this_process)
+    edits = ["tuning=head", "training.learning_rate=[0.01,0.02]", "training.seed=[1,2]", *SMALL]
+    found = compare(str(tmp_path / "job.yaml"), edits, tmp_path / "out")
+    assert [len(group.scores) for group in found.groups] == [2, 1]
+    assert [item.error for item in found.failures] == ["it went wrong"]
+    assert "4 trials begin above the same frozen blocks and train in one process" in capsys.readouterr().err
+    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out"))
 
 
 def test_a_process_of_several_runs_tells_of_each_whatever_it_ends_with(

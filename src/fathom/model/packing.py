@@ -257,15 +257,14 @@ def _enter(packed: PackedModel, args: tuple[Any, ...], kwargs: dict[str, Any], f
         return None
     if first:
         packed._packed.clear()
-    hidden_in_args = bool(args)
-    hidden = args[0] if hidden_in_args else kwargs["hidden_states"]
+    hidden = args[0] if args else kwargs["hidden_states"]
     if first:
         packed.outside_dtype = hidden.dtype
         hidden = pack_tokens(hidden, layout) if packed.given is None else packed.given
         hidden = hidden.to(packed.stream_dtype or packed.outside_dtype)
     rest = tuple(_pack_value(packed, value) for value in args[1:])
     words = {name: _pack_value(packed, value) for name, value in kwargs.items() if name != "hidden_states"}
-    if hidden_in_args:
+    if args:
         return (hidden, *rest), words
     return rest, {"hidden_states": hidden, **words}
 

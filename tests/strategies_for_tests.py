@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from torch import Tensor, nn
 
 from fathom import catalog
 from fathom.config import validate
+from fathom.model.anatomy import find_anatomy
+from fathom.model.compute import Compute
+from fathom.model.packing import pack_model
+from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.tuning.base import Tuning
 
 SMALL = {
@@ -38,6 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "random-mask": {"share": 0.1},
     "diff-pruning": {"share": 0.1},
     "lora": {"rank": 2},
+    "qlora": {"rank": 2},
     "dora": {"rank": 2},
     "adalora": {"rank": 2, "initial_rank": 4, "warmup": 0.0, "final": 0.3},
     "vera": {"rank": 6},
@@ -73,8 +79,15 @@ def make_model(family: str, task: str = "text-classification", seed: int = 0) ->
     return made
 
 
+def require(kind: str) -> None:
+    """Skip a test of a strategy whose library is not installed."""
+    if kind == "qlora":
+        pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+
+
 def make_tuning(kind: str, **options: Any) -> Tuning:
-    """Return a strategy with options that fit the tiny models."""
+    """Return a strategy with options that fit the tiny models; the test is skipped where its library is missing."""
+    require(kind)
     return validate(catalog.load("tuning", kind), {"kind": kind, **OPTIONS.get(kind, {}), **options})
 
 
@@ -116,3 +129,19 @@ def answers(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
         logits = model.eval()(**batch).logits
     return logits if logits.dim() == 2 else logits[batch["attention_mask"].bool()]
+
+
+def loop_gradients(model: nn.Module, batch: dict[str, Tensor], tuning: Tuning, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the gradients as the training loop computes them: packed, flat, in place, products in a type."""
+    packed = pack_model(model)
+    if dtype != torch.float32 and packed.packed:
+        packed.stream_dtype = dtype
+    anatomy = find_anatomy(model)
+    named, keys = group_parameters(model, tuning.learning_rate_scales(model, anatomy))
+    flat = FlatParameters(named, keys, shadow_dtype=dtype if dtype != torch.float32 else None)
+    compute = Compute(model, flat, [block.path for block in anatomy.blocks], dtype=dtype)
+    flat.begin_step(compute.direct)
+    packed.prepare(batch["attention_mask"])
+    mean_square(model(**batch).logits.float(), batch).backward()
+    flat.end_step()
+    return {name: flat.gradient(slot).clone() for name, slot in flat.slots.items()}

@@ -50,6 +50,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "diff-pruning": "fathom.tuning.diff_pruning:DiffPruning",
         "ia3": "fathom.tuning.ia3:Ia3",
         "lora": "fathom.tuning.lora:Lora",
+        "qlora": "fathom.tuning.qlora:QLora",
         "dora": "fathom.tuning.dora:Dora",
         "adalora": "fathom.tuning.adalora:AdaLora",
         "vera": "fathom.tuning.vera:Vera",

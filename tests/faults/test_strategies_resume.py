@@ -15,7 +15,7 @@ from fathom import catalog
 from fathom.model.folder import load_folder
 from fathom.training.loop import Loop
 from runs_for_tests import make_model, make_recipe
-from strategies_for_tests import make_tuning
+from strategies_for_tests import make_tuning, require
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 
@@ -23,6 +23,7 @@ OPTIONS = {
     "layers": "layers: [-1]",
     "auto-freezing": "intervals: 6",
     "lora": "rank: 2",
+    "qlora": "rank: 2",
     "dora": "rank: 2",
     "adalora": "rank: 2, initial_rank: 4, warmup: 0.1, final: 0.3",
     "vera": "rank: 6",
@@ -83,6 +84,7 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kind", catalog.names("tuning"))
 def test_stopped_and_resumed(kind: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(kind)
     whole = fathom.train(recipe(base, tmp_path / "whole", kind)).folder
     # AdaLoRA has its ranks settled at step 9: once before, with averages to keep, once after, with ranks to keep
     for stop in (6, 11) if kind == "adalora" else (6,):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -100,10 +101,13 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
         if "vocab_size" in info["config"]:
             count = f", vocab_size={info['config']['vocab_size']}, ignore_mismatched_sizes=True"
         expression = python_expression(info.get("base", {}), _public(str(info["base_model"])))
+        also, packing = _four_bit(info)
+        count += ", quantization_config=four_bit" if packing else ""
         lines += [
-            f"from peft import PeftModel\nfrom transformers import {loader}, {auto_class}\n",
+            f"from peft import PeftModel\nfrom transformers import {loader}, {auto_class}{also}\n",
             'folder = "FOLDER"',
             *expression,
+            *packing,
             f"model = {auto_class}.from_pretrained(base{count})",
             "model = PeftModel.from_pretrained(model, folder).eval()",
         ]
@@ -115,6 +119,18 @@ def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
         ]
     lines += [f"{name} = {loader}.from_pretrained(folder)", "```", ""]
     return "\n".join(lines)
+
+
+def _four_bit(info: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return a further import and lines of Python that say how the base is put into 4 bits; nothing where it is not."""
+    if "four_bit" not in info:
+        return "", []
+    options = '"nf4", bnb_4bit_use_double_quant=True'
+    lines = [
+        f"four_bit = BitsAndBytesConfig(\n    load_in_4bit=True, bnb_4bit_quant_type={options},",
+        f"    llm_int8_skip_modules={json.dumps(info['four_bit']['whole'])},\n)",
+    ]
+    return ", BitsAndBytesConfig", lines
 
 
 def _labels(info: Mapping[str, Any]) -> list[str]:

@@ -102,6 +102,8 @@ def _check(opened: Sequence[ModelFolder], weights: Sequence[float]) -> None:
             )
         if item.info["task"] != first.info["task"]:
             raise ModelError(f"another task or other labels than those of {first.path}", where=str(item.path))
+        if item.info.get("four_bit") != first.info.get("four_bit"):
+            raise ModelError(f"one of this and {first.path} has its base in 4 bits", where=str(item.path))
 
 
 def require_one_base(opened: Sequence[ModelFolder]) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from fathom.model.dropout import Dropout, DropoutSource
+from fathom.model.four_bit import four_bit, unpack
 from fathom.model.fused_leaves import fused_forward
 from fathom.model.parameters import FlatParameters, Slot
 
@@ -50,7 +51,7 @@ class Compute:
         self._leaves: dict[nn.Module, LinearLeaf] = {}
         for path in block_paths:
             for module in model.get_submodule(path).modules():
-                if type(module) in (nn.Linear, Conv1D):
+                if type(module) in (nn.Linear, Conv1D) or four_bit(module) is not None:
                     self._leaves[module] = LinearLeaf(module, self)
                     self._override(module, partial(_linear_forward, self._leaves[module]))
                 elif (fused := fused_forward(module)) is not None:
@@ -92,16 +93,21 @@ class Compute:
 
 
 class LinearLeaf:
-    """A linear map (nn.Linear, or GPT-2's transposed Conv1D) with its low-precision weight and gradient slots."""
+    """A linear map (nn.Linear, or GPT-2's transposed Conv1D) with its low-precision weight and gradient slots.
+
+    Of a weight in 4 bits there is no copy: it is made for each product.
+    """
 
     def __init__(self, module: nn.Linear | Conv1D, compute: Compute) -> None:
+        self.packed = four_bit(module) is not None
         self.transposed = isinstance(module, Conv1D)
         self.module = module
         self.compute = compute
         self.store = compute.parameters
         self.weight_slot = self._slot(module.weight, compute)
         self.bias_slot = self._slot(module.bias, compute) if module.bias is not None else None
-        self._frozen_weight = module.weight.data.to(compute.dtype) if self.weight_slot is None else None
+        copied = self.weight_slot is None and not self.packed
+        self._frozen_weight = module.weight.data.to(compute.dtype) if copied else None
         self._frozen_bias = (
             module.bias.data.to(compute.dtype) if module.bias is not None and self.bias_slot is None else None
         )
@@ -125,6 +131,8 @@ class LinearLeaf:
     @property
     def weight_FD(self) -> Tensor:
         """The weight in compute type, `[out, in]`."""
+        if self.packed:
+            return unpack(self.module, self.dtype)
         weight = self._in_compute_type(self.weight_slot, self._frozen_weight, self.module.weight)
         return weight.t() if self.transposed else weight
 

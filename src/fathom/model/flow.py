@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from fathom.model import families
 from fathom.model.added import Added, find_added
 from fathom.model.anatomy import Anatomy, Block, Stack, is_linear
+from fathom.model.four_bit import four_bit
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,7 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
         weight = dict(child.named_parameters(recurse=False)).get("weight")
         if weight is None or weight.dim() != 2 or not is_linear(child):
             continue
-        transposed = type(child).__name__ == "Conv1D"
-        inputs, outputs = weight.shape if transposed else tuple(reversed(weight.shape))
+        inputs, outputs = _sides(child, weight)
         second = any(mark in f".{name}." for mark in _SECOND)
         trains = weight.requires_grad or entries
         factors.append(Factor(int(inputs), int(outputs), trains, input_gradient or second))
@@ -256,6 +256,15 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
 _ENTRIES = ("sparse_values", "diff_values")
 _SECOND = (".lora_B.", ".adapter_up.")
 """Adapter layers that read what a trainable layer made."""
+
+
+def _sides(linear: nn.Module, weight: Tensor) -> tuple[int, int]:
+    """Return what a linear layer reads and makes; a weight in 4 bits is packed into another shape."""
+    packed = four_bit(linear)
+    if packed is not None:
+        return packed.inputs, packed.outputs
+    first, second = weight.shape
+    return (first, second) if type(linear).__name__ == "Conv1D" else (second, first)
 
 
 def _bare_factors(module: nn.Module, own: Factor, input_gradient: bool) -> list[Factor]:

@@ -13,6 +13,7 @@ from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.log import get_console, set_quiet
 from fathom.model.base import find_base
+from fathom.model.four_bit import quantize
 from fathom.model.load import load_model
 from fathom.model.own_adapters import is_own_folder, load_own_adapter
 from fathom.model.processors import load_beside
@@ -52,6 +53,7 @@ class ModelFolder:
         Raises:
             ModelError: The base model of an adapter is missing.
             ArtifactError: The base model is not the one trained on.
+            MissingExtraError: The base is in 4 bits, and bitsandbytes is not installed.
         """
         adapter = self.info["weights"] == "adapter"
         model = self._load_adapter(auto_class) if adapter else load_model(str(self.path), auto_class, {}, seed=0)
@@ -83,6 +85,8 @@ class ModelFolder:
             base = load_model(self.base_model(), auto_class, config, seed=0)
         if labels:
             base.config.id2label, base.config.label2id = labels, {label: row for row, label in labels.items()}
+        if "four_bit" in self.info:
+            quantize(base, self.info["four_bit"]["modules"])
         if is_own_folder(self.path):
             return cast("PreTrainedModel", load_own_adapter(base, self.path))
         from peft import PeftModel

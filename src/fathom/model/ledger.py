@@ -17,6 +17,7 @@ from fathom.model import families
 from fathom.model.anatomy import COMPONENTS, Anatomy, find_anatomy
 from fathom.model.flops import Flops, Place, count_flops
 from fathom.model.flow import ModelFlow, trace
+from fathom.model.four_bit import four_bit_weights
 from fathom.model.head_memory import buffer_bytes, table_copy_bytes
 from fathom.model.kept import Kept, kept_bytes
 from fathom.model.memory import LIBRARY_BYTES, PROCESS_BYTES, SLACK_SHARE, Memory, MicroBatch, Setting
@@ -233,9 +234,14 @@ def _states(
 ) -> dict[Place, _State]:
     setting, state_bytes = keeping
     found: dict[Place, _State] = defaultdict(_State)
+    packed = four_bit_weights(model)
     for name, parameter in model.named_parameters():
         depth, component = anatomy.component_of(name)
         state = found[depth, component]
+        if name in packed:  # read as it is, without a low-precision copy
+            state.parameters += packed[name].numbers
+            state.weights += packed[name].weight_bytes
+            continue
         count = parameter.numel()
         state.parameters += count
         state.weights += 4 * count
@@ -279,6 +285,9 @@ def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, s
     attention = sum(item.attention for item in blocks)
     outside = sum(item.activations + item.attention for (depth, _), item in kept.items() if depth is None)
     step = activations + attention + outside + passing.working
+    states = sum(row.weight_bytes + row.copy_bytes + row.gradient_bytes + row.optimizer_bytes for row in rows)
+    # weights are read in float32, and packed afterwards
+    loading = 4 * sum(row.parameters for row in rows) - states - step
     return Memory(
         process=PROCESS_BYTES + LIBRARY_BYTES,
         weights=sum(row.weight_bytes for row in rows),
@@ -291,7 +300,7 @@ def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, s
         working=passing.working,
         prepared=passing.prepared,
         slack=round(slack_share * step),
-        elsewhere=round((1 + slack_share) * max(0, passing.scoring - step)),
+        elsewhere=max(0, loading, round((1 + slack_share) * (passing.scoring - step))),
     )
 
 

@@ -13,6 +13,7 @@ from fathom import files
 from fathom.errors import ArtifactError, ModelError
 from fathom.model.families import reads_sound
 from fathom.model.folder import ModelFolder, open_folder
+from fathom.model.four_bit import dequantize
 from fathom.model.reload import answer_of, verify_reload
 from fathom.model.save import ADAPTER_CONFIG, save_model
 
@@ -61,6 +62,7 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     inputs = _probe(opened, wrapped)
     with torch.no_grad():
         before = answer_of(wrapped(**inputs))
+        dequantize(wrapped)
         put_heads_in_place(wrapped)
         merged: Any = wrapped.merge_and_unload()
         after = answer_of(merged(**inputs))
@@ -71,7 +73,7 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
     if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
         raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(opened.path))
     info: dict[str, Any] = copy.deepcopy(dict(opened.info))
-    for key in ("files", "base", "base_files", "weights", "architecture", "config"):
+    for key in ("files", "base", "base_files", "four_bit", "weights", "architecture", "config"):
         info.pop(key, None)
     info["lineage"] = [*info.get("lineage", []), step]
     beside = {name: (opened.path / name).read_text(encoding="utf-8") for name in opened.info.get("beside", ())}

@@ -41,6 +41,10 @@ def load(folder, auto, adapter, overrides):
     base = auto.from_pretrained(
         adapter["base_model_name_or_path"], dtype=torch.float32, ignore_mismatched_sizes=True, **overrides
     )
+    packed = json.load(open(os.path.join(folder, "fathom.json"))).get("four_bit")
+    if packed:
+        from fathom.model.four_bit import quantize
+        base = quantize(base, packed["modules"])
     if is_own(adapter):
         from pathlib import Path
         from fathom.model.own_adapters import load_own_adapter
@@ -76,7 +80,7 @@ for question in sys.stdin:
     any_own = any_own or is_own(adapter)
     with torch.no_grad():
         logits = logits_of(load(folder, auto, adapter, overrides), adapter, load_file(inputs))
-    assert any_own or "fathom" not in sys.modules
+    assert any_own or "fathom.model.four_bit" in sys.modules or "fathom" not in sys.modules
     save_file({"logits": logits.float().contiguous()}, outputs)
     print("answered", file=answers, flush=True)
 """

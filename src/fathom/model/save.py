@@ -19,6 +19,7 @@ from fathom.errors import ModelError
 from fathom.files import FileRecord
 from fathom.model.base import BaseOrigin, base_weight_files, find_origin
 from fathom.model.card import render_card
+from fathom.model.four_bit import describe
 from fathom.model.load import resolve_model
 from fathom.model.own_adapters import has_own_adapter, save_own_adapter
 
@@ -52,6 +53,8 @@ class FathomInfo(TypedDict, total=False):
     """'whole' or 'adapter'."""
     architecture: str
     config: dict[str, Any]
+    four_bit: dict[str, Any]
+    """For an adapter over a base in 4 bits; see `four_bit.describe`."""
     base_files: dict[str, FileRecord]
     """For an adapter: sha256 and size of the weight files it belongs to."""
     base: BaseOrigin
@@ -142,6 +145,10 @@ def _complete(
     if adapter:
         completed["base_files"] = base_weight_files(info["base_model"])
         completed["base"] = find_origin(info["base_model"], folder)
+        completed.pop("four_bit", None)
+        packed = describe(inner)
+        if packed is not None:
+            completed["four_bit"] = packed
     # One form in memory and on disk: JSON has no tuples and no integer keys.
     completed = json.loads(json.dumps(completed, allow_nan=True))
     return cast(FathomInfo, completed)

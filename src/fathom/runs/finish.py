@@ -20,6 +20,7 @@ from fathom.data.section import READING
 from fathom.data.store import TokenStore
 from fathom.device import process_age_seconds
 from fathom.log import get_console
+from fathom.model.four_bit import num_parameters
 from fathom.model.reload import ReloadProcess, answer_of, verify_reload
 from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
@@ -160,7 +161,7 @@ def finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(model: torch.nn.Module) -> dict[str, int]:
-    total = sum(parameter.numel() for parameter in model.parameters())
+    total = num_parameters(model)
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return {"total": total, "trainable": trainable}
 

@@ -225,8 +225,9 @@ def fit_micro_batch(
 def _fast_pass(model: nn.Module, setting: Setting, longest: int, heaviest: int) -> int | None:
     """Return the tokens of a pass whose widest tensor the allocator keeps; None where batches are hardly larger."""
     anatomy = find_anatomy(model)
-    linear = (module for block in anatomy.blocks for module in model.get_submodule(block.path).modules())
-    sides = [max(module.weight.shape) for module in linear if isinstance(module, nn.Linear | Conv1D)]
+    modules = [module for block in anatomy.blocks for module in model.get_submodule(block.path).modules()]
+    sides = [max(module.in_features, module.out_features) for module in modules if isinstance(module, nn.Linear)]
+    sides += [max(module.weight.shape) for module in modules if isinstance(module, Conv1D)]
     widest = max(sides, default=1)
     most = RECYCLED_BYTES // (widest * setting.product_bytes)
     return None if heaviest <= LITTLE_MORE * most else max(most, longest)

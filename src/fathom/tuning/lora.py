@@ -54,10 +54,10 @@ class Lora(LowRank):
                 mend="use pissa or kaiming",
             )
         begins: Any = True if self.initialization == "kaiming" or on_meta(model) else self.initialization
-        return _read_as_it_comes(wrap(model, LoraConfig(**options, init_lora_weights=begins)))
+        return read_as_it_comes(wrap(model, LoraConfig(**options, init_lora_weights=begins)))
 
 
-def _read_as_it_comes(model: nn.Module) -> nn.Module:
+def read_as_it_comes(model: nn.Module) -> nn.Module:
     """Let every update read what its projection reads, instead of a float32 copy of its own.
 
     The thin matrices cast for themselves where the blocks compute in low precision, so the numbers are the same; the

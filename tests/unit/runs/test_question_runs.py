@@ -19,6 +19,7 @@ from fathom.runs.predict import predict
 from fathom.runs.questions import read_questions
 from fathom.runs.train import train
 from runs_for_tests import make_model, sentences
+from strategies_for_tests import require
 
 
 def write_questions(path, count, seed, *, unanswerable=True):
@@ -112,8 +113,9 @@ def test_every_question_answered_has_no_threshold(base, tmp_path):
 
 @pytest.mark.parametrize("kind", catalog.names("tuning"))
 def test_every_strategy(kind, base, tmp_path):
+    require(kind)
     few = {"top-layers": ["layers=1"], "layers": ["layers=[0]"], "adalora": ["warmup=0.0", "final=0.3"]}
-    few |= {"lora": ["rank=2"], "dora": ["rank=2"], "adapter": ["size=4"]}
+    few |= {"lora": ["rank=2"], "qlora": ["rank=2"], "dora": ["rank=2"], "adapter": ["size=4"]}
     few |= {name: ["num_virtual_tokens=3"] for name in ("prompt", "p-tuning", "prefix")}
     edits = [f"tuning.{edit}" for edit in few.get(kind, [])]
     alone = kind in ("lora", "adapter", "prompt", "prefix")  # of every way of saving one, by transformers alone

@@ -89,8 +89,8 @@ def open_generator(folder: str | Path) -> Opened:
             mend="fathom predict gives its predictions; to generate, train with task: causal-lm or chat",
         )
     model: Any = opened.load_model(writing_class(opened.info))
-    # bottleneck adapters stay beside the weights, and virtual tokens before the text: they run as they are
-    if is_peft(model) and not num_virtual_tokens(model):
+    # bottleneck adapters and bases in 4 bits run as they are, and virtual tokens before the text
+    if is_peft(model) and not num_virtual_tokens(model) and "four_bit" not in opened.info:
         model = model.merge_and_unload()
     return Opened(model, load_tokenizer(opened.path), opened.info)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, prod
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from fathom.errors import MissingExtraError
 from fathom.model.flops import Place
+from fathom.model.four_bit import load_bitsandbytes
 from fathom.model.parameters import FlatParameters, Slot
 from fathom.training.optimizers.adamw import open_adamw
 from fathom.training.optimizers.base import FlatOptimizer, LiveOptimizer, Optimizer, Places, Stretch, cut_stretches
@@ -45,12 +44,7 @@ class Adam8Bit(Optimizer):
         Raises:
             MissingExtraError: bitsandbytes is not installed.
         """
-        # on a processor it advises to install what only 4-bit weights would need
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        try:
-            from bitsandbytes import functional
-        except ModuleNotFoundError:
-            raise MissingExtraError("bitsandbytes", "bitsandbytes", where="training.optimizer") from None
+        functional = load_bitsandbytes("training.optimizer").functional
 
         def quantized(slot: Slot) -> bool:
             return is_quantized(slot.shape, places[slot.name])

@@ -228,3 +228,15 @@ def test_a_packed_model_that_nobody_needs_is_freed(case: Case) -> None:
     del model, handle
     gc.collect()
     assert kept() is None
+
+
+def test_a_failed_trial_leaves_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = transformers.BertModel(transformers.BertConfig(**TINY)).train()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("not like this")
+
+    monkeypatch.setattr("fathom.model.packing.attend_packed", fail)
+    assert "not like this" in (pack_model(model).reason or "")
+    assert model.training
+    assert all(module.training for module in model.modules())

@@ -359,8 +359,7 @@ def trial_batch(model: PreTrainedModel) -> dict[str, Tensor]:
         side = model.config.image_size
         pixels = torch.linspace(-1, 1, 2 * 3 * side * side, device=model.device).view(2, 3, side, side)
         return {"pixel_values": torch.sin(pixels * 1e4)}
-    most = most_positions(model.config) or max(TRIAL_LENGTHS)
-    lengths = [min(length, most) for length in TRIAL_LENGTHS]
+    lengths = [min(length, most_positions(model.config) or length) for length in TRIAL_LENGTHS]
     mask = torch.tensor([[1] * n + [0] * (lengths[0] - n) for n in lengths], device=model.device)
     vocabulary = model.get_input_embeddings().num_embeddings
     ids = torch.arange(mask.numel(), device=model.device).view_as(mask) * 7919 % max(vocabulary - 1, 1)
@@ -384,12 +383,13 @@ def _trial_outputs(packed: PackedModel) -> Tensor:
         packed.prepare_target(read)
     training = model.training
     model.eval()
-    with torch.no_grad():
-        hidden = model.base_model(**batch, return_dict=True)[0]
-    model.train(training)
-    packed.layout = None
-    real: Tensor = hidden[read] if "attention_mask" in batch else hidden
-    return real.float()
+    try:
+        with torch.no_grad():
+            hidden: Tensor = model.base_model(**batch, return_dict=True)[0]
+    finally:  # a family that fails must not be left in the mode of a trial
+        model.train(training)
+        packed.layout = None
+    return (hidden[read] if "attention_mask" in batch else hidden).float()
 
 
 def _compare(reference: Tensor, packed: PackedModel) -> str | None:

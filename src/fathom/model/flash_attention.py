@@ -21,7 +21,7 @@ from fathom.model.layout import Layout, make_layout
 
 LONG = 256
 """Positions of the longest sequence from which it pays on a processor in float32 (forward and backward, causal, AVX2:
-1.4 times as fast as buckets of products at 256, 2.9 at 1,024, and slower at 128)."""
+1.3 times as fast as buckets of products at 256, 3.0 at 1,024, and slower at 128)."""
 LONG_IN_LOW_PRECISION = 1024
 """The same in bfloat16, where products run on units of their own: not for time, which was not measured, but for
 memory."""

@@ -76,7 +76,7 @@ class RmsNorm(torch.autograd.Function):
     """`hidden / sqrt(mean(hidden^2) + epsilon) * (weight + offset)` in float32, given back in the type of `hidden`.
 
     Keeps its input and one number of every token. On a processor rows go through a few at a time and stay in its cache:
-    three to four times as fast as written out (4,096 tokens of width 384 and 1,024, AVX2, two threads).
+    twice as fast as written out (4,096 tokens of width 384 and 1,024, AVX2, two threads).
     """
 
     @staticmethod

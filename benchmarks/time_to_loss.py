@@ -1,7 +1,7 @@
 """Time to the same validation loss: Fathom's own best recipe beside a plain PyTorch loop in fp32.
 
 The loop runs its steps to the end of its schedule; its final validation loss is what Fathom has to reach, with a whole
-run of its own: other optimizer, batch size, rate and number of steps, chosen once on other seeds (`--probe`). A round
+run of its own: other optimizer, batch size, rate and number of steps, to be chosen on other seeds (`--probe`). A round
 counts only if Fathom's loss is no higher than the loop's of the same round. Time is that of the training loops alone,
 without imports, evaluation and checkpoints, on both sides. Both score by transformers alone, on the same windows.
 
@@ -55,6 +55,7 @@ class LoopSettings:
 
 
 LOOP = LoopSettings()
+# a first guess: not chosen by probes yet, and no result may be recorded with it before it is
 FATHOM: dict[str, Any] = {
     "max_steps": 60,
     "batch_size": 8,

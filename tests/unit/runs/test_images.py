@@ -17,14 +17,9 @@ from fathom.errors import ConfigError, DataError, ModelError
 from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
 from fathom.runs.init import init
-from fathom.training.loop import Loop
-from media_for_tests import COLOURS, VIT, image_folder, media_recipe, png
+from media_for_tests import COLOURS, VIT, check_resume, image_folder, media_recipe, png
 
 TASK = "{kind: image-classification, augmentation: standard}"
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,22 +68,7 @@ def test_transformers_alone_gives_the_same(run, data):
 
 
 def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
-    fathom.train(media_recipe(tmp_path / "whole", VIT, TASK, data))
-    recipe = media_recipe(tmp_path / "parts", VIT, TASK, data)
-    step = Loop._step
-
-    def stopping(self, state):
-        if state.step == 4:
-            raise Stopped
-        return step(self, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", stopping)
-        with pytest.raises(Stopped):
-            fathom.train(recipe)
-    fathom.train(recipe)
-    first, second = (load_file(tmp_path / part / "run/model/model.safetensors") for part in ("whole", "parts"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    check_resume(tmp_path, VIT, TASK, data, monkeypatch)
 
 
 def test_two_passes_are_one_batch(tmp_path, data):

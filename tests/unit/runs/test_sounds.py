@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
 import fathom
@@ -20,8 +19,7 @@ from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
 from fathom.runs.init import init
 from fathom.serving.predictor import Predictor
-from fathom.training.loop import Loop
-from media_for_tests import media_recipe, sound_folder, tone
+from media_for_tests import check_resume, media_recipe, sound_folder, tone
 
 MODELS = {
     "ast": "{kind: new, architecture: ast, depth: 1, width: 32, heads: 2, positions: 32}",
@@ -29,10 +27,6 @@ MODELS = {
 }
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter")
 TASK = "{kind: audio-classification, augmentation: standard}"
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(autouse=True)
@@ -68,22 +62,7 @@ def test_trains_predicts_and_is_the_same_for_transformers(tmp_path, data, family
 
 @pytest.mark.parametrize("family", list(MODELS))
 def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch, family):
-    fathom.train(media_recipe(tmp_path / "whole", MODELS[family], TASK, data))
-    recipe = media_recipe(tmp_path / "parts", MODELS[family], TASK, data)
-    step = Loop._step
-
-    def stopping(self, state):
-        if state.step == 4:
-            raise Stopped
-        return step(self, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", stopping)
-        with pytest.raises(Stopped):
-            fathom.train(recipe)
-    fathom.train(recipe)
-    first, second = (load_file(tmp_path / part / "run/model/model.safetensors") for part in ("whole", "parts"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    check_resume(tmp_path, MODELS[family], TASK, data, monkeypatch)
 
 
 def test_a_waveform_answers_alike_alone_and_in_a_batch(tmp_path, data):

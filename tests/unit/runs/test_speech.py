@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import (
     AutoModelForCTC,
     AutoProcessor,
@@ -31,8 +30,7 @@ from fathom.runs.init import init
 from fathom.runs.media import make_media_task
 from fathom.serving.predictor import Predictor
 from fathom.tasks.speech_recognition import SpeechRecognition
-from fathom.training.loop import Loop
-from media_for_tests import RATE, media_recipe, spoken_folder, tone
+from media_for_tests import RATE, check_resume, media_recipe, spoken_folder, tone
 
 MODEL = "{kind: new, architecture: wav2vec2, depth: 1, width: 32, heads: 2}"
 TASK = "{kind: speech-recognition, augmentation: standard}"
@@ -43,10 +41,6 @@ def _say_something(model):
     with torch.no_grad():
         model.lm_head.weight.copy_(torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(1)))
         model.lm_head.bias.zero_()
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(autouse=True)
@@ -100,22 +94,7 @@ def test_a_small_model_learns_what_few_sounds_say(tmp_path):
 
 
 def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
-    fathom.train(media_recipe(tmp_path / "whole", MODEL, TASK, data))
-    recipe = media_recipe(tmp_path / "parts", MODEL, TASK, data)
-    step = Loop._step
-
-    def stopping(self, state):
-        if state.step == 4:
-            raise Stopped
-        return step(self, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", stopping)
-        with pytest.raises(Stopped):
-            fathom.train(recipe)
-    fathom.train(recipe)
-    first, second = (load_file(tmp_path / part / "run/model/model.safetensors") for part in ("whole", "parts"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    check_resume(tmp_path, MODEL, TASK, data, monkeypatch)
 
 
 def test_an_adapter_of_a_model_with_a_vocabulary_of_its_own(tmp_path, data):

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, WhisperFeatureExtractor
 
 import fathom
@@ -23,16 +22,11 @@ from fathom.runs.media import make_media_task
 from fathom.serving.predictor import Predictor
 from fathom.tasks.speech_recognition import SpeechRecognition
 from fathom.tasks.speech_whisper import cut_at_pauses
-from fathom.training.loop import Loop
-from media_for_tests import RATE, media_recipe, spoken_folder, tone
+from media_for_tests import RATE, check_resume, media_recipe, spoken_folder, tone
 from whispers_for_tests import NEW, save_whisper
 
 TASK = "{kind: speech-recognition, max_target_length: 12, generated_examples: 3}"
 SEVERAL = "{kind: speech-recognition, max_target_length: 14, generated_examples: 2, language: english}"
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
 
 
 @pytest.fixture(autouse=True)
@@ -90,22 +84,7 @@ def test_a_small_model_learns_what_few_sounds_say(tmp_path):
 
 def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
     task = f"{TASK[:-1]}, augmentation: standard}}"
-    fathom.train(media_recipe(tmp_path / "whole", NEW, task, data))
-    recipe = media_recipe(tmp_path / "parts", NEW, task, data)
-    step = Loop._step
-
-    def stopping(self, state):
-        if state.step == 4:
-            raise Stopped
-        return step(self, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", stopping)
-        with pytest.raises(Stopped):
-            fathom.train(recipe)
-    fathom.train(recipe)
-    first, second = (load_file(tmp_path / part / "run/model/model.safetensors") for part in ("whole", "parts"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    check_resume(tmp_path, NEW, task, data, monkeypatch)
     scores = [read_json(tmp_path / part / "run/metrics.json")["validation"] for part in ("whole", "parts")]
     assert scores[0] == scores[1]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean, median
@@ -96,6 +97,8 @@ ROWS = {
     )
 }
 STARTUP = "startup"
+IMPORTS = "import torch, transformers.models.bert.modeling_bert"
+"""What no program that trains BERT by transformers can do without."""
 HELP_BAR = Bar(0.25, 0.2, at_most=True)
 FIRST_STEP_BAR = Bar(2.0, 3.0)
 
@@ -266,6 +269,9 @@ def compare_startup(plan: Plan) -> Figures:
     times = [run_process(command, env).seconds for _ in range(3 if plan.quick else 10)]
     result["help_seconds"] = summarize(times)
     print(f"fathom --help {median(times):.3f} s", flush=True)
+    imports = [run_process([sys.executable, "-c", IMPORTS], env).seconds for _ in range(plan.rounds)]
+    result["import_seconds"] = summarize(imports)
+    print(f"the imports alone {median(imports):.2f} s", flush=True)
     result["first_step"] = {}
     for data in ("wnut17", "banking77"):
         row = replace(ROWS[f"minilm-{data}"], max_steps=2)

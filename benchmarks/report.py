@@ -143,8 +143,17 @@ def render_startup(result: Figures) -> str:
             "From process start to the end of the first optimizer step, second run, seconds:",
             "",
             table(["", "Trainer script", "Fathom", "times sooner", "needed 2"], rows),
+            *imports_alone(result),
         ]
     )
+
+
+def imports_alone(result: Figures) -> list[str]:
+    """Say what part of it is the libraries, where that was measured."""
+    if "import_seconds" not in result:
+        return []
+    told = span(result["import_seconds"])
+    return ["", f"Importing torch and transformers' BERT, and nothing else, took {told} s: no run can begin sooner."]
 
 
 def render_quality(result: Figures) -> str:

@@ -55,8 +55,8 @@ class LoopSettings:
 
 
 LOOP = LoopSettings()
-# Both chosen by single runs of seed 100. Losses of the loop: 2.581 at a rate of 1e-3, 2.703 at 3e-3. Of Fathom: 2.540 in
-# 50 steps at 6e-3; 2.520 in 60 at 3e-3; 2.526 in 40 of 12 windows at 6e-3; 2.574 in 44 at 1e-2; AdamW 3.000 in 60 at 3e-3
+# Both chosen by single runs of seed 100. Losses of the loop: 2.581 at a rate of 1e-3, 2.703 at 3e-3. Of Fathom: 2.540
+# in 50 steps at 6e-3; 2.520 in 60 at 3e-3; 2.526 in 40 of 12 windows at 6e-3; 2.574 in 44 at 1e-2; with AdamW 3.000
 FATHOM: dict[str, Any] = {
     "max_steps": 50,
     "batch_size": 8,

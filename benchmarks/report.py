@@ -23,6 +23,7 @@ from benchmarks.tables import ratio_rows, span, table
 PAGE = REPOSITORY / "docs" / "benchmarks.md"
 ROWS = (
     "minilm-wnut17", "minilm-banking77", "bert-base-wnut17", "bert-base-banking77",
+    "bert-base-wnut17-tuned", "bert-base-banking77-tuned",
     "minilm-top-2-wnut17", "bert-base-top-3-wnut17", "minilm-lora-wnut17",
 )  # fmt: skip
 RECORDED = (*ROWS, *map(in_fp32, ROWS))

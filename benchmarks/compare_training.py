@@ -62,7 +62,7 @@ class Comparison:
 
 
 GROUPED_STEPS = {"wnut17": 2 * 26, "banking77": 50}
-"""The Trainer sorts 26 and 50 batches at a time: a quarter of them, at most 50. A run of fewer steps sees the longest."""
+"""The Trainer sorts 26 and 50 batches at a time (a quarter of all, at most 50): a shorter run sees only the longest."""
 
 
 def _minilm(data: str) -> Comparison:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -97,3 +99,20 @@ def make_recipe(model: Path, folder: Path, problem: str = "single", *edits: str)
     (folder / "job.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     more = ["data.label_separator=|"] if problem == "multi" else []
     return load_recipe(folder / "job.yaml", [*more, *edits])
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """Return what a run logged, without what the clock said."""
+    said = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    own = ("tokens_per_second", "seconds")
+    return [{key: value for key, value in json.loads(line).items() if key not in own} for line in said]
+
+
+def identical(first: Path, second: Path) -> None:
+    """Both folders hold the same run, bit for bit: what was logged, the scores, the weights."""
+    assert lines(first) == lines(second)
+    kept, expected = (load_file(str(folder / "model" / "model.safetensors")) for folder in (first, second))
+    assert kept.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.items())
+    ours, theirs = (json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (first, second))
+    assert ours["validation"] == theirs["validation"] and ours["test"] == theirs["test"]

@@ -10,19 +10,25 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from runs_for_tests import make_model, make_recipe
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 PATIENCE_SECONDS = 600.0
 TRIALS = 3
+APART = ("tuning=lora", "tuning.rank=[2,4,8]", "training.max_steps=60", "training.eval_steps=10")
+TOGETHER = ("tuning=head", "training.seed=[2,4,8]", "training.max_steps=1200", "training.eval_steps=200")
+"""Trials that have a process of their own each, and those of one process, whose steps are shorter."""
 
 
-def start(folder: Path, name: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, name: str, edits: tuple[str, ...]) -> subprocess.Popen[bytes]:
     """Begin a search in a process group of its own."""
-    command = [sys.executable, "-m", "fathom", "search", str(folder / "job.yaml"), "tuning.rank=[2,4,8]"]
-    command += ["tuning=lora", "training.max_steps=60", "training.eval_steps=10", "training.evaluate_before=false"]
-    command += ["--sampler", "grid", "--pruning", "none", "--output", str(folder / "out")]
+    command = [sys.executable, "-m", "fathom", "search", str(folder / "job.yaml"), *edits]
+    command += ["training.evaluate_before=false", "--output", str(folder / "out")]
+    command += ["--sampler", "grid", "--pruning", "none"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment["FATHOM_CACHE"] = str(folder / "cache")
     with open(folder / f"{name}.log", "wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
@@ -41,9 +47,10 @@ def logs(folder: Path) -> str:
     return "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
 
 
-def test_two_processes_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("edits", [APART, TOGETHER], ids=["apart", "together"])
+def test_two_processes_share_a_study_and_one_is_killed(tmp_path: Path, edits: tuple[str, ...]) -> None:
     make_recipe(make_model(tmp_path / "base"), tmp_path)
-    first, second = start(tmp_path, "first"), start(tmp_path, "second")
+    first, second = start(tmp_path, "first", edits), start(tmp_path, "second", edits)
     try:
         wait_until_two_train(tmp_path, [first, second])
         os.killpg(first.pid, signal.SIGKILL)
@@ -57,7 +64,7 @@ def test_two_processes_share_a_study_and_one_is_killed(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out" / "search.json").read_text(encoding="utf-8"))
     assert sorted(record["number"] for record in found["records"]) == list(range(TRIALS))
     assert {record["state"] for record in found["records"]} == {"complete"}
-    assert {record["settings"]["tuning.rank"] for record in found["records"]} == {"2", "4", "8"}
+    assert {list(record["settings"].values())[-1] for record in found["records"]} == {"2", "4", "8"}
     assert all(len(record["curve"]) == 6 for record in found["records"])
     begun = [int(line.split()[1].rstrip(":")) for line in (tmp_path / "first.log").read_text().splitlines()
              if line.startswith("trial ")]  # fmt: skip

@@ -33,6 +33,7 @@ from fathom.model.prefix import Prefix, PrefixError
 from fathom.recipe import Recipe
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
+from fathom.runs.shared import Shared
 from fathom.training.forward import Runner
 from fathom.training.loop import Plan
 from fathom.training.settings import Training
@@ -62,9 +63,7 @@ class FrozenPrefix:
     facts: dict[str, Any]
 
 
-def attach_prefix(
-    recipe: Recipe, data: PreparedData, prepared: PreparedModel, opened: dict[str, HiddenStates]
-) -> FrozenPrefix | None:
+def attach_prefix(recipe: Recipe, data: PreparedData, prepared: PreparedModel, shared: Shared) -> FrozenPrefix | None:
     """Compute the frozen part of a run once, or read what an earlier run computed, where that is valid and pays.
 
     The workload's training split is replaced by one that brings its states.
@@ -73,7 +72,7 @@ def attach_prefix(
         recipe: Resolved.
         data: Encoded.
         prepared: The model, ready.
-        opened: States that earlier runs of this process opened, by the digest of their key; this run's are added.
+        shared: With other runs of the process; the states that this run opens are added.
 
     Returns:
         None where every pass runs through every block: nothing is frozen, or the reason that was told.
@@ -85,11 +84,11 @@ def attach_prefix(
     wanted = settings.frozen_cache
     if wanted == "off" or (prepared.frozen.first_block == 0 and wanted == "auto"):
         return None
-    reason = _refusal(recipe, data, prepared) or _waste(settings, data, prepared)
+    reason = _refusal(recipe, data, prepared) or _excess(settings, data, prepared)
     if reason is None:
         try:
             prefix = Prefix(prepared.work.packed, prepared.anatomy, prepared.frozen.first_block)
-            return _attach(recipe, data, prepared, prefix, opened)
+            return _attach(settings, data, prepared, prefix, shared)
         except PrefixError as error:
             reason = str(error)
     if wanted != "auto":
@@ -121,10 +120,8 @@ def _refusal(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> str
     return None if packed.packed else f"the model runs padded ({packed.reason})"
 
 
-def _waste(settings: Training, data: PreparedData, prepared: PreparedModel) -> str | None:
-    """Say why the cache would not pay, or not fit."""
-    if settings.frozen_cache == "auto" and _passes(settings, prepared) < 2:
-        return "no training sequence is read twice"
+def _excess(settings: Training, data: PreparedData, prepared: PreparedModel) -> str | None:
+    """Say why the cache would not fit."""
     size = sum(_size(settings, prepared, data.stores[name]) for name in SPLITS if name in data.stores)
     limit = int(settings.frozen_cache_gb * GIGABYTE)
     if size > limit:
@@ -133,23 +130,29 @@ def _waste(settings: Training, data: PreparedData, prepared: PreparedModel) -> s
 
 
 def _attach(
-    recipe: Recipe, data: PreparedData, prepared: PreparedModel, prefix: Prefix, opened: dict[str, HiddenStates]
+    settings: Training, data: PreparedData, prepared: PreparedModel, prefix: Prefix, shared: Shared
 ) -> FrozenPrefix | None:
-    settings, work = recipe.training, prepared.work
-    stores = dict(data.stores)
+    work, stores = prepared.work, dict(data.stores)
+    # Runs to come are taken to be as long as this one: of a search it is not known yet.
+    pays = settings.frozen_cache != "auto" or _passes(settings, prepared) * (1 + shared.to_come) >= 2
     facts: dict[str, Any] = {"first_block": prefix.first_block, "reads": prefix.reads, "format": format_of(settings)}
     facts |= {"bytes": 0, "computed_seconds": 0.0, "error": 0.0}
     weights = _digest_weights(prepared)
     for name, store in ((name, data.stores[name]) for name in SPLITS if name in data.stores):
         began = time.perf_counter()
         try:
-            states, computed = _states(settings, prepared, (prefix, store), weights, opened)
+            key = _key(settings, prepared, (prefix, store), weights)
+            states = _find(key, shared.states)
+            if states is None:
+                if name == "train" and not pays:
+                    prefix.remove()
+                    raise PrefixError("no training sequence is read twice")
+                states = shared.states[files.digest(key)] = _compute(settings, prepared, (prefix, store), key)
+                facts["computed_seconds"] += time.perf_counter() - began
         except FathomError as error:  # a full or read-only disk is no reason to fail
             prefix.remove()
             get_console().warn(f"frozen blocks run in every pass: {error}")
             return None
-        if computed:
-            facts["computed_seconds"] += time.perf_counter() - began
         facts["bytes"] += states.values.nbytes + (0 if states.scales is None else states.scales.nbytes)
         facts["error"] = max(facts["error"], states.error)
         stores[name] = CachedSequences(store, states, prefix.reads)
@@ -166,20 +169,16 @@ def _line(facts: dict[str, Any], prepared: PreparedModel, passes: float) -> str:
         kept += f" (error {facts['error']:.1e})"
     seconds = facts["computed_seconds"]
     how = f"computed once in {seconds:.1f} s" if seconds else "found from an earlier run"
-    saved = f", which saves about {seconds * (passes - 1):.0f} s of computing" if seconds and passes > 1 else ""
-    return f"embeddings and {what} never change: their outputs, {kept}, are {how} and read {passes:.3g} times{saved}"
+    gain = round(seconds * (passes - 1))
+    saved = f", which saves about {gain} s of computing" if gain > 0 else ""
+    times = "once" if f"{passes:.3g}" == "1" else f"{passes:.3g} times"
+    return f"embeddings and {what} never change: their outputs, {kept}, are {how} and read {times}{saved}"
 
 
-def _states(
-    settings: Training,
-    prepared: PreparedModel,
-    source: tuple[Prefix, Sequences],
-    weights: str,
-    opened: dict[str, HiddenStates],
-) -> tuple[HiddenStates, bool]:
-    """Return the states of a split, and whether they had to be computed."""
+def _key(settings: Training, prepared: PreparedModel, source: tuple[Prefix, Sequences], weights: str) -> dict[str, Any]:
+    """Return everything that the states of a split depend on."""
     prefix, store = source
-    key = {
+    return {
         "schema": SCHEMA,
         "weights": weights,
         "tokens": digest_tokens(store, (*INPUTS, "segment")),
@@ -189,25 +188,34 @@ def _states(
         "arithmetic": [str(prepared.work.compute.dtype), prepared.work.packed.model.device.type],
         "libraries": [torch.__version__, transformers.__version__],
     }
+
+
+def _find(key: dict[str, Any], opened: dict[str, HiddenStates]) -> HiddenStates | None:
+    """Return the states that this process has open or that an earlier one computed; None where there are none."""
     name = files.digest(key)
-    if name in opened:
-        return opened[name], False
     try:
-        found = find_states(key)
-        if found is not None:
-            opened[name] = found
-            return found, False
+        found = opened.get(name) or find_states(key)
     except ArtifactError as error:
         get_console().warn(f"{error}; the frozen blocks' outputs are computed again")
+        return None
+    if found is not None:
+        opened[name] = found
+    return found
+
+
+def _compute(
+    settings: Training, prepared: PreparedModel, source: tuple[Prefix, Sequences], key: dict[str, Any]
+) -> HiddenStates:
+    """Compute the states of a split and keep them."""
+    prefix, store = source
     make_room(_size(settings, prepared, store, prefix.reads), int(settings.frozen_cache_gb * GIGABYTE))
     tokens = store.num_tokens if prefix.reads == "all" else len(store)
     width = prepared.work.packed.model.config.get_text_config().hidden_size
-    runner = prepared.work.runner
-    opened[name] = write_states(key, _compute(runner, prefix, store), (tokens, width), format_of(settings))
-    return opened[name], True
+    pieces = _windows(prepared.work.runner, prefix, store)
+    return write_states(key, pieces, (tokens, width), format_of(settings))
 
 
-def _compute(runner: Runner, prefix: Prefix, store: Sequences) -> Iterator[Tensor]:
+def _windows(runner: Runner, prefix: Prefix, store: Sequences) -> Iterator[Tensor]:
     """Compute the states of a split, window by window, in the order of its tokens."""
     model = runner.model
     training = model.training

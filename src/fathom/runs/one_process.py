@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fathom.device import Machine, process_age_seconds, release_free_memory, reset_peak_memory
 from fathom.errors import FathomError
@@ -18,9 +19,9 @@ from fathom.log import get_console
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import Recipe
 from fathom.runs.open_run import RunResult
+from fathom.runs.pause import pause_at
 from fathom.runs.preflight import check_data
 from fathom.runs.prepare import own_data, prepare_data, prepare_model
-from fathom.runs.prepared import PreparedData
 from fathom.runs.shared import Shared
 from fathom.runs.train import train_prepared
 from fathom.tuning.head import Head
@@ -57,30 +58,75 @@ def train_one_by_one(recipes: Sequence[Recipe], machine: Machine, time_limit: fl
     Raises:
         DataError: Something is wrong with the data that all of them read.
     """
-    data = prepare_data(recipes[0])
-    check_data(data.stores["train"], data.task)
-    for note in data.splits.notes:
-        get_console().info(note)
     results: list[Result] = []
     with ReloadProcess() as fresh:
-        shared = Shared(fresh=fresh)
-        for number, recipe in enumerate(recipes):
-            get_console().info(f"run {number + 1} of {len(recipes)}: {recipe.output}")
-            if number > 0:
-                shared = _next(shared, machine, len(recipes))
-            results.append(_train(recipe, data, (machine, time_limit), shared))
+        series = Series(recipes[0], machine, fresh)
+        for number, recipe in enumerate(recipes, 1):
+            get_console().info(f"run {number} of {len(recipes)}: {recipe.output}")
+            results.append(series.train(recipe, len(recipes) - number, time_limit=time_limit))
     return results
 
 
-def _train(recipe: Recipe, first: PreparedData, given: tuple[Machine, float | None], shared: Shared) -> Result:
-    machine, time_limit = given
-    try:
-        data = own_data(recipe, first)
-        prepared = prepare_model(recipe, data, machine)
-        deadline = None if time_limit is None else time.monotonic() + time_limit
-        return train_prepared(recipe, data, prepared, deadline, shared=shared)
-    except (FathomError, OSError) as error:
-        return without_trace(error)
+class Series:
+    """Runs that begin with the same, one after another as they come.
+
+    Args:
+        first: Resolved; `shared_start` of the others is the same.
+        machine: Where they run.
+        fresh: Loads what they save.
+
+    Raises:
+        DataError: Something is wrong with the data that all of them read.
+    """
+
+    def __init__(self, first: Recipe, machine: Machine, fresh: ReloadProcess) -> None:
+        self.data = prepare_data(first)
+        check_data(self.data.stores["train"], self.data.task)
+        for note in self.data.splits.notes:
+            get_console().info(note)
+        self.machine = machine
+        self.shared = Shared(fresh=fresh)
+        self.begun = 0
+
+    def train(
+        self,
+        recipe: Recipe,
+        to_come: int,
+        *,
+        time_limit: float | None = None,
+        pause: Callable[[int], bool] | None = None,
+    ) -> Result:
+        """Train the next run, from where it stands; returns why it failed, if it did.
+
+        Args:
+            recipe: Resolved.
+            to_come: Runs that may follow it.
+            time_limit: Seconds of training; see `train`.
+            pause: Asked in the place of a limit; see `Hooks`.
+        """
+        if self.begun > 0:
+            self._let_go_of_the_last()
+        self.begun += 1
+        shared = replace(self.shared, to_come=to_come)
+        try:
+            data = own_data(recipe, self.data)
+            prepared = prepare_model(recipe, data, self.machine)
+            if time_limit is not None:
+                pause = pause_at(time.monotonic() + time_limit)
+            return train_prepared(recipe, data, prepared, pause, shared=shared)
+        except (FathomError, OSError) as error:
+            return without_trace(error)
+
+    def _let_go_of_the_last(self) -> None:
+        """Free what the run before took, and measure from here."""
+        let_go()
+        measured_apart = reset_peak_memory(self.machine.device)
+        self.shared = replace(
+            self.shared,
+            together=1 if measured_apart else self.begun + 1,
+            earlier=self.begun,
+            began_seconds=process_age_seconds(),
+        )
 
 
 def without_trace(error: FathomError | OSError) -> FathomError | OSError:
@@ -93,15 +139,3 @@ def let_go() -> None:
     """Free what earlier runs of the process took."""
     gc.collect()  # modules and their hooks hold each other
     release_free_memory()
-
-
-def _next(before: Shared, machine: Machine, together: int) -> Shared:
-    """Let go of the run before, and measure from here."""
-    let_go()
-    return Shared(
-        together=1 if reset_peak_memory(machine.device) else together,
-        earlier=before.earlier + 1,
-        began_seconds=process_age_seconds(),
-        states=before.states,
-        fresh=before.fresh,
-    )

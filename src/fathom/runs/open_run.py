@@ -139,7 +139,7 @@ def open_run(
     state = keeper.begin()
     files.write_atomic(folder / "recipe.yaml", dump_recipe(recipe))
     write_skipped(folder, data.splits.skipped)
-    frozen = attach_prefix(recipe, data, prepared, shared.states)
+    frozen = attach_prefix(recipe, data, prepared, shared)
     seen = data if frozen is None else frozen.data
     expected = forecast(recipe, seen, prepared, frozen=frozen, warm=shared.earlier > 0)
     return OpenRun(recipe, data, prepared, folder, state, keeper, expected, frozen, expected.memory_limit_bytes)
@@ -149,13 +149,12 @@ def close_run(run: OpenRun, loop: Loop, shared: Shared | None = None) -> RunResu
     """Score, save and verify what the loop left; or say where it was paused.
 
     Args:
-        run: As it was opened.
+        run: As it was opened; its trackers are closed.
         loop: Of the run, at its end.
         shared: With other runs of the process; left out, nothing.
     """
     shared = shared or Shared()
     peak_bytes = shared.peak_bytes or peak_memory_bytes(run.expected.device)
-    run.keeper.trackers.close()
     if loop.paused:
         return RunResult(run.folder, {}, pause_of(loop, run.state, run.evaluate))
     if run.recipe.training.load_best_model_at_end and run.state.best_step is not None:

@@ -19,9 +19,11 @@ from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recip
 from fathom.runs.chooser import chooser
 from fathom.runs.duration import Budget, parse_duration
 from fathom.runs.finished import finished_metrics
+from fathom.runs.one_process import shared_start
 from fathom.runs.ranges import check_ranges, read_ranges
 from fathom.runs.search_report import html_report, markdown_report
 from fathom.runs.search_result import ERROR, SECONDS, SearchResult, collect, final_score, read_curve
+from fathom.runs.shared_process import SharedProcess
 from fathom.runs.study import Identity, Pruning, Rules, Sampler, Study, Taken
 from fathom.runs.trial_process import train_trial
 from fathom.runs.trials import Trial
@@ -73,7 +75,10 @@ class Job:
 
 
 def search(source: str, edits: Iterable[str], output: str | Path | None = None, **options: Any) -> SearchResult:
-    """Look for the best values of keys of a recipe, each trial an ordinary run in a process of its own.
+    """Look for the best values of keys of a recipe, each trial an ordinary run.
+
+    A trial is a process of its own, but those above the same frozen blocks (`top-layers`, `layers`, `head`) that come
+    one after another share one.
 
     Killed, the same call goes on: finished trials stay, the one in the middle resumes under its number. Called in
     several processes at once, they share the trials of one study.
@@ -102,12 +107,14 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     identity = study.open(deciding(base), lambda: chooser(job.recipe(first)), rules)
     most = settings.trials or (DEFAULT_TRIALS if budget.seconds is None and study.grid is None else 1_000_000)
     goes_on = True
-    while goes_on and budget.left > 0 and (taken := study.take(most)) is not None:
-        try:
-            goes_on = Worker(job, study, identity, budget).work(taken)
-        finally:
-            study.release(taken)
-        _write(job, study, identity)
+    with SharedProcess(job.folder) as shared:
+        worker = Worker(job, study, identity, budget, shared)
+        while goes_on and budget.left > 0 and (taken := study.take(most)) is not None:
+            try:
+                goes_on = worker.work(taken)
+            finally:
+                study.release(taken)
+            _write(job, study, identity)
     return _write(job, study, identity)
 
 
@@ -119,6 +126,8 @@ class Worker:
     study: Study
     identity: Identity
     budget: Budget
+    shared: SharedProcess
+    """Of trials above the same frozen blocks."""
 
     def work(self, taken: Taken) -> bool:
         """Train a trial and tell the study how it ended; returns whether there is time for another."""
@@ -142,11 +151,16 @@ class Worker:
 
     def _train(self, trial: Trial, taken: Taken) -> tuple[str | None, str | None]:
         """Run a trial; returns why it was stopped, and why it failed."""
-        place = Path(str(trial.recipe.output))
-        if finished_metrics(place, resolve(trial.recipe, probe_machine()), trial.recipe) is not None:
+        recipe = resolve(trial.recipe, probe_machine())
+        if finished_metrics(Path(str(recipe.output)), recipe, trial.recipe) is not None:
             return None, None
         watch = Watch(self, taken, trial.recipe)
-        ended = train_trial(trial, self.job.folder, watch=watch, held=taken.claim)
+        start = shared_start(recipe)
+        if start is None:
+            self.shared.close()  # its memory is the trial's
+            ended = train_trial(trial, self.job.folder, watch=watch, held=taken.claim)
+        else:
+            ended = self.shared.train(trial, start, watch, taken.claim, taken.to_come)
         return ended.stopped, ended.error
 
     def _tell(self, taken: Taken, stopped: str | None, error: str | None) -> None:

@@ -15,7 +15,8 @@ class Shared:
     Attributes:
         together: Runs whose memory cannot be told apart; 1 where it can.
         peak_bytes: Of the process, up to the end of their loops; None: up to the end of this run's.
-        earlier: Runs that the process has trained to their end before this one.
+        earlier: Runs that the process has trained before this one.
+        to_come: Runs that may train in it after this one, above the same frozen blocks.
         began_seconds: Age of the process when this run began.
         states: Outputs of frozen blocks that are open, by the digest of their key.
         fresh: Loads what the runs save; None where each has a process of its own for that.
@@ -24,6 +25,7 @@ class Shared:
     together: int = 1
     peak_bytes: int | None = None
     earlier: int = 0
+    to_come: int = 0
     began_seconds: float = 0.0
     states: dict[str, HiddenStates] = field(default_factory=dict)
     fresh: ReloadProcess | None = None

@@ -76,12 +76,14 @@ class Taken:
         settings: By key, as YAML.
         resumed: Whether a killed process had begun it.
         claim: Descriptor of its lock.
+        to_come: Trials of the study that nobody has begun, this one not counted.
     """
 
     live: optuna.trial.Trial
     settings: dict[str, str]
     resumed: bool
     claim: int
+    to_come: int
 
 
 class Study:
@@ -173,14 +175,15 @@ class Study:
             trials = self.live.get_trials(deepcopy=False)
             begun = [trial for trial in trials if trial.state != optuna.trial.TrialState.WAITING]
             number = len(begun)
+            most = most if self.grid is None else min(most, len(self.grid))
             self.live.sampler = self._sampler(number)
             for trial in begun:
                 if trial.state == optuna.trial.TrialState.RUNNING:
                     claim = self._claim(trial.number)
                     if claim is not None:
                         resumed = optuna.trial.Trial(self.live, trial._trial_id)
-                        return Taken(resumed, self._settings(resumed), True, claim)
-            if number >= (most if self.grid is None else min(most, len(self.grid))):
+                        return Taken(resumed, self._settings(resumed), True, claim, max(0, most - number))
+            if number >= most:
                 return None
             if self.grid is not None and len(trials) == number:
                 by_key = {one.key: one for one in self.ranges}
@@ -189,7 +192,7 @@ class Study:
             live = self.live.ask()
             new = self._claim(live.number)
             assert new is not None, "a new trial is claimed by nobody"
-            return Taken(live, self._settings(live), False, new)
+            return Taken(live, self._settings(live), False, new, most - number - 1)
 
     def report(self, taken: Taken, values: list[float]) -> bool:
         """Tell the validation scores of a trial so far; returns whether it is to be stopped."""

@@ -161,8 +161,7 @@ def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None,
         shared = replace(shared, fresh=fresh)
         for number, (run, loop) in enumerate(zip(runs, loops, strict=True)):
             failed = together.failed.get(number)
-            if failed is not None:
-                run.keeper.trackers.close()
+            run.keeper.trackers.close()
             results.append(_close(run, loop, shared) if failed is None else without_trace(failed))
     return results
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fathom import files
@@ -49,14 +50,14 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
     with files.only_one(folder, what="another training run"):
-        return train_prepared(recipe, data, prepared, deadline)
+        return train_prepared(recipe, data, prepared, pause_at(deadline))
 
 
 def train_prepared(
     recipe: Recipe,
     data: PreparedData,
     prepared: PreparedModel,
-    deadline: float | None = None,
+    pause: Callable[[int], bool] | None = None,
     *,
     shared: Shared | None = None,
 ) -> RunResult:
@@ -66,13 +67,16 @@ def train_prepared(
         recipe: Resolved.
         data: Encoded.
         prepared: The model, ready.
-        deadline: On the monotonic clock; see `train`.
+        pause: Whether to leave it after a step, to go on another time; see `Hooks`.
         shared: With other runs of the process; left out, nothing.
     """
     run = open_run(recipe, data, prepared, Path(str(recipe.output)), shared)
-    get_console().info(run.expected.to_text())
-    score_before(run)
-    with get_console().progress(run.total_steps, "train", start=run.state.step) as progress:
-        loop = run.loop(progress, pause_at(deadline))
-        loop.run(run.state)
+    try:
+        get_console().info(run.expected.to_text())
+        score_before(run)
+        with get_console().progress(run.total_steps, "train", start=run.state.step) as progress:
+            loop = run.loop(progress, pause)
+            loop.run(run.state)
+    finally:
+        run.keeper.trackers.close()
     return close_run(run, loop, shared)

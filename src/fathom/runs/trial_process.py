@@ -58,7 +58,7 @@ def train_trial(
     Raises:
         KeyboardInterrupt: The process was interrupted, not by us.
     """
-    return _train([_write(trial, folder), *options], folder / "trials" / f"{trial.name}.log", watch, held)
+    return _train([write_recipe(trial, folder), *options], folder / "trials" / f"{trial.name}.log", watch, held)
 
 
 def train_group(trials: Sequence[Trial], folder: Path, options: Sequence[str] = ()) -> Ended:
@@ -72,12 +72,13 @@ def train_group(trials: Sequence[Trial], folder: Path, options: Sequence[str] = 
     Raises:
         KeyboardInterrupt: The process was interrupted, not by us.
     """
-    first, *others = (_write(trial, folder) for trial in trials)
+    first, *others = (write_recipe(trial, folder) for trial in trials)
     beside = [part for other in others for part in ("--beside", other)]
     return _train([first, *beside, *options], folder / "trials" / f"{trials[0].name}.together.log")
 
 
-def _write(trial: Trial, folder: Path) -> str:
+def write_recipe(trial: Trial, folder: Path) -> str:
+    """Write a trial's recipe to the `trials` folder and return its path."""
     written = folder / "trials" / f"{trial.name}.yaml"
     files.write_atomic(written, dump_recipe(trial.recipe))
     return str(written)
@@ -95,7 +96,7 @@ def _train(
         try:
             stopped = _wait(process, watch)
         finally:
-            _stop(process)
+            end_process(process)
         answer.seek(0)
         said = answer.read()
     if stopped is not None:
@@ -105,7 +106,7 @@ def _train(
         return Ended(said=told)
     if process.returncode in (INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
-    return Ended(error=_reason(told, log, process.returncode))
+    return Ended(error=read_reason(told, log, process.returncode))
 
 
 def _wait(process: subprocess.Popen[bytes], watch: Callable[[], str | None] | None) -> str | None:
@@ -121,7 +122,7 @@ def _wait(process: subprocess.Popen[bytes], watch: Callable[[], str | None] | No
     return None
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def end_process(process: subprocess.Popen[bytes]) -> None:
     """End a process that still runs, gently at first."""
     if process.poll() is not None:
         return
@@ -142,7 +143,8 @@ def _json_of(said: bytes) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _reason(told: dict[str, Any], log: Path, code: int) -> str:
+def read_reason(told: dict[str, Any], log: Path, code: int) -> str:
+    """Return why a process failed: what it told, else the last line of its log, else its exit code."""
     if "error" in told:
         place = f"{told['where']}: " if told.get("where") else ""
         return f"{place}{told['error']}" + (f" ({told['mend']})" if told.get("mend") else "")

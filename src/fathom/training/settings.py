@@ -63,8 +63,8 @@ class Training(Part):
     """Recompute each block in the backward pass instead of storing its activations."""
     frozen_cache: Literal["auto", "off", "float32", "bfloat16", "int8"] = "auto"
     """How the outputs of blocks that never learn are kept on disk, so that they are computed once: auto in the type
-    that runs between blocks, which loses nothing, where it is valid and anything is read twice; int8 loses what the
-    run tells (3% of MiniLM's output); off computes them in every pass."""
+    that runs between blocks, which loses nothing, where it is valid and anything is read twice, by this run or by those
+    after it in its process; int8 loses what the run tells (3% of MiniLM's output); off computes them in every pass."""
     frozen_cache_gb: float = Field(20.0, gt=0)
     """Most gigabytes the kept outputs of all runs may take; what was used least recently goes first."""
     frozen_dropout: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fathom.errors import ConfigError, ModelError, TrainingError
 from fathom.model.reload import ReloadProcess
@@ -22,7 +20,7 @@ from fathom.runs.prepare import PreparedModel, prepare_model
 from fathom.runs.together import train_together
 from fathom.runs.train import train
 from fathom.training.loop import Loop, LoopState
-from runs_for_tests import make_model, make_recipe
+from runs_for_tests import identical, lines, make_model, make_recipe
 
 TOP = "tuning={kind: top-layers, layers: 1}"
 LONG = "training.max_steps=16"
@@ -33,7 +31,6 @@ VARIED = (
     ("training.seed=2", "training.batch_size=5", "training.max_steps=20", "training.optimizer=lion"),
 )
 """What differs between the runs: rates, decay, seeds, batches, lengths, optimizers."""
-OWN = ("tokens_per_second", "seconds")
 
 
 @pytest.fixture
@@ -48,21 +45,6 @@ def recipes(tiny: Path, folder: Path, problem: str, *edits: str) -> list[Recipe]
         make_recipe(tiny, folder, problem, LONG, *edits, *own, f"output={folder / str(number)}")
         for number, own in enumerate(VARIED)
     ]
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    said = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key not in OWN} for line in said]
-
-
-def identical(first: Path, second: Path) -> None:
-    """Both folders hold the same run, bit for bit: what was logged, the scores, the weights."""
-    assert lines(first) == lines(second)
-    kept, expected = (load_file(str(folder / "model" / "model.safetensors")) for folder in (first, second))
-    assert kept.keys() == expected.keys()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.items())
-    ours, theirs = (json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (first, second))
-    assert ours["validation"] == theirs["validation"] and ours["test"] == theirs["test"]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +179,32 @@ def test_stopped_and_run_again_it_is_the_same(tiny: Path, tmp_path: Path, monkey
     assert (tmp_path / "cut" / "0" / "metrics.json").stat().st_mtime_ns == kept
     for number in ("0", "1", "2"):
         identical(tmp_path / "cut" / number, tmp_path / "whole" / number)
+
+
+def epoch(tiny: Path, folder: Path, seed: int) -> Recipe:
+    """A recipe that reads every training sequence once."""
+    folder.mkdir(exist_ok=True)
+    once = ("training.max_steps=null", "training.epochs=1", "training.eval_steps=3")
+    return make_recipe(tiny, folder, "single", TOP, *once, f"training.seed={seed}", f"output={folder / str(seed)}")
+
+
+def test_runs_of_one_epoch_read_what_the_first_of_them_computed(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = train(epoch(tiny, tmp_path / "alone", 1))
+    assert "frozen_cache" not in alone.metrics
+    results = train_together([epoch(tiny, tmp_path / "joint", seed) for seed in (1, 2)])
+    assert all(isinstance(one, RunResult) and one.metrics["frozen_cache"]["first_block"] == 1 for one in results)
+    seconds = [one.metrics["frozen_cache"]["computed_seconds"] for one in results if isinstance(one, RunResult)]
+    assert seconds[0] > 0 == seconds[1]
+    pairs = zip(lines(alone.folder), lines(tmp_path / "joint" / "1"), strict=True)
+    assert all(one.get("loss") == pytest.approx(other.get("loss"), abs=1e-5) for one, other in pairs)
+    # what is left of a group that was killed may be one run: it goes on with the cache, as it began
+    identical(train(epoch(tiny, tmp_path / "later", 2)).folder, tmp_path / "joint" / "2")
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "empty"))
+    (last,) = train_together([epoch(tiny, tmp_path / "last", 1)])
+    assert isinstance(last, RunResult) and "frozen_cache" not in last.metrics
+    identical(last.folder, alone.folder)
 
 
 def test_times_are_those_of_the_run_and_memory_is_forecast_of_a_process_that_worked_before(

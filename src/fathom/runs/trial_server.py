@@ -1,0 +1,115 @@
+"""The process that trains trials of a search one after another, as they are given to it.
+
+`python -m fathom.runs.trial_server N`, where N is the descriptor of its end of a channel. A message brings a trial, and
+with it the descriptor of the trial's claim, which is held until the trial has ended, whatever becomes of the search.
+Another message asks to leave the trial between two steps.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fathom import files
+from fathom.device import Machine, probe_machine
+from fathom.errors import FathomError
+from fathom.log import set_quiet
+from fathom.model.reload import ReloadProcess
+from fathom.recipe import load_recipe, resolve
+from fathom.runs.channel import STOP, Channel
+from fathom.runs.one_process import Series
+from fathom.runs.trial_process import INTERRUPTED
+
+
+class _Left(Exception):
+    """The trial is left where it stands."""
+
+
+def serve(channel: Channel) -> None:
+    """Train trials one after another until nobody can give another; one that fails harms no other.
+
+    Args:
+        channel: Brings `recipe` (its file), `log` (where messages go) and `to_come` (trials that may follow), with a
+            claim. Answered by nothing, by `stopped`, or by `error`, `where` and `mend`.
+    """
+    with ReloadProcess() as fresh:
+        server = _Server(channel, probe_machine(), fresh)
+        while (asked := _next(channel)) is not None:
+            claim = channel.take_descriptor()
+            try:
+                answer = server.train(asked)
+            finally:
+                os.close(claim)
+            with suppress(BrokenPipeError):  # nobody waits for it
+                channel.send(answer)
+
+
+def main() -> None:
+    """Serve the channel that the command line names."""
+    set_quiet(True)
+    try:
+        serve(Channel(socket.socket(fileno=int(sys.argv[1]))))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+class _Server:
+    def __init__(self, channel: Channel, machine: Machine, fresh: ReloadProcess) -> None:
+        self.channel = channel
+        self.machine = machine
+        self.fresh = fresh
+        self.series: Series | None = None
+        """From the first trial on whose data could be read."""
+
+    def train(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Train a trial, and return what is told of it."""
+        _write_errors_to(asked["log"])
+        try:
+            recipe = resolve(load_recipe(asked["recipe"]), self.machine)
+            with files.only_one(Path(str(recipe.output)), what="another training run"):
+                self.series = self.series or Series(recipe, self.machine, self.fresh)
+                result = self.series.train(recipe, asked["to_come"], pause=self._pause)
+        except _Left:
+            return {"stopped": True}
+        except (FathomError, OSError) as error:
+            return _told(error)
+        return _told(result) if isinstance(result, Exception) else {}
+
+    def _pause(self, _: int) -> bool:
+        """Leave the loop where that is asked, without a checkpoint; a trial nobody waits for goes on to its end."""
+        with suppress(EOFError):
+            if self.channel.receive(0) is not None:
+                raise _Left
+        return False
+
+
+def _next(channel: Channel) -> Mapping[str, Any] | None:
+    """Return the next trial; what asked for the end of one that had ended by itself is passed over."""
+    try:
+        while (asked := channel.receive()) == STOP:
+            pass
+    except EOFError:
+        return None
+    return asked
+
+
+def _told(error: FathomError | OSError) -> dict[str, Any]:
+    if isinstance(error, FathomError):
+        return {"error": error.message, "where": error.where, "mend": error.mend}
+    return {"error": error.strerror or str(error), "where": error.filename, "mend": None}
+
+
+def _write_errors_to(log: str) -> None:
+    """Let standard error, also that of libraries in C, go to a file."""
+    sys.stderr.flush()
+    with open(log, "wb") as stream:
+        os.dup2(stream.fileno(), 2)
+
+
+if __name__ == "__main__":
+    main()

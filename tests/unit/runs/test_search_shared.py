@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -71,6 +72,15 @@ def until(trial: Trial, then: Callable[[], str | None]) -> Callable[[], str | No
     return lambda: then() if read_curve(Path(str(trial.recipe.output)), "accuracy") else None
 
 
+def is_locked(path: Path) -> bool:
+    with open(path, "rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def test_a_search_that_was_stopped_in_the_middle_gives_what_each_trial_gives_alone(
     job: str, tmp_path: Path, begun: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,10 +123,23 @@ def test_trials_of_a_process_are_left_killed_and_followed_by_others(job: str, tm
     def fail() -> str | None:
         raise RuntimeError("the study cannot be read")
 
+    lock = tmp_path / "claim"
+    lock.touch()
+    claimed = os.open(lock, os.O_RDWR)
+    fcntl.flock(claimed, fcntl.LOCK_EX)
+    seen: list[bool] = []
+
+    def let_go() -> None:
+        """Close our descriptor, as the kernel does that of a search that is killed."""
+        if not seen:
+            os.close(claimed)
+        seen.append(is_locked(lock))
+
     with open(os.devnull, "rb") as claim, SharedProcess(out) as shared:
         held = claim.fileno()
         assert shared.train(first, "head", until(first, lambda: "pruned"), held) == Ended(stopped="pruned")
-        assert shared.train(second, "head", lambda: None, held).error is None
+        assert shared.train(second, "head", until(second, let_go), claimed).error is None
+        assert seen and all(seen) and not is_locked(lock)
         assert shared.train(first, "head", lambda: None, held).error is None
         assert len(begun) == 1
         ended = shared.train(other, "top", lambda: None, held)

@@ -14,6 +14,7 @@ from fathom.runs import trial_server
 from fathom.runs.channel import STOP, Channel
 from fathom.runs.train import train
 from fathom.runs.trial_server import serve
+from fathom.tracking.base import TrackerGroup
 from runs_for_tests import identical, lines, make_model, make_recipe
 
 TOP = "tuning={kind: top-layers, layers: 1}"
@@ -97,7 +98,10 @@ def test_a_trial_that_is_left_or_fails_harms_no_other(tiny: Path, tmp_path: Path
             os.fstat(claim)
 
 
-def test_left_it_leaves_what_a_kill_leaves(tiny: Path, tmp_path: Path) -> None:
+def test_left_it_leaves_what_a_kill_leaves(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[TrackerGroup] = []
+    real = TrackerGroup.close
+    monkeypatch.setattr(TrackerGroup, "close", lambda self: (closed.append(self), real(self)))
     script = Script([(recipe_of(tiny, tmp_path / "a", "0"), 5)], tmp_path)
     serve(script)
     folder = tmp_path / "a" / "0"
@@ -105,6 +109,7 @@ def test_left_it_leaves_what_a_kill_leaves(tiny: Path, tmp_path: Path) -> None:
     # of the evaluation before it, none of its own
     assert max(int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*")) == 4
     assert lines(folder)[-1]["step"] == 5
+    assert len(closed) == 1  # a search of many trials would run out of files
 
 
 def test_a_trial_whose_search_was_killed_is_trained_to_its_end(tiny: Path, tmp_path: Path) -> None:

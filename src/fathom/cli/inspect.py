@@ -31,8 +31,10 @@ def inspect_command(
     precision: Annotated[
         Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the blocks; auto asks this machine.")
     ] = "auto",
-    task: Annotated[str | None, typer.Option(help="Whose head the model gets, e.g. token-classification.")] = None,
-    labels: Annotated[int | None, typer.Option(min=1, help="Number of labels of that head.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Whose head the model gets: any task, e.g. token-classification.")
+    ] = None,
+    labels: Annotated[int | None, typer.Option(min=1, help="Labels that head tells apart; 2 if left out.")] = None,
     plot: Annotated[str | None, typer.Option(help="Draw the strategies into this .svg file.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fathom.model.sound import spectrogram_positions
+
 
 @dataclass(frozen=True)
 class Family:
@@ -184,6 +186,9 @@ def stack_length(config: Any, stack: str, length: int) -> int:
     patches = image_patches(config)
     if patches is not None:
         return patches + 1
+    spectrogram = spectrogram_positions(config)
+    if spectrogram is not None:
+        return spectrogram
     frames = getattr(config, "max_source_positions", None)
     if stack == "encoder" and getattr(config, "num_mel_bins", None) is not None and frames is not None:
         return int(frames)

@@ -14,24 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fathom.errors import ArtifactError, ModelError
 from fathom.model.load import check_weights, load_config, model_class, resolve_model
+from fathom.model.published import published_class
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
-
-AUTO_CLASSES = (
-    "AutoModelForCausalLM",
-    "AutoModelForMaskedLM",
-    "AutoModelForSeq2SeqLM",
-    "AutoModelForPreTraining",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-    "AutoModelForQuestionAnswering",
-    "AutoModelForNextSentencePrediction",
-    "AutoModelForMultipleChoice",
-    "AutoModelForImageTextToText",
-    "AutoModel",
-)
 
 
 def load_as_saved(name: str) -> PreTrainedModel:
@@ -113,16 +100,11 @@ def _tables(model: PreTrainedModel) -> list[Tensor]:
 
 
 def _saved_class(config: Any, name: str) -> Any:
-    wanted = (config.architectures or [""])[0]
-    for auto_class in AUTO_CLASSES:
-        try:
-            found = model_class(config, auto_class)
-        except ModelError:
-            continue
-        if found.__name__ == wanted or not wanted:
-            return found
-    raise ModelError(
-        f"the class '{wanted}' its config names is none that transformers loads by task",
-        where=name,
-        mend="save the model with one of transformers' own classes",
-    )
+    auto_class = published_class(config)
+    if auto_class is None:
+        raise ModelError(
+            f"the class '{(config.architectures or [''])[0]}' its config names is none that transformers loads by task",
+            where=name,
+            mend="save the model with one of transformers' own classes",
+        )
+    return model_class(config, auto_class)

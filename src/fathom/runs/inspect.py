@@ -16,11 +16,14 @@ from fathom.runs.subject import BASE_CLASS, architecture, read_subject
 
 MASKED_SHARE = 0.15
 """Share of the tokens that a masked language model is asked for, as its task has it."""
+WRITERS = frozenset({"AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"})
+"""Auto classes of models that are asked for every token."""
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fathom.model.ledger import Ledger
+    from fathom.tasks.base import Task
 
 ALL = "all"
 NEEDED: dict[str, dict[str, Any]] = {"layers": {"layers": [0, -1]}}
@@ -136,11 +139,12 @@ def inspect(
         batch_size: Sequences in memory at once; left out, the recipe's, or 32.
         length: Tokens of each; left out, the recipe's `data.max_length`, or 128.
         precision: Arithmetic of the blocks; auto asks the machine.
-        task: Whose head the model gets, e.g. token-classification, or `{kind: ..., num_labels: 9}`. Left out, the
-            recipe's; or the model as published, with a two-label classifier where a strategy needs a head.
+        task: Whose head the model gets: the name of any task, such as token-classification, or its options as in a
+            recipe, with `num_labels` where the head grows with the labels. Left out, the recipe's; or the model as
+            published, with a two-label classifier where a strategy needs a head.
 
     Raises:
-        ModelError: No such model, or its family cannot take the one strategy asked for.
+        ModelError: No such model, its family has no head for the task, or cannot take the one strategy asked for.
         ConfigError: No such strategy or task.
     """
     from fathom.device import choose_precision, probe_machine
@@ -156,7 +160,8 @@ def inspect(
         if tuning is None and subject.tuning
         else _strategies("full" if tuning is None else tuning)
     )
-    config, auto_class = architecture(subject, task, needs_head=any(kind != "full" for kind, _ in wanted))
+    shape = architecture(subject, task, needs_head=any(kind != "full" for kind, _ in wanted))
+    config, auto_class = shape.config, shape.auto_class
     bare = build_on_meta(config, auto_class)
     anatomy = find_anatomy(bare)
     parameters = sum(parameter.numel() for parameter in bare.parameters())
@@ -168,7 +173,7 @@ def inspect(
     )
     found = []
     for kind, part in wanted:
-        found.append(_apply(part, kind, bare, (micro_batch, setting)))
+        found.append(_apply((kind, part), bare, shape.task, (micro_batch, setting)))
         bare = build_on_meta(config, auto_class) if len(found) < len(wanted) else bare
     if all(item.ledger is None for item in found):
         raise ModelError(found[0].refusal or "the model refuses the strategy", where=subject.section.label)
@@ -176,22 +181,26 @@ def inspect(
     return InspectReport(subject.section.label, config.model_type, head, chosen, parameters, sizes, tuple(found))
 
 
-def _apply(part: Any, kind: str, model: nn.Module, load: tuple[Any, Any]) -> Strategy:
+def _apply(named: tuple[str, Any], model: nn.Module, task: Task | None, load: tuple[Any, Any]) -> Strategy:
     from fathom.model.ledger import build_ledger
+    from fathom.runs.heads import require_trainable_head
     from fathom.tuning.trial import try_on_meta
 
+    name, part = named
     try:
+        if task is not None:
+            require_trainable_head(task, part)
         model = try_on_meta(part, model)
     except ModelError as error:
-        return Strategy(kind, None, str(error))
-    return Strategy(kind, build_ledger(model, *load))
+        return Strategy(name, None, str(error))
+    return Strategy(name, build_ledger(model, *load))
 
 
 def _labelled_share(auto_class: str) -> float | None:
     """Share of the tokens a vocabulary's logits are made for; None for other heads."""
-    if auto_class == "AutoModelForMaskedLM":
+    if auto_class in {"AutoModelForMaskedLM", "AutoModelForPreTraining"}:
         return MASKED_SHARE
-    return 1.0 if auto_class in {"AutoModelForCausalLM", "AutoModelForSeq2SeqLM"} else None
+    return 1.0 if auto_class in WRITERS else None
 
 
 def _strategies(text: str) -> list[tuple[str, Any]]:

@@ -13,18 +13,18 @@ from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.example import Example
 from fathom.data.load import Splits
 from fathom.data.sequences import Sequences
-from fathom.errors import ConfigError, ModelError
-from fathom.model.families import JUDGES_PAIRS, most_positions
-from fathom.model.load import build_on_meta, model_class
+from fathom.errors import ConfigError
+from fathom.model.families import most_positions
+from fathom.model.load import build_on_meta
 from fathom.recipe import Recipe
+from fathom.runs.heads import require_head, require_trainable_head
 from fathom.runs.preflight import check_trainable
 from fathom.tasks.base import OpenTask
+from fathom.tokenization.items import ITEMS
 from fathom.tuning.trial import try_on_meta
 
 PLACES = frozenset({"where", "image", "sound"})
 """Fields of an example that say where it lies, not what it says; files are told by the digest of their bytes."""
-ITEMS = "items"
-"""What a recipe writes for a tokenizer that is made of its data's items."""
 
 
 @dataclass(frozen=True)
@@ -87,37 +87,20 @@ def require_own_tokenizer(recipe: Recipe) -> None:
 
 
 def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTask) -> None:
-    """Refuse a model whose family has no head for the task, before its data are encoded.
+    """Refuse, before data are encoded, a model that has no head for the task, or a strategy that cannot train it.
 
     Raises:
-        ModelError: It has none.
+        ModelError: There is none, or none to be trained alone.
+        ConfigError: The strategy cannot save what the task adds.
     """
-    config = recipe.model.read_config(tokenizer, {})
-    model_class(config, task.auto_class)
-    if task.auto_class == "AutoModel" and config.is_encoder_decoder:
-        raise ModelError(
-            f"the family '{config.model_type}' has an encoder and a decoder, and {task.kind} wants one of them",
-            where="model",
-            mend="choose an encoder, such as minilm",
-        )
-    if task.auto_class == "AutoModel" and recipe.tuning.kind == "head":
-        raise ConfigError(
-            f"{task.kind} reads the last block itself, and no head stands behind it",
-            where="tuning",
-            mend="choose top-layers, lora, full or another strategy that changes the blocks",
-        )
+    require_head(recipe.model.read_config(tokenizer, {}), task.part)
+    require_trainable_head(task.part, recipe.tuning)
     if task.new_tokens and recipe.tuning.saves_adapter:
         raise ConfigError(
             f"{task.kind} adds {len(task.new_tokens)} tokens, and the folder of an adapter ({recipe.tuning.kind}) has "
             "no place for their embeddings",
             where="task.markers",
             mend="write punctuation, which marks entities with signs the vocabulary has, or tuning=full",
-        )
-    if task.auto_class == "AutoModelForPreTraining" and config.model_type not in JUDGES_PAIRS:
-        raise ModelError(
-            f"transformers has no head for pairs of passages in the family '{config.model_type}'",
-            where="task.sentence_objective",
-            mend=f"leave it out, or choose one of {', '.join(sorted(JUDGES_PAIRS))}",
         )
 
 

@@ -13,49 +13,21 @@ from fathom.config import parse_yaml, validate
 from fathom.errors import ConfigError
 from fathom.model.new import NewModel
 from fathom.model.section import ModelSection, Pretrained
+from fathom.tokenization.items import ITEMS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+    from fathom.tasks.base import Task
     from fathom.tuning.base import Tuning
 
 DEFAULT_BATCH_SIZE = 32
 DEFAULT_LENGTH = 128
 DEFAULT_VOCABULARY = 32_000
-"""Rows of a new model's embeddings where neither tokenizer nor size is named."""
-TASK_CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "relation-extraction": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "masked-lm": "AutoModelForMaskedLM",
-    "causal-lm": "AutoModelForCausalLM",
-    "prefix-lm": "AutoModelForSeq2SeqLM",
-    "chat": "AutoModelForCausalLM",
-    "preference": "AutoModelForCausalLM",
-    "span-denoising": "AutoModelForSeq2SeqLM",
-    "translation": "AutoModelForSeq2SeqLM",
-    "summarization": "AutoModelForSeq2SeqLM",
-    "text-infilling": "AutoModelForSeq2SeqLM",
-    "speech-recognition": "AutoModelForCTC",
-}
-LABELLED = frozenset({"text-classification", "token-classification", "relation-extraction"})
-"""Tasks whose head has a row for each label."""
-CHARACTERS = 32
-"""Rows of a speech model's head before its data say more: English letters and signs, as wav2vec2 has them."""
-WRITES_SPEECH = "AutoModelForSpeechSeq2Seq"
-"""Of a speech model that writes with a decoder."""
+"""Rows of a new model's embeddings where neither size nor tokenizer is named, or the tokenizer is made of the data."""
+CLASSIFIER = "AutoModelForSequenceClassification"
+"""What a model without a head gets where a strategy needs one and no task is named."""
 BASE_CLASS = "AutoModel"
-ENDINGS = (
-    ("LMHeadModel", "AutoModelForCausalLM"),
-    ("ForCausalLM", "AutoModelForCausalLM"),
-    ("ForSequenceClassification", "AutoModelForSequenceClassification"),
-    ("ForTokenClassification", "AutoModelForTokenClassification"),
-    ("ForMaskedLM", "AutoModelForMaskedLM"),
-    ("ForQuestionAnswering", "AutoModelForQuestionAnswering"),
-    ("ForImageClassification", "AutoModelForImageClassification"),
-    ("ForConditionalGeneration", "AutoModelForSeq2SeqLM"),
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +38,7 @@ class Subject:
     batch_size: int = DEFAULT_BATCH_SIZE
     length: int = DEFAULT_LENGTH
     tuning: Tuning | None = None
-    task: str | None = None
+    task: Task | None = None
 
 
 def read_subject(source: str | ModelSection) -> Subject:
@@ -82,46 +54,57 @@ def read_subject(source: str | ModelSection) -> Subject:
     if source.endswith((".yaml", ".yml")) or source in ready_recipes():
         recipe = load_recipe(source)
         length = recipe.data.max_length or DEFAULT_LENGTH
-        known = recipe.task.kind if recipe.task.kind in TASK_CLASSES else None
-        return Subject(recipe.model, recipe.training.batch_size, length, recipe.tuning, known)
+        return Subject(recipe.model, recipe.training.batch_size, length, recipe.tuning, recipe.task)
     if source.lstrip().startswith("{"):
         return Subject(_read_section(source))
     return Subject(Pretrained(name=source))
 
 
-def architecture(
-    subject: Subject, task: str | Mapping[str, Any] | None, *, needs_head: bool
-) -> tuple[PreTrainedConfig, str]:
-    """Return the config of a subject and the auto class of the head it gets.
+@dataclass(frozen=True)
+class Shape:
+    """A model before its weights: its config, the auto class of its head, and the task the head is for, if one is."""
+
+    config: PreTrainedConfig
+    auto_class: str
+    task: Task | None = None
+
+
+def architecture(subject: Subject, task: str | Mapping[str, Any] | None, *, needs_head: bool) -> Shape:
+    """Return the config of a subject, and the head it gets.
 
     Args:
         subject: What is inspected.
-        task: Whose head; left out, the recipe's, or the one the model was published with.
+        task: Whose head: a name, or options as in a recipe, with `num_labels` of the data that will come. Left out, the
+            recipe's, or the one the model was published with.
         needs_head: Give a model without a head a classifier.
 
     Raises:
         ModelError: No such model, or its family has no such head.
-        ConfigError: No such task.
+        ConfigError: No such task, or its options do not go with the model.
     """
-    task = task or subject.task
-    if task is None:
+    part, num_labels = (subject.task, None) if task is None else _read_task(task)
+    if part is None:
         return _as_published(subject.section, needs_head=needs_head)
-    options = {"kind": task} if isinstance(task, str) else dict(task)
-    kind = str(options.pop("kind", ""))
-    if kind not in TASK_CLASSES:
-        raise ConfigError(f"no head is known for the task '{kind}'", mend=f"known: {', '.join(TASK_CLASSES)}")
-    if kind == "speech-recognition" and _config(subject.section, {}).is_encoder_decoder:
-        from fathom.tokenization.whisper import BYTE_ROWS
+    from fathom.runs.heads import require_head
 
-        section = subject.section
-        if isinstance(section, NewModel):
-            section = section.model_copy(update={"vocabulary_size": BYTE_ROWS})
-        return _config(section, options), WRITES_SPEECH
-    usual = (
-        {"num_labels": 2} if kind in LABELLED else {"vocab_size": CHARACTERS} if kind == "speech-recognition" else {}
-    )
-    overrides = {**usual, **options}
-    return _config(subject.section, overrides), TASK_CLASSES[kind]
+    section = subject.section
+    bare = _config(section, {})
+    part = part.suited(bare)
+    if isinstance(section, NewModel) and part.new_vocabulary is not None:
+        section = section.model_copy(update={"vocabulary_size": part.new_vocabulary})
+    config = _config(section, {**part.fixed_keys(bare), **part.head_keys(num_labels)})
+    require_head(config, part)
+    return Shape(config, part.auto_class, part)
+
+
+def _read_task(task: str | Mapping[str, Any]) -> tuple[Task, int | None]:
+    """Return a task and the labels it is said to have."""
+    from fathom.config import choice
+
+    raw: dict[str, Any] = {"kind": task} if isinstance(task, str) else dict(task)
+    num_labels = raw.pop("num_labels", None)
+    part: Any = validate(choice("task").part(raw), raw, "task")
+    return part, num_labels
 
 
 def _read_section(text: str) -> ModelSection:
@@ -144,7 +127,7 @@ def _config(section: ModelSection, overrides: Mapping[str, Any]) -> PreTrainedCo
     if (
         isinstance(section, NewModel)
         and section.family.reads_text
-        and section.tokenizer is None
+        and section.tokenizer in (None, ITEMS)
         and section.vocabulary_size is None
     ):
         section = section.model_copy(update={"vocabulary_size": DEFAULT_VOCABULARY})
@@ -152,7 +135,7 @@ def _config(section: ModelSection, overrides: Mapping[str, Any]) -> PreTrainedCo
 
 
 def _tokenizer(section: ModelSection) -> Any:
-    if isinstance(section, NewModel) and section.tokenizer is None:
+    if isinstance(section, NewModel) and section.tokenizer in (None, ITEMS):
         return None
     from fathom.model.load import resolve_model
     from fathom.tokenization.load import load_tokenizer
@@ -160,23 +143,19 @@ def _tokenizer(section: ModelSection) -> Any:
     return load_tokenizer(resolve_model(section.tokenizer_source))
 
 
-def _as_published(section: ModelSection, *, needs_head: bool) -> tuple[PreTrainedConfig, str]:
+def _as_published(section: ModelSection, *, needs_head: bool) -> Shape:
     from fathom.model import presets
+    from fathom.model.published import published_class
 
     config = _config(section, {})
     if isinstance(section, NewModel):
-        return config, section.family.auto_class
+        return Shape(config, section.family.auto_class)
     assert isinstance(section, Pretrained)
     preset = presets.find(section.name) if not Path(section.name).is_dir() else None
-    auto_class = preset.auto_class if preset is not None else _published_class(config)
+    if preset is not None:
+        auto_class = preset.auto_class
+    else:
+        auto_class = (published_class(config) if config.architectures else None) or BASE_CLASS
     if auto_class == BASE_CLASS and needs_head and config.model_type != "vit":
-        auto_class = TASK_CLASSES["text-classification"]
-    return config, auto_class
-
-
-def _published_class(config: PreTrainedConfig) -> str:
-    """The auto class of the model a config says its weights are of."""
-    name = str((config.architectures or [""])[0])
-    if config.model_type == "whisper" and name.endswith("ForConditionalGeneration"):
-        return WRITES_SPEECH
-    return next((auto_class for ending, auto_class in ENDINGS if name.endswith(ending)), BASE_CLASS)
+        auto_class = CLASSIFIER
+    return Shape(config, auto_class)

@@ -32,6 +32,7 @@ class AudioClassification(LabelledFiles):
     """
 
     form: ClassVar[Literal["sound"]] = "sound"
+    auto_class: ClassVar[str] = "AutoModelForAudioClassification"
 
     kind: Literal["audio-classification"] = "audio-classification"
     """Catalog name."""
@@ -56,7 +57,7 @@ class AudioClassification(LabelledFiles):
         fixed = spectrogram_positions(config)
         return fixed if fixed is not None else num_frames(config, int(self.max_seconds * NEW_RATE))
 
-    def model_overrides(self, config: PreTrainedConfig, processor: Any) -> dict[str, Any]:
+    def fixed_keys(self, config: PreTrainedConfig) -> dict[str, Any]:
         """Switch off masks that a model draws by itself: augmentation is drawn from the run's own counter."""
         return sound_overrides(config)
 
@@ -72,7 +73,6 @@ class AudioClassification(LabelledFiles):
 class OpenAudioTask(OpenLabelledFiles):
     """Audio classification with its labels and feature extractor."""
 
-    auto_class: ClassVar[str] = "AutoModelForAudioClassification"
     part: AudioClassification
 
     def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:

@@ -17,8 +17,12 @@ from fathom.data.batch import collate
 from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.data.readers.base import Form
+from fathom.errors import ConfigError
 from fathom.tokenization.encode import clean_backend
 from fathom.tokenization.load import load_tokenizer
+
+FEWEST_LABELS = 2
+"""Of a classifier, before data say more."""
 
 Batch = dict[str, Tensor]
 """Padded model inputs: `input_ids` and `attention_mask` [B, L], `token_type_ids` [B, L] where the tokenizer makes them,
@@ -40,10 +44,41 @@ class Task(Part, ABC):
     kind: str
     form: ClassVar[Form]
     """What its examples look like; see `data.example`."""
+    auto_class: ClassVar[str]
+    """Name of the transformers auto class whose head does this task, e.g. AutoModelForSequenceClassification. A task
+    that several kinds of model do, or that has several objectives, says it in a property, once it is `suited`."""
 
     def suited(self, config: Any) -> Self:
         """Return the task as a model of this config does it; most tasks are done by one kind of model only."""
         return self
+
+    @property
+    def new_vocabulary(self) -> int | None:
+        """Rows of the vocabulary that the task makes for a new model; None where its tokenizer or the data say it."""
+        return None
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """Return what a model's config says of the head, as far as it is known before there are data.
+
+        Args:
+            num_labels: Labels the data will have; left out, two.
+
+        Raises:
+            ConfigError: The head is the same whatever the labels are.
+        """
+        if num_labels is not None:
+            raise ConfigError(
+                f"the head of {self.kind} does not grow with a number of labels", where="labels", mend="leave it out"
+            )
+        return {}
+
+    def fixed_keys(self, config: Any) -> dict[str, Any]:
+        """Return config keys that the task sets whatever the data are.
+
+        Args:
+            config: The model's own.
+        """
+        return {}
 
     def make_tokenizer(self, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
         """Return the tokenizer of a task whose tokens are no text but things of its training examples."""
@@ -77,8 +112,8 @@ class Task(Part, ABC):
 class OpenTask(ABC):
     """A task with its labels and tokenizer: features, head, loss, decoding, metrics."""
 
-    auto_class: ClassVar[str]
-    """Name of the transformers auto class whose head does this task, e.g. AutoModelForSequenceClassification."""
+    part: Task
+    """The options, suited to the model."""
 
     vocabulary: ClassVar[bool] = False
     """Whether the labels are words of the vocabulary. Such a task's loss is the cross-entropy of `model.vocabulary` at
@@ -126,6 +161,11 @@ class OpenTask(ABC):
     labels: tuple[str, ...]
     tokenizer: PreTrainedTokenizerBase
     max_length: int
+
+    @property
+    def auto_class(self) -> str:
+        """Name of the transformers auto class whose head does this task; see `Task.auto_class`."""
+        return self.part.auto_class
 
     @property
     @abstractmethod

@@ -21,6 +21,7 @@ class CausalLm(LanguageModel):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "corpus"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
 
     kind: Literal["causal-lm"] = "causal-lm"
     """Catalog name."""
@@ -35,7 +36,6 @@ class CausalLm(LanguageModel):
 class OpenCausalLm(OpenLanguageTask):
     """Causal language modelling with its tokenizer."""
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     causal: ClassVar[bool] = True
     part: CausalLm
 

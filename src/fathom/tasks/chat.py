@@ -25,6 +25,7 @@ class Chat(LanguageModel):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "chat"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
 
     kind: Literal["chat"] = "chat"
     """Catalog name."""
@@ -43,7 +44,6 @@ class Chat(LanguageModel):
 class OpenChat(OpenLanguageTask):
     """Chat with its tokenizer and template; a tokenizer without a template is given one."""
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     causal: ClassVar[bool] = True
     part: Chat
 

@@ -30,6 +30,7 @@ class ImageClassification(LabelledFiles):
     """Image classification: one label for an image, from a folder for each class or a table of paths."""
 
     form: ClassVar[Literal["image"]] = "image"
+    auto_class: ClassVar[str] = "AutoModelForImageClassification"
 
     kind: Literal["image-classification"] = "image-classification"
     """Catalog name."""
@@ -72,7 +73,6 @@ class ImageClassification(LabelledFiles):
 class OpenImageTask(OpenLabelledFiles):
     """Image classification with its labels and image processor."""
 
-    auto_class: ClassVar[str] = "AutoModelForImageClassification"
     part: ImageClassification
 
     def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:

@@ -111,6 +111,7 @@ class OpenLanguageTask(OpenOverVocabulary):
     counts, -100 elsewhere, not shifted), or at random, in `corrupt`.
     """
 
+    part: LanguageModel
     causal: ClassVar[bool] = False
     """Whether a token is predicted at the position before it."""
     joins_documents: ClassVar[bool] = True

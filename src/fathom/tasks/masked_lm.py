@@ -54,6 +54,11 @@ class MaskedLm(LanguageModel):
             )
         return self
 
+    @property
+    def auto_class(self) -> str:  # type: ignore[override]
+        """The head: with a sentence objective BERT's own pretraining head, which has both."""
+        return "AutoModelForMaskedLM" if self.sentence_objective == "none" else "AutoModelForPreTraining"
+
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenMaskedLm:
         """Return the live task of a saved model; see `Task.reopen`."""
         return OpenMaskedLm(type(self).model_validate(state["options"]), tokenizer, int(state["max_length"]))
@@ -85,11 +90,6 @@ class OpenMaskedLm(OpenLanguageTask):
         real[list(tokenizer.get_vocab().values())] = True
         self._words_V = np.flatnonzero(real & ~special)
         self._finder = None if part.masking == "token" else WordFinder(tokenizer, chinese=True)
-
-    @property
-    def auto_class(self) -> str:  # type: ignore[override]
-        """The head: with a sentence objective BERT's own pretraining head, which has both."""
-        return "AutoModelForMaskedLM" if self.part.sentence_objective == "none" else "AutoModelForPreTraining"
 
     @property
     def frame(self) -> tuple[list[int], list[int]]:

@@ -17,7 +17,7 @@ from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.errors import DataError
 from fathom.model.processors import processor_digest
-from fathom.tasks.base import Batch, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, Batch, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, weigh_classes
 from fathom.tasks.single_label import OpenSingleLabel
 
@@ -40,7 +40,7 @@ class MediaTask(Task):
 
     def model_overrides(self, config: PreTrainedConfig, processor: Any) -> dict[str, Any]:
         """Return config keys that the task sets besides its labels."""
-        return {}
+        return self.fixed_keys(config)
 
     def fitted(self, processor: Any, config: PreTrainedConfig, examples: Sequence[Example]) -> Any:
         """Return the processor of a pretrained model as this run uses it.
@@ -63,6 +63,10 @@ class LabelledFiles(MediaTask):
     """Share of the probability spread evenly over all classes."""
     class_weights: ClassWeights = "none"
     """How much each class counts in the loss: none, balanced (rare classes more), or {label: weight}."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """An output for each label; see `Task.head_keys`."""
+        return {"num_labels": num_labels or FEWEST_LABELS}
 
     def read_labels(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Return `labels` and `weights` of the state.
@@ -91,6 +95,8 @@ class OpenFiles(OpenTask):
         processor: Makes model inputs of files; saved beside the weights.
         state: See `state`; `max_length` is the positions the blocks run on.
     """
+
+    part: MediaTask
 
     def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:
         self.part = part

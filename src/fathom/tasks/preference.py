@@ -49,6 +49,7 @@ class Preference(Task):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs", "preference"]] = "preference"
+    auto_class: ClassVar[str] = "AutoModelForCausalLM"
 
     kind: Literal["preference"] = "preference"
     """Catalog name."""
@@ -136,7 +137,7 @@ class OpenPreference(OpenTask):
     apart by `segment`; a batch has a row for each. `reference` holds what the reference says of each labelled token.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    part: Preference
     vocabulary: ClassVar[bool] = True
     keeps_logits: ClassVar[bool] = True
     reads_words: ClassVar[bool] = True

@@ -25,6 +25,7 @@ class PrefixLm(LanguageModel):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "corpus"
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
 
     kind: Literal["prefix-lm"] = "prefix-lm"
     """Catalog name."""

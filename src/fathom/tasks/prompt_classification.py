@@ -79,6 +79,11 @@ class PromptClassification(Task):
             found[str(label)] = tuple(str(word).strip() for word in words)
         return found
 
+    @property
+    def auto_class(self) -> str:  # type: ignore[override]
+        """The head: the vocabulary's, of an encoder or a decoder."""
+        return "AutoModelForMaskedLM" if self.objective == "masked" else "AutoModelForCausalLM"
+
     def suited(self, config: Any) -> Self:
         """Return the task as a model of this config does it; see `Task.suited`.
 
@@ -146,6 +151,7 @@ class OpenPrompt(OpenSingleLabel):
         ConfigError: Something in template or words cannot be honoured.
     """
 
+    part: PromptClassification
     vocabulary: ClassVar[bool] = True
     keeps_logits: ClassVar[bool] = True
     reads_words: ClassVar[bool] = True
@@ -169,11 +175,6 @@ class OpenPrompt(OpenSingleLabel):
             self.question = ask_masked(words, tokenizer.mask_token_id, part.word_length)
         else:
             self.question = ask_causal(words, part.word_length)
-
-    @property
-    def auto_class(self) -> str:  # type: ignore[override]
-        """The head: the vocabulary's, of an encoder or a decoder."""
-        return "AutoModelForMaskedLM" if self.masked else "AutoModelForCausalLM"
 
     @property
     def config_overrides(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class QuestionAnswering(Task):
     """Extractive question answering: the span of a passage that answers a question, or that there is none."""
 
     form: ClassVar[Literal["text", "spans", "questions"]] = "questions"
+    auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
 
     kind: Literal["question-answering"] = "question-answering"
     """Catalog name."""
@@ -59,6 +60,10 @@ class QuestionAnswering(Task):
     auto takes CMRC's where at least half of the training passages are Chinese."""
     chinese_characters: bool = True
     """Let answers begin and end at any Chinese character, whatever sub-words the tokenizer makes of them."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """A score for the start and one for the end; see `Task.head_keys`."""
+        return {**super().head_keys(num_labels), "num_labels": 2}
 
     def open(
         self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
@@ -99,7 +104,7 @@ class QuestionAnswering(Task):
 class OpenQuestionTask(OpenTask):
     """Question answering with its threshold and tokenizer."""
 
-    auto_class: ClassVar[str] = "AutoModelForQuestionAnswering"
+    part: QuestionAnswering
 
     def __init__(self, part: QuestionAnswering, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part
@@ -118,7 +123,7 @@ class OpenQuestionTask(OpenTask):
     @property
     def config_overrides(self) -> dict[str, Any]:
         """A score for the start and one for the end."""
-        return {"num_labels": 2}
+        return self.part.head_keys()
 
     @property
     def metrics(self) -> tuple[str, ...]:

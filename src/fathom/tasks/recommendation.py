@@ -48,6 +48,11 @@ class Recommendation(LanguageModel):
     num_recommendations: int = Field(10, ge=1)
     """Items that an answer names."""
 
+    @property
+    def auto_class(self) -> str:  # type: ignore[override]
+        """The head: one for each direction of reading."""
+        return "AutoModelForCausalLM" if self.objective == "causal" else "AutoModelForMaskedLM"
+
     def make_tokenizer(self, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
         """Return the tokenizer of the training items, the most chosen first."""
         counts = Counter(item for example in examples for item in example["items"])
@@ -84,11 +89,6 @@ class OpenRecommendation(OpenLanguageTask):
         self.causal = part.objective == "causal"  # type: ignore[misc]
         self._vocabulary = tokenizer.get_vocab()
         self.unknown, self.mask = (self._vocabulary[SPECIAL[name]] for name in ("unk_token", "mask_token"))
-
-    @property
-    def auto_class(self) -> str:  # type: ignore[override]
-        """The head: one for each direction of reading."""
-        return "AutoModelForCausalLM" if self.part.objective == "causal" else "AutoModelForMaskedLM"
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from fathom.config import suggest
 from fathom.data.example import Example, Features
 from fathom.data.relations import is_negative, pair_problem, read_tagged
 from fathom.errors import ConfigError, DataError
-from fathom.tasks.base import Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, unknown_label, weigh_classes
 from fathom.tasks.markers import ROLES, Marked, Style, mark, marker_names, marker_signs, type_name
 from fathom.tasks.pooling import Pooling, entity_weights
@@ -33,6 +33,7 @@ class RelationExtraction(Task):
     """Relation extraction: one label for two entities of a text, direction included, or none."""
 
     form: ClassVar[Literal["relation"]] = "relation"
+    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
 
     kind: Literal["relation-extraction"] = "relation-extraction"
     """Catalog name."""
@@ -51,6 +52,10 @@ class RelationExtraction(Task):
     """Share of the probability spread evenly over all labels."""
     class_weights: ClassWeights = "none"
     """How much each label counts in the loss: none, balanced (rare labels more), or {label: weight}."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """Two outputs for each label; see `Task.head_keys`."""
+        return {"num_labels": len(ROLES) * (num_labels or FEWEST_LABELS)}
 
     def open(
         self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
@@ -107,7 +112,7 @@ class OpenRelationTask(OpenTask):
     the saved folder is an ordinary `AutoModelForTokenClassification`.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    part: RelationExtraction
 
     def __init__(self, part: RelationExtraction, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part

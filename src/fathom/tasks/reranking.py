@@ -30,6 +30,7 @@ class Reranking(Task):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs"]] = "pairs"
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
     kind: Literal["reranking"] = "reranking"
     """Catalog name."""
@@ -37,6 +38,10 @@ class Reranking(Task):
     """Documents that do not answer a query, for each that does; what the row does not name is drawn from the split."""
     negative_seed: int = Field(7, ge=0)
     """Of that draw."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """One output; see `Task.head_keys`."""
+        return {**super().head_keys(num_labels), "num_labels": 1}
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenReranking:
         """Check the rows and read the highest relevance; see `Task.open`."""
@@ -73,7 +78,7 @@ class Reranking(Task):
 class OpenReranking(OpenTask):
     """Reranking with its tokenizer: an example has a sequence for each of its documents, the named one first."""
 
-    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    part: Reranking
     reads_two_texts: ClassVar[bool] = True
 
     def __init__(self, part: Reranking, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
@@ -88,7 +93,7 @@ class OpenReranking(OpenTask):
     @property
     def config_overrides(self) -> dict[str, Any]:
         """One output."""
-        return {"num_labels": 1}
+        return self.part.head_keys()
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class SentenceEmbedding(Task):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus", "pairs"]] = "pairs"
+    auto_class: ClassVar[str] = "AutoModel"
 
     kind: Literal["sentence-embedding"] = "sentence-embedding"
     """Catalog name."""
@@ -98,7 +99,7 @@ class OpenEmbedding(OpenTask):
     row for each text. When a split is scored, texts that an earlier example brought are left out of it.
     """
 
-    auto_class: ClassVar[str] = "AutoModel"
+    part: SentenceEmbedding
     whole_batch: ClassVar[bool] = True
 
     def __init__(self, part: SentenceEmbedding, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ class SpanDenoising(LanguageModel):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "corpus"
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
 
     kind: Literal["span-denoising"] = "span-denoising"
     """Catalog name."""
@@ -51,6 +52,7 @@ class TextInfilling(LanguageModel):
     """
 
     form: ClassVar[Literal["text", "spans", "chat", "corpus"]] = "corpus"
+    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
 
     kind: Literal["text-infilling"] = "text-infilling"
     """Catalog name."""
@@ -67,7 +69,6 @@ class TextInfilling(LanguageModel):
 class OpenDenoising(OpenLanguageTask):
     """A task that makes a source and a target of every text."""
 
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     joins_documents: ClassVar[bool] = False
 
     def __init__(self, part: LanguageModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

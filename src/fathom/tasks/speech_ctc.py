@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +38,6 @@ class OpenCtc(OpenTranscripts):
     In a batch, `frames` [B] is how many frames each sound has, and `label` [B, S] the tokens of its transcript, filled
     with -100.
     """
-
-    auto_class: ClassVar[str] = "AutoModelForCTC"
 
     def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:
         super().__init__(part, processor, state)

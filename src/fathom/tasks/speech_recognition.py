@@ -22,7 +22,7 @@ from fathom.tasks.speech_ctc import CONVOLUTIONS, OpenCtc
 from fathom.tasks.speech_options import OpenTranscripts, SpeechOptions
 from fathom.tasks.speech_whisper import OpenWhisper
 from fathom.tokenization.transcripts import UNHEARD, character_tokenizer, letters_of, normalize_transcript
-from fathom.tokenization.whisper import START, byte_tokenizer, set_prompt
+from fathom.tokenization.whisper import BYTE_ROWS, START, byte_tokenizer, set_prompt
 
 CTC_SECONDS = 20.0
 """Of the longest sound of a CTC model where the recipe says nothing."""
@@ -110,6 +110,16 @@ class SpeechRecognition(SpeechOptions):
         }
 
     @property
+    def auto_class(self) -> str:  # type: ignore[override]
+        """The head: one for each kind of model."""
+        return "AutoModelForSpeechSeq2Seq" if self.writes else "AutoModelForCTC"
+
+    @property
+    def new_vocabulary(self) -> int | None:
+        """Bytes, for a decoder; the characters of a CTC model are those of the data."""
+        return BYTE_ROWS if self.writes else None
+
+    @property
     def writes(self) -> bool:
         """Whether the model, once it is known, writes with a decoder."""
         return self.architecture == "encoder-decoder"
@@ -146,10 +156,13 @@ class SpeechRecognition(SpeechOptions):
             return self.max_target_length or int(config.max_target_positions)
         return num_frames(config, int((self.max_seconds or CTC_SECONDS) * NEW_RATE))
 
+    def fixed_keys(self, config: PreTrainedConfig) -> dict[str, Any]:
+        """Switch off what a model draws by itself."""
+        return {**sound_overrides(config), **whole_blocks(config)}
+
     def model_overrides(self, config: PreTrainedConfig, processor: Any) -> dict[str, Any]:
-        """Switch off what a model draws by itself; say how it makes frames, and the tokens of a new head."""
-        said = config.to_dict()
-        drawn = {**sound_overrides(config), **whole_blocks(config)}
+        """Say besides how the model makes frames, and the tokens of a new head."""
+        said, drawn = config.to_dict(), self.fixed_keys(config)
         writer = processor.tokenizer
         made_here = not writer.name_or_path
         if self.writes:

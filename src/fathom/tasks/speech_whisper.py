@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ class OpenWhisper(OpenTranscripts, OpenOverVocabulary):
     sound is what its decoder reads: its encoder runs on `source_positions` of every one.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSpeechSeq2Seq"
     writing_metrics: Mapping[str, Mapping[str, Any]] = {"wer": {}, "cer": {}}
 
     def __init__(self, part: MediaTask, processor: Any, state: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.data.example import Example, Features
 from fathom.errors import ConfigError, DataError
-from fathom.tasks.base import Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, unknown_label, weigh_classes
 from fathom.tokenization.encode import encode_texts
 
@@ -32,6 +32,7 @@ class TextClassification(Task):
     """Text classification: a single label, several labels, or a number, for a text or a pair of texts."""
 
     form: ClassVar[Literal["text", "spans"]] = "text"
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
     kind: Literal["text-classification"] = "text-classification"
     """Catalog name."""
@@ -44,6 +45,12 @@ class TextClassification(Task):
     """How much each class counts in the loss: none, balanced (rare classes more), or {label: weight}."""
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability from which a label is given; multi-label only."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """An output for each label, one for a number; see `Task.head_keys`."""
+        if self.problem == "regression":
+            return {**super().head_keys(num_labels), "num_labels": 1}
+        return {"num_labels": num_labels or FEWEST_LABELS}
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTextTask:
         """Read problem and labels from the training examples; see `Task.open`."""
@@ -95,7 +102,7 @@ class TextClassification(Task):
 class OpenTextTask(OpenTask):
     """Text classification with its labels and tokenizer."""
 
-    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    part: TextClassification
 
     def __init__(self, part: TextClassification, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part

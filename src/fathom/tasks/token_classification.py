@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.data.example import IGNORED_LABEL, Example, Features
 from fathom.errors import DataError
-from fathom.tasks.base import Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, unknown_label, weigh_classes
 from fathom.tasks.tags import OUTSIDE, entity_runs, expand, repair, tag_set, type_of
 from fathom.tasks.windows import deciding_window, plan_windows
@@ -30,6 +30,7 @@ class TokenClassification(Task):
     """Token classification (NER): an IOB2 tag per word, from its first sub-word; entities with character offsets."""
 
     form: ClassVar[Literal["text", "spans"]] = "spans"
+    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
 
     kind: Literal["token-classification"] = "token-classification"
     """Catalog name."""
@@ -43,6 +44,10 @@ class TokenClassification(Task):
     """Words shared by neighbouring windows of a text longer than `max_length`."""
     chinese_characters: bool = True
     """Treat each Chinese character as a word of its own, so that no word segmentation is needed to predict."""
+
+    def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
+        """An output for each tag; see `Task.head_keys`."""
+        return {"num_labels": num_labels or FEWEST_LABELS}
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTokenTask:
         """Read the tags of the training examples; see `Task.open`."""
@@ -81,7 +86,7 @@ class TokenClassification(Task):
 class OpenTokenTask(OpenTask):
     """Token classification with its tags and tokenizer."""
 
-    auto_class: ClassVar[str] = "AutoModelForTokenClassification"
+    part: TokenClassification
 
     def __init__(self, part: TokenClassification, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part

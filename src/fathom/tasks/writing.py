@@ -67,6 +67,11 @@ class WritingTask(LanguageModel):
         return self
 
     @property
+    def auto_class(self) -> str:  # type: ignore[override]
+        """The head: one for each kind of model."""
+        return "AutoModelForCausalLM" if self.architecture == "decoder" else "AutoModelForSeq2SeqLM"
+
+    @property
     def generation(self) -> dict[str, Any]:
         """Settings of generation that are saved with the model."""
         keys = ("num_beams", "length_penalty", "early_stopping", "no_repeat_ngram_size")
@@ -126,7 +131,6 @@ class OpenWriting(OpenLanguageTask):
     the target's tokens.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForSeq2SeqLM"
     joins_documents: ClassVar[bool] = False
     part: WritingTask
 
@@ -241,7 +245,6 @@ class OpenPrompted(OpenWriting):
         ModelError: The tokenizer has no token that ends a text.
     """
 
-    auto_class: ClassVar[str] = "AutoModelForCausalLM"
     causal: ClassVar[bool] = True
 
     @property

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from fathom import catalog
+from fathom.device import probe_machine
 from fathom.errors import ConfigError, ModelError
+from fathom.model.load import build_on_meta
+from fathom.recipe import dump_recipe, resolve
 from fathom.runs.inspect import inspect
+from fathom.runs.prepare import prepare_data
+from matrix_for_tests import FIXTURES, Cell, Workshop
 
 ALL = "full,head,top-layers,bitfit,lora"
+ROWS_OF_THE_DATA = ("speech-recognition", "recommendation")
+"""Tasks whose head has a row for each character or item of the data."""
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    root = tmp_path_factory.mktemp("inspected")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FATHOM_CACHE", str(root / "cache"))
+        yield Workshop(root)
 
 
 def test_bert_base_at_a_glance() -> None:
@@ -83,6 +102,57 @@ def test_a_task_gives_the_model_its_head() -> None:
     assert head.forward_flops == 2 * 384 * 9 * 128
 
 
+@pytest.mark.filterwarnings("ignore:At least one mel filter")
+@pytest.mark.parametrize("kind", catalog.names("task"))
+def test_every_task_is_inspected_with_the_head_that_a_run_gives(kind: str, workshop: Workshop, tmp_path: Path) -> None:
+    cell = Cell(kind, FIXTURES[kind].architectures[0], "full")
+    recipe = resolve(workshop.recipe(cell, tmp_path / "run"), probe_machine())
+    data = prepare_data(recipe)
+    path = tmp_path / "job.yaml"
+    path.write_text(dump_recipe(recipe), encoding="utf-8")
+    counted = data.task.labels and kind != "prompt-classification"
+    labels = {"num_labels": len(data.task.labels)} if counted else {}
+    report = inspect(str(path), task={**recipe.task.model_dump(mode="json"), **labels}, precision="fp32")
+    wanted = data.task.auto_class.removeprefix("AutoModelFor")
+    assert report.head == ("no task head" if wanted == "AutoModel" else wanted)
+    assert inspect(str(path), precision="fp32").head == report.head, "a recipe names its task itself"
+    model: Any = build_on_meta(
+        recipe.model.read_config(data.tokenizer, data.task.config_overrides), data.task.auto_class
+    )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    assert kind in ROWS_OF_THE_DATA or report.parameters == parameters
+    config = model.config
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(tmp_path / "saved")
+    saved = inspect(str(tmp_path / "saved"), precision="fp32")
+    assert (saved.head, saved.parameters) == (report.head, parameters), "a saved folder is what it is"
+
+
+def test_what_a_head_has_not_is_refused() -> None:
+    report = inspect("minilm", task="sentence-embedding", tuning="head,lora", precision="fp32")
+    assert report.strategies[0].refusal is not None and "no head stands behind it" in report.strategies[0].refusal
+    assert report.strategies[1].ledger is not None
+    with pytest.raises(ModelError, match="no head stands behind it"):
+        inspect("minilm", task="sentence-embedding", tuning="head")
+    with pytest.raises(ModelError, match="reads a text from both sides"):
+        inspect("minilm", task="chat")
+    with pytest.raises(ModelError, match="reads no waveforms"):
+        inspect("vit-base", task="speech-recognition")
+    for kind in ("reranking", "masked-lm", "sentence-embedding"):
+        with pytest.raises(ConfigError, match="does not grow with a number of labels"):
+            inspect("minilm", task={"kind": kind, "num_labels": 3})
+
+
+def test_the_options_of_a_task_choose_its_head() -> None:
+    assert inspect("gpt2", task="translation", precision="fp32").head == "CausalLM"
+    pairs = inspect("bert-base", task={"kind": "masked-lm", "sentence_objective": "next-sentence"}, precision="fp32")
+    assert pairs.head == "PreTraining"
+    items = inspect("recommendation", precision="fp32")
+    assert items.head == "CausalLM" and items.parameters > 32_000 * 64
+    with pytest.raises(ConfigError, match="sentence_objectve"):
+        inspect("bert-base", task={"kind": "masked-lm", "sentence_objectve": "next-sentence"})
+
+
 def test_a_strategy_with_options_and_a_refused_one() -> None:
     report = inspect("qwen3-0.6b", tuning="{kind: lora, rank: 4}, bitfit", precision="fp32")
     assert [item.name for item in report.strategies] == ["lora (rank 4)", "bitfit"]
@@ -94,6 +164,8 @@ def test_a_strategy_with_options_and_a_refused_one() -> None:
 
 def test_speech_and_images_have_their_own_lengths() -> None:
     assert inspect("vit-base", precision="fp32").ledger.length == 197
+    heard = inspect("{kind: new, architecture: ast, depth: 2, positions: 1024}", precision="fp32").ledger
+    assert heard.length == 12 * 101 + 2, "patches of the published spectrogram, and two tokens before them"
     whisper = inspect("whisper-tiny", precision="fp32", length=8).ledger
     assert whisper.block_groups() == [(0, 3), (4, 7)]
     encoder, decoder = (sum(row.forward_flops for row in whisper.block_rows(depth)) for depth in (0, 4))
@@ -123,5 +195,5 @@ def test_strategies_that_do_not_exist(tuning: str) -> None:
 def test_models_and_tasks_that_do_not_exist() -> None:
     with pytest.raises(ModelError):
         inspect("./nowhere")
-    with pytest.raises(ConfigError, match="no head is known"):
+    with pytest.raises(ConfigError, match="no task is called 'juggling'"):
         inspect("minilm", task="juggling")

@@ -23,6 +23,7 @@ from fathom.recipe import Recipe
 from languages_for_tests import make_model, make_tokenizer
 from media_for_tests import image_folder, sound_folder, spoken_folder
 from strategies_for_tests import OPTIONS
+from whispers_for_tests import save_whisper
 
 ROWS = 8
 NEW = "new "
@@ -34,6 +35,7 @@ MEDIA: dict[str, dict[str, Any]] = {
     "vit": {"image_size": 16, "patch_size": 8},
     "ast": {"positions": 32},
     "wav2vec2": {},
+    "whisper": {},
 }
 """Sizes of models that see or hear."""
 
@@ -207,7 +209,12 @@ FIXTURES = {
     "audio-classification": Fixture(
         ("wav2vec2", "ast"), lambda folder: sound_folder(folder, 3), first_files(".wav")
     ),
-    "speech-recognition": Fixture(("wav2vec2",), lambda folder: spoken_folder(folder, 4), first_files(".wav")),
+    "speech-recognition": Fixture(
+        ("wav2vec2", "whisper"),
+        lambda folder: spoken_folder(folder, 4),
+        first_files(".wav"),
+        own_options={"whisper": {"max_target_length": 12, "generated_examples": 0}},
+    ),
     "recommendation": Fixture(
         ("new gpt2", "new llama", "new bert"),
         json_lines(choices),
@@ -305,7 +312,10 @@ def save_text_base(architecture: str, folder: Path) -> None:
 
 
 def save_media_base(architecture: str, folder: Path) -> None:
-    """Save a body and what makes its inputs."""
+    """Save a body, Whisper with its head, and what makes its inputs."""
+    if architecture == "whisper":
+        save_whisper(folder, languages=False)
+        return
     config = NewModel(architecture=architecture, **SIZES, **MEDIA[architecture]).read_config(None, {})
     kind = "image-classification" if architecture == "vit" else "audio-classification"
     draw_model(config, "AutoModel", seed=3).save_pretrained(folder)

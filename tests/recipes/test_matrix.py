@@ -5,35 +5,35 @@ One architecture of each task here, the others in the long form. What works is w
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-import fathom
 from architecture import source
 from fathom import catalog
 from fathom.errors import ConfigError, ModelError
 from fathom.model import load
 from fathom.model.folder import open_folder
-from fathom.model.reload import answer_of
-from fathom.recipe import Recipe
-from fathom.runs import finish
-from fathom.runs.prepare import PreparedModel, load_untuned
-from fathom.runs.prepared import PreparedData
-from fathom.serving.generate.generator import Generator
-from fathom.serving.predictor import Predictor
+from fathom.runs.prepare import load_untuned
 from matrix_for_tests import FIXTURES, TUNINGS, Cell, Workshop, answers, cells, refusal_of
+from trained_for_tests import (
+    TOLERANCE,
+    compared_inputs,
+    in_memory,
+    logits,
+    matrix_page,
+    reopened,
+    require_alike,
+    train_kept,
+)
 
-TOLERANCE = 1e-5
 FIRST = set(cells(first_only=True))
 CELLS = [pytest.param(cell, id="-".join(cell), marks=() if cell in FIRST else pytest.mark.slow) for cell in cells()]
 ANSWERED_ELSEWHERE = [
@@ -57,22 +57,9 @@ pytestmark = [
 ]
 
 
-class Trained(NamedTuple):
-    """A run that has ended, with its model still in memory."""
-
-    recipe: Recipe
-    folder: Path
-    data: PreparedData
-    prepared: PreparedModel
-
-
 @pytest.fixture(scope="module")
 def page() -> Any:
-    spec = importlib.util.spec_from_file_location("generate_matrix", source.ROOT / "docs" / "generate_matrix.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return matrix_page()
 
 
 @pytest.fixture(scope="module")
@@ -109,58 +96,6 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def train(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    kept: list[tuple[PreparedData, PreparedModel]] = []
-    save = vars(finish)["_save"]
-
-    def keeping(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: Any) -> None:
-        kept.append((data, prepared))
-        save(recipe, data, prepared, place)
-
-    monkeypatch.setattr(finish, "_save", keeping)
-    folder = fathom.train(recipe).folder
-    return Trained(recipe, folder / "model", *kept[0])
-
-
-def logits(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """Return what a model finds of inputs, of real tokens only."""
-    with torch.inference_mode():
-        found = answer_of(model.eval()(**inputs))
-    mask = inputs.get("attention_mask")
-    return found[mask.bool()] if mask is not None and found.dim() == 3 and mask.shape == found.shape[:2] else found
-
-
-def in_memory(task: str, run: Trained) -> Any:
-    """Return the trained model, ready to answer."""
-    info = open_folder(run.folder).info
-    if FIXTURES[task].writes:
-        return Generator(run.prepared.model, run.data.tokenizer, info)
-    return Predictor(run.prepared.model, run.data.task, info)
-
-
-def reopened(folder: Path, model: Any) -> Predictor:
-    """Return a predictor of a folder whose model has been loaded already."""
-    opened = open_folder(folder)
-    part = catalog.load("task", opened.info["task"]["kind"])()
-    return Predictor(model, part.reopen(opened.info["task"], part.load_tokenizer(str(opened.path))), opened.info)
-
-
-def require_alike(found: Any, wanted: Any, path: str = "") -> None:
-    """Require equal answers, numbers within the tolerance."""
-    if isinstance(wanted, dict):
-        assert found.keys() == wanted.keys(), path
-        for key, value in wanted.items():
-            require_alike(found[key], value, f"{path}.{key}")
-    elif isinstance(wanted, list | tuple):
-        assert len(found) == len(wanted), path
-        for place, value in enumerate(wanted):
-            require_alike(found[place], value, f"{path}[{place}]")
-    elif isinstance(wanted, float):
-        assert found == pytest.approx(wanted, rel=TOLERANCE, abs=TOLERANCE), path
-    else:
-        assert found == wanted, path
-
-
 def test_every_task_has_a_fixture_and_every_strategy_works_somewhere(told: dict[Cell, str | None]) -> None:
     assert sorted(FIXTURES) == sorted(catalog.names("task"))
     working = [cell for cell, refusal in told.items() if refusal is None]
@@ -183,13 +118,13 @@ def test_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     try:
-        run = train(workshop.recipe(cell, tmp_path / "run"), monkeypatch)
+        run = train_kept(workshop.recipe(cell, tmp_path / "run"), monkeypatch)
     except (ConfigError, ModelError) as error:
         assert loads == [], "refused after weights were loaded"
         assert refusal_of(error) == told[cell], "python docs/generate_matrix.py"
         return
     assert told[cell] is None, "python docs/generate_matrix.py"
-    inputs = vars(finish)["_compared_inputs"](run.data, run.prepared)
+    inputs = compared_inputs(run)
     after = logits(run.prepared.model, inputs)
     assert not torch.equal(after, logits(load_untuned(run.recipe, run.data), inputs)), "nothing has been learnt"
     loaded = open_folder(run.folder).load_model(run.data.task.auto_class)
@@ -203,7 +138,7 @@ def test_cell(
 def test_a_fresh_process_answers_alike(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, given = [], []
     for cell in ANSWERED_ELSEWHERE:
-        run = train(workshop.recipe(cell, tmp_path / cell.task), monkeypatch)
+        run = train_kept(workshop.recipe(cell, tmp_path / cell.task), monkeypatch)
         asked = workshop.asked(cell.task)
         wanted.append(answers(cell.task, in_memory(cell.task, run), asked))
         given.append((cell.task, str(run.folder), asked))

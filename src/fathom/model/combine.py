@@ -21,7 +21,14 @@ FIRST = "default"
 _TOLERANCE = 1e-5
 
 
-def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str | Path, auto_class: str) -> float:
+def combine(
+    folders: Sequence[str | Path],
+    weights: Sequence[float],
+    output: str | Path,
+    auto_class: str,
+    *,
+    generation: Mapping[str, Any] | None = None,
+) -> float:
     """Add up LoRA adapters with weights, fold the sum into their base model, and prove it by logits.
 
     Every projection changes by the weighted sum of the adapters' updates (PEFT's `cat`, which is exact); heads are
@@ -32,6 +39,7 @@ def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str
         weights: One for each, of positive sum.
         output: Where the whole model appears; refused where something is.
         auto_class: Name of the transformers auto class of their task.
+        generation: What the model's `generation_config` says besides the base model's.
 
     Returns:
         The largest difference of logits between the combined adapters and the folded model, loaded in a fresh process.
@@ -43,7 +51,7 @@ def combine(folders: Sequence[str | Path], weights: Sequence[float], output: str
     opened = [open_folder(folder) for folder in folders]
     model = load_combined(opened, weights, auto_class)
     said = {"step": "combine", "adapters": [item.path.name for item in opened], "weights": list(weights)}
-    return fold(opened[0], model, output, (auto_class, said))
+    return fold(opened[0], model, output, (auto_class, said), generation or {})
 
 
 def load_combined(opened: Sequence[ModelFolder], weights: Sequence[float], auto_class: str) -> Any:

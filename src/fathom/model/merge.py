@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
-from fathom.model.families import reads_sound
 from fathom.model.folder import ModelFolder, open_folder
 from fathom.model.four_bit import dequantize
+from fathom.model.generation import tell_generation
+from fathom.model.probes import probe
 from fathom.model.reload import answer_of, verify_reload
 from fathom.model.save import ADAPTER_CONFIG, save_model
 
@@ -22,20 +23,25 @@ MERGEABLE = ("LORA", "ADALORA", "VERA", "IA3", "LN_TUNING")
 _TOLERANCE = 1e-4
 
 
-def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
+def merge(
+    folder: str | Path, output: str | Path, auto_class: str, *, generation: Mapping[str, Any] | None = None
+) -> float:
     """Merge an adapter's model folder into a whole model, and prove by logits that it answers the same.
 
     Args:
         folder: A model folder that holds an adapter.
         output: Where the whole model appears; refused where something is.
         auto_class: Name of the transformers auto class of its task.
+        generation: What the model's `generation_config` says besides the base model's; an adapter's folder has no place
+            for it.
 
     Returns:
-        The largest difference between the logits of adapter and merged model, on fixed token sequences; the merged
-        model is loaded by transformers alone in a fresh process for it.
+        The largest difference between the logits of adapter and merged model, on fixed inputs; the merged model is
+        loaded by transformers alone in a fresh process for it.
 
     Raises:
-        ModelError: The folder holds a whole model or an adapter that fits no weight, or the base model is missing.
+        ModelError: The folder holds a whole model or an adapter that fits no weight, the base model is missing, or no
+            inputs are known to compare the two on.
         ArtifactError: A file is damaged, or the merged model answers differently.
     """
     opened = open_folder(folder)
@@ -43,10 +49,16 @@ def merge(folder: str | Path, output: str | Path, auto_class: str) -> float:
         raise ModelError("this is a whole model, there is nothing to merge", where=str(folder))
     _require_mergeable(opened)
     said = {"step": "merge", "adapter": Path(folder).name}
-    return fold(opened, opened.load_model(auto_class), output, (auto_class, said))
+    return fold(opened, opened.load_model(auto_class), output, (auto_class, said), generation or {})
 
 
-def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str, dict[str, Any]]) -> float:
+def fold(
+    opened: ModelFolder,
+    wrapped: Any,
+    output: str | Path,
+    made: tuple[str, dict[str, Any]],
+    generation: Mapping[str, Any],
+) -> float:
     """Fold the active adapter of a loaded PEFT model into its weights, save the whole model and compare the logits.
 
     Args:
@@ -54,12 +66,15 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
         wrapped: The PEFT model, in evaluation mode.
         output: Where the whole model appears.
         made: Name of the transformers auto class, and the step for the model's history.
+        generation: What the model's `generation_config` says besides the base model's.
 
     Raises:
+        ModelError: No inputs are known to compare the two on.
         ArtifactError: The folded model answers differently, in this process or in a fresh one.
     """
     auto_class, step = made
-    inputs = _probe(opened, wrapped)
+    tokenizer = opened.load_tokenizer()
+    inputs = probe(wrapped.get_base_model(), tokenizer, opened.info["max_length"])
     with torch.no_grad():
         before = answer_of(wrapped(**inputs))
         dequantize(wrapped)
@@ -77,7 +92,8 @@ def fold(opened: ModelFolder, wrapped: Any, output: str | Path, made: tuple[str,
         info.pop(key, None)
     info["lineage"] = [*info.get("lineage", []), step]
     beside = {name: (opened.path / name).read_text(encoding="utf-8") for name in opened.info.get("beside", ())}
-    save_model(merged, opened.load_tokenizer(), output, info, beside=beside)
+    tell_generation(merged, generation)
+    save_model(merged, tokenizer, output, info, beside=beside)
     try:
         return max(apart, verify_reload(output, auto_class, inputs, before, _TOLERANCE))
     except ArtifactError:
@@ -109,22 +125,3 @@ def _require_mergeable(opened: ModelFolder) -> None:
             where=str(opened.path),
             mend="serve it as it is, beside its base model",
         )
-
-
-def _probe(opened: ModelFolder, model: Any) -> dict[str, Tensor]:
-    """Return fixed random token sequences, [4, L], with unequal lengths; of one that hears, those of its decoder."""
-    length = min(32, opened.info["max_length"])
-    generator = torch.Generator().manual_seed(0)
-    size = model.get_input_embeddings().num_embeddings
-    if model.config.is_encoder_decoder and reads_sound(model.config):
-        shape = (4, model.config.num_mel_bins, 2 * model.config.max_source_positions)
-        said = torch.randint(0, size, (4, length), generator=generator)
-        return {"input_features": torch.randn(shape, generator=generator), "decoder_input_ids": said}
-    lengths = torch.tensor([max(1, length - 7 * row) for row in range(4)])
-    input_ids = torch.randint(0, size, (4, length), generator=generator)
-    mask = (torch.arange(length)[None, :] < lengths[:, None]).long()
-    padding = opened.load_tokenizer().pad_token_id
-    inputs = {"input_ids": torch.where(mask.bool(), input_ids, padding or 0), "attention_mask": mask}
-    if model.config.is_encoder_decoder:
-        inputs["decoder_input_ids"] = inputs["input_ids"].clone()
-    return inputs

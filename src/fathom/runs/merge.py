@@ -29,11 +29,12 @@ def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights:
         ArtifactError: A file is damaged, or the merged model answers differently.
     """
     folders = [model] if isinstance(model, str | Path) else list(model)
-    auto_class = open_task(open_folder(folders[0])).auto_class
+    task = open_task(open_folder(folders[0]))
+    told = task.generation_config
     if len(folders) == 1 and weights is None:
-        difference = merge_folder(folders[0], output, auto_class)
+        difference = merge_folder(folders[0], output, task.auto_class, generation=told)
     else:
         shares = [1.0 / len(folders)] * len(folders) if weights is None else list(weights)
-        difference = combine(folders, shares, output, auto_class)
+        difference = combine(folders, shares, output, task.auto_class, generation=told)
     get_console().info(f"{output}: merged; logits are within {difference:.0e} of the adapter's")
     return Path(output)

@@ -25,6 +25,7 @@ from fathom.model.checkpointing import checkpoint_blocks
 from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
+from fathom.model.generation import tell_generation
 from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
@@ -131,10 +132,7 @@ def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
     if settings.dropout is not None:
         overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
     model = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
-    if data.task.generation_config:
-        # of one that came from the model's config, transformers drops further entries when it loads it
-        told = {**data.task.generation_config, "_from_model_config": False}
-        model.generation_config.update(allow_custom_entries=True, **told)
+    tell_generation(model, data.task.generation_config)
     if data.task.new_tokens:
         extend_embeddings(model, data.task.new_tokens)
     return model

@@ -119,9 +119,14 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _new_weights_are_saved_whole(self) -> Self:
         if isinstance(self.model, NewModel) and self.tuning.saves_adapter:
+            parts = {name: catalog.load("tuning", name) for name in catalog.names("tuning")}
+            whole = [name for name, part in parts.items() if part.trains_whole]
+            partly = [name for name, part in parts.items() if not part.saves_adapter and name not in whole]
             raise ValueError(
-                f"tuning '{self.tuning.kind}' saves an adapter beside its base model, and a new model has none: "
-                "write tuning: full"
+                f"tuning.kind '{self.tuning.kind}' trains an adapter beside frozen weights, and those of model.kind "
+                "'new' are random: frozen they would stay so, and no base model holds them to load the adapter beside. "
+                f"Every weight learns under tuning.kind {', '.join(whole)}; {', '.join(partly)} are taken too, and "
+                "leave the rest random. For an adapter start from a trained model: model.name"
             )
         return self
 

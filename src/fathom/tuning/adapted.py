@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from torch import nn
@@ -27,14 +27,11 @@ TASK_TYPES = {
 class Adapted(Tuning):
     """A strategy whose trained part is small and saved beside the base model's name."""
 
+    saves_adapter: ClassVar[bool] = True
+
     head_scale: float = Field(10.0, gt=0)
     """The head's learning rate is this many times that of the added parameters: a new head wants about 0.01, whatever
     they want. Where it learns slower than they do, they push every token towards the commonest class and stay there."""
-
-    @property
-    def saves_adapter(self) -> bool:
-        """The added parameters and the head are saved."""
-        return True
 
     def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
         """Return `head_scale` for the parameters of the head."""

@@ -21,6 +21,12 @@ class Tuning(Part, ABC):
     output of the last of them only; their outputs are then computed once. False for a strategy that lets blocks join
     later, or whose own modules read inside the frozen blocks."""
 
+    saves_adapter: ClassVar[bool] = False
+    """Whether the trained part is saved in PEFT's format beside the base model's name, not as a whole model."""
+
+    trains_whole: ClassVar[bool] = False
+    """Whether every weight learns, at some time of the run, unless an option says otherwise."""
+
     kind: str
     learning_rate: float | None = None
     """Peak learning rate for this strategy; the recipe's `training.learning_rate` comes first, then this, then the
@@ -39,11 +45,6 @@ class Tuning(Part, ABC):
         a model on the meta device first, which has shapes and no numbers: what cannot work is refused before a weight
         is loaded.
         """
-
-    @property
-    def saves_adapter(self) -> bool:
-        """Whether the trained part is saved in PEFT's format beside the base model's name, not as a whole model."""
-        return False
 
     def learning_rate_scales(self, model: nn.Module, anatomy: Anatomy) -> dict[str, float]:
         """Return multipliers of the learning rate by parameter name; names left out have 1."""

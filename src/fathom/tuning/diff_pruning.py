@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -26,6 +26,8 @@ class DiffPruning(Targeted):
     gates are the hard concrete distribution of Louizos et al. 2018 (arXiv 1712.01312), one for each entry.
     """
 
+    saves_adapter: ClassVar[bool] = False  # the differences are written into the weights
+
     kind: Literal["diff-pruning"] = "diff-pruning"
     share: float = Field(0.005, gt=0, lt=1)
     """Of the entries of all targets together, those that differ in the end."""
@@ -37,11 +39,6 @@ class DiffPruning(Targeted):
     """The gates' learning rate is this many times that of the differences."""
     gate_logit: float = 5.0
     """What the gates begin with; at 0 half of the draws are above one half."""
-
-    @property
-    def saves_adapter(self) -> bool:
-        """The differences are written into the weights."""
-        return False
 
     @property
     def default_learning_rate(self) -> float:

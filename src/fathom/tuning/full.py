@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
@@ -13,6 +13,8 @@ from fathom.tuning.select import mark_trainable, under
 
 class Full(Tuning):
     """Train every parameter, or all but the embeddings."""
+
+    trains_whole: ClassVar[bool] = True
 
     kind: Literal["full"] = "full"
     freeze_embeddings: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -21,6 +21,8 @@ class Layerwise(Tuning):
     Source: Howard, Ruder, "Universal Language Model Fine-tuning", 2018 (arXiv 1801.06146), who call it discriminative
     fine-tuning; as used in ELECTRA, Clark et al. 2020 (arXiv 2003.10555).
     """
+
+    trains_whole: ClassVar[bool] = True
 
     kind: Literal["layerwise"] = "layerwise"
     decay: float = Field(0.8, gt=0, le=1)

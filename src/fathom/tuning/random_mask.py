@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,16 +27,13 @@ class RandomMask(Targeted):
     2405.02596), who find that a smaller share wants a higher rate.
     """
 
+    saves_adapter: ClassVar[bool] = False  # the entries are written into the weights
+
     kind: Literal["random-mask"] = "random-mask"
     share: float = Field(0.01, gt=0, lt=1)
     """Of the entries of each matrix, those that learn."""
     mask_seed: int = Field(0, ge=0)
     """Of the choice."""
-
-    @property
-    def saves_adapter(self) -> bool:
-        """The entries are written into the weights."""
-        return False
 
     @property
     def default_learning_rate(self) -> float:

@@ -82,7 +82,10 @@ def test_a_run_without_a_name_is_called_after_the_family_and_the_depth() -> None
         (["model.tokenizer=null"], "model: a new gpt2 needs the key 'tokenizer'"),
         (["model.tokenizer=null"], "fathom tokenizer train"),
         (["model.image_size=32"], "model: gpt2 reads text and has no image_size"),
-        (["tuning=lora"], "tuning 'lora' saves an adapter beside its base model, and a new model has none"),
+        (
+            ["tuning=lora"],
+            "tuning.kind 'lora' trains an adapter beside frozen weights, and those of model.kind 'new' are random",
+        ),
         (["model={kind: old}"], "no model is called 'old'"),
         (["model={architecture: bert}"], "model.architecture: unknown key"),
         (["model={depth: 3}"], "model.name: this key is required"),

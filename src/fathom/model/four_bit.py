@@ -11,6 +11,7 @@ Source: Dettmers et al., "QLoRA", 2023 (arXiv 2305.14314).
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from collections.abc import Sequence
@@ -157,10 +158,13 @@ def num_parameters(model: nn.Module) -> int:
 def unpack(module: nn.Module, dtype: torch.dtype) -> Tensor:
     """Return the weight of a projection in 4 bits, `[out, in]`, in a type."""
     weight: Any = module.get_parameter("weight")
-    state = weight.quant_state
+    state = copy.copy(weight.quant_state)
+    shape, numbers = state.shape, state.shape.numel()
+    # with AVX-512 the library (0.50) takes scales of other blocks where a row ends within one; blocks as rows do not
+    state.shape = torch.Size((numbers // BLOCK, BLOCK) if numbers % BLOCK == 0 else (1, numbers))
     state.dtype = dtype  # the type it is made in
     found: Tensor = load_bitsandbytes("tuning").functional.dequantize_4bit(weight.data, state)
-    return found
+    return found.view(shape)
 
 
 def dequantize(model: nn.Module) -> None:

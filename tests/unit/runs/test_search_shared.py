@@ -25,8 +25,8 @@ from fathom.runs.trials import Trial
 from runs_for_tests import identical, make_model, make_recipe
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
-LONG = ("training.max_steps=300", "training.eval_steps=50", "training.evaluate_before=false")
-"""A second or more: long enough to be looked at."""
+LONG = ("training.max_steps=800", "training.eval_steps=10", "training.evaluate_before=false")
+"""Scored early and often, and long: however busy the machine is, a trial is seen before it ends."""
 RATES = "training.learning_rate=[0.001,0.003,0.01]"
 
 

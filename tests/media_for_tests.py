@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
-import fathom
 from fathom.data.readers.built_in import melody, write_wav
 from fathom.recipe import Recipe, load_recipe
-from fathom.training.loop import Loop
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 VIT = "{kind: new, architecture: vit, depth: 2, width: 32, heads: 2, image_size: 16, patch_size: 8}"
@@ -84,28 +79,3 @@ def spoken_folder(folder: Path, count: int = 16, first: int = 0) -> Path:
         (folder / f"{number:02}.wav").write_bytes(write_wav(melody(digits, chance), RATE))
         (folder / f"{number:02}.txt").write_text(f"{digits}\n", encoding="utf-8")
     return folder
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
-
-
-def check_resume(folder: Path, model: str, task: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in `whole`, and in `parts` with a stop before the fifth step; both must end with the same weights."""
-    fathom.train(media_recipe(folder / "whole", model, task, data))
-    recipe = media_recipe(folder / "parts", model, task, data)
-    step = Loop._step
-
-    def stopping(loop: Loop, state: Any) -> Any:
-        if state.step == 4:
-            raise Stopped
-        return step(loop, state)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", stopping)
-        with pytest.raises(Stopped):
-            fathom.train(recipe)
-    fathom.train(recipe)
-    first, second = (load_file(folder / part / "run/model/model.safetensors") for part in ("whole", "parts"))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -15,6 +15,7 @@ from fathom import catalog
 from fathom.model.folder import load_folder
 from fathom.training.loop import Loop
 from runs_for_tests import make_model, make_recipe
+from stops_for_tests import stopped_before
 from strategies_for_tests import make_tuning, require
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
@@ -35,10 +36,6 @@ OPTIONS = {
 }
 STEPS = 12
 AUTO_CLASS = "AutoModelForSequenceClassification"
-
-
-class Stopped(Exception):
-    """Stands for a kill: nothing of the run is told."""
 
 
 @pytest.fixture(scope="module")
@@ -71,27 +68,14 @@ def weights(folder: Path) -> dict[str, Tensor]:
     }
 
 
-def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Loop._step
-
-    def stepped(self: Loop, state: Any) -> Any:
-        if state.step == step:
-            raise Stopped
-        return original(self, state)
-
-    monkeypatch.setattr(Loop, "_step", stepped)
-
-
 @pytest.mark.parametrize("kind", catalog.names("tuning"))
-def test_stopped_and_resumed(kind: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_and_resumed(kind: str, base: Path, tmp_path: Path) -> None:
     require(kind)
     whole = fathom.train(recipe(base, tmp_path / "whole", kind)).folder
     # AdaLoRA has its ranks settled at step 9: once before, with averages to keep, once after, with ranks to keep
     for stop in (6, 11) if kind == "adalora" else (6,):
-        with monkeypatch.context() as patch:
-            stop_after(stop, patch)
-            with pytest.raises(Stopped):
-                fathom.train(recipe(base, tmp_path / f"stopped{stop}", kind))
+        with stopped_before(stop):
+            fathom.train(recipe(base, tmp_path / f"stopped{stop}", kind))
         again = fathom.train(recipe(base, tmp_path / f"stopped{stop}", kind)).folder
         expected, found = weights(whole), weights(again)
         assert expected.keys() == found.keys()

@@ -22,6 +22,7 @@ from fathom.model.vocabulary import VocabularyHead
 from fathom.runs.writing import writing_scores
 from fathom.tasks.base import Batch, LossSum, OpenTask
 from fathom.tasks.language_model import OpenOverVocabulary
+from fathom.training.checkpoint import kept_rng
 from fathom.training.forward import Runner, make_batch
 
 WINDOW = 4096
@@ -91,6 +92,7 @@ class LossMeter:
         return {name: count / self.side_normalizer for name, count in counts.items()}
 
 
+@kept_rng()
 def score(
     scorer: Scorer,
     split: tuple[Sequences, Sequence[Example]],

@@ -13,8 +13,9 @@ import math
 import platform
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,19 @@ def restore_rng(state: TrainingState) -> None:
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         if f"rng/cuda-{index}" in tensors:
             torch.cuda.set_rng_state(tensors[f"rng/cuda-{index}"].clone(), index)
+
+
+@contextmanager
+def kept_rng() -> Iterator[None]:
+    """Leave the random state as it was, whatever is drawn in between.
+
+    Libraries draw when they are first imported (rouge-score does), and that is at another step of a resumed run.
+    """
+    tensors, values = capture_rng()
+    try:
+        yield
+    finally:
+        restore_rng(TrainingState(0, tensors, values))
 
 
 def machine_facts() -> dict[str, Any]:

@@ -20,12 +20,7 @@ from fathom.errors import ConfigError
 from fathom.recipe import Recipe
 from fathom.runs import frozen_prefix
 from fathom.runs.train import train
-from fathom.training.loop import Loop, LoopState
-
-
-class Stopped(Exception):
-    """Stands for a kill."""
-
+from stops_for_tests import stopped_before
 
 LINES = ("loss", "grad_norm", "accuracy", "entity_f1")
 
@@ -177,20 +172,12 @@ def test_the_least_recently_used_goes_first(tiny: Path, tmp_path: Path) -> None:
     assert len(entries()) == 2 and not set(old) & set(entries())
 
 
-def test_stopped_and_resumed_it_is_the_same_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_and_resumed_it_is_the_same_run(tiny: Path, tmp_path: Path) -> None:
     whole = recipe_of(tiny, tmp_path, "tags", "tuning={kind: top-layers, layers: 1}", f"output={tmp_path / 'whole'}")
     train(whole)
     edits = ("tuning={kind: top-layers, layers: 1}", "training.save_steps=3", f"output={tmp_path / 'cut'}")
     recipe = recipe_of(tiny, tmp_path, "tags", *edits)
-    original = Loop._step
-
-    def stepped(self: Loop, state: LoopState) -> Any:
-        if state.step == 5:
-            raise Stopped
-        return original(self, state)
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Loop, "_step", stepped)
+    with stopped_before(5):
         train(recipe)
     for path in entries():
         files.remove_folder(path)  # it is computed again when the run goes on

@@ -17,7 +17,7 @@ from fathom.errors import ConfigError, DataError, ModelError
 from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
 from fathom.runs.init import init
-from media_for_tests import COLOURS, VIT, check_resume, image_folder, media_recipe, png
+from media_for_tests import COLOURS, VIT, image_folder, media_recipe, png
 
 TASK = "{kind: image-classification, augmentation: standard}"
 
@@ -65,10 +65,6 @@ def test_transformers_alone_gives_the_same(run, data):
     found = np.array([list(row["probabilities"].values()) for row in rows])
     assert list(rows[0]["probabilities"]) == [model.config.id2label[place] for place in range(3)]
     assert np.abs(found - wanted.numpy()).max() < 1e-5
-
-
-def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
-    check_resume(tmp_path, VIT, TASK, data, monkeypatch)
 
 
 def test_two_passes_are_one_batch(tmp_path, data):

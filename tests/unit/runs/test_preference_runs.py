@@ -16,15 +16,11 @@ from fathom.errors import ConfigError, DataError
 from fathom.files import read_json
 from fathom.recipe import load_recipe
 from fathom.runs.reference import Reference
-from fathom.training.loop import Loop
 from folders_for_tests import make_base
+from stops_for_tests import stopped_before
 
 PEOPLE = ("Smith", "O'Neill", "张三", "ACME")
 PLACES = ("Berlin", "北京", "上海", "May")
-
-
-class Stopped(Exception):
-    """Stands for a kill: nothing of the run is told."""
 
 
 @pytest.fixture(scope="module")
@@ -159,25 +155,15 @@ def test_a_damaged_reference_is_computed_again(base: Path, tmp_path: Path) -> No
     assert losses_of(first.folder) == losses_of(second.folder)
 
 
-@pytest.mark.parametrize(("objective", "emptied"), [("dpo", False), ("kto", True)], ids=["cache-kept", "cache-lost"])
-def test_a_stopped_run_ends_as_one_never_stopped(
-    objective: str, emptied: bool, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stopped_run_whose_cache_is_lost_ends_as_one_never_stopped(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edits = [f"task.objective={objective}", "training.micro_batch_tokens=200"]
-    whole = fathom.train(recipe(base, tmp_path / "whole", *edits, "training.save_steps=2"))
-    stopped = recipe(base, tmp_path / "stopped", *edits, "training.save_steps=2")
-    original = Loop._step
-
-    def stepped(self: Loop, state: Any) -> Any:
-        if state.step == 5:
-            raise Stopped
-        return original(self, state)
-
-    with monkeypatch.context() as patched, pytest.raises(Stopped):
-        patched.setattr(Loop, "_step", stepped)
+    edits = ["task.objective=kto", "training.micro_batch_tokens=200", "training.save_steps=2"]
+    whole = fathom.train(recipe(base, tmp_path / "whole", *edits))
+    stopped = recipe(base, tmp_path / "stopped", *edits)
+    with stopped_before(5):
         fathom.train(stopped)
-    if emptied:
-        monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "another"))
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "another"))
     resumed = fathom.train(stopped)
     assert losses_of(resumed.folder) == losses_of(whole.folder)
     found = weights(resumed.folder)

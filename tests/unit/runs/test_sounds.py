@@ -19,7 +19,7 @@ from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
 from fathom.runs.init import init
 from fathom.serving.predictor import Predictor
-from media_for_tests import check_resume, media_recipe, sound_folder, tone
+from media_for_tests import media_recipe, sound_folder, tone
 
 MODELS = {
     "ast": "{kind: new, architecture: ast, depth: 1, width: 32, heads: 2, positions: 32}",
@@ -58,11 +58,6 @@ def test_trains_predicts_and_is_the_same_for_transformers(tmp_path, data, family
     found = np.array([list(row["probabilities"].values()) for row in rows])
     assert np.abs(found - wanted.numpy()).max() < 1e-5
     assert fathom.evaluate(str(result.folder), str(data))["num_examples"] == 16
-
-
-@pytest.mark.parametrize("family", list(MODELS))
-def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch, family):
-    check_resume(tmp_path, MODELS[family], TASK, data, monkeypatch)
 
 
 def test_a_waveform_answers_alike_alone_and_in_a_batch(tmp_path, data):

@@ -30,7 +30,7 @@ from fathom.runs.init import init
 from fathom.runs.media import make_media_task
 from fathom.serving.predictor import Predictor
 from fathom.tasks.speech_recognition import SpeechRecognition
-from media_for_tests import RATE, check_resume, media_recipe, spoken_folder, tone
+from media_for_tests import RATE, media_recipe, spoken_folder, tone
 
 MODEL = "{kind: new, architecture: wav2vec2, depth: 1, width: 32, heads: 2}"
 TASK = "{kind: speech-recognition, augmentation: standard}"
@@ -91,10 +91,6 @@ def test_a_small_model_learns_what_few_sounds_say(tmp_path):
     result = fathom.train(media_recipe(tmp_path, MODEL, "speech-recognition", folder, *edits, "training.eval_steps=20"))
     assert result.metrics["validation"]["wer"] == 0.0
     assert fathom.predict(result.folder, [str(folder / "1.wav")])[0]["text"] == "b"
-
-
-def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
-    check_resume(tmp_path, MODEL, TASK, data, monkeypatch)
 
 
 def test_an_adapter_of_a_model_with_a_vocabulary_of_its_own(tmp_path, data):

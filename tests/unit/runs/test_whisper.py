@@ -22,7 +22,7 @@ from fathom.runs.media import make_media_task
 from fathom.serving.predictor import Predictor
 from fathom.tasks.speech_recognition import SpeechRecognition
 from fathom.tasks.speech_whisper import cut_at_pauses
-from media_for_tests import RATE, check_resume, media_recipe, spoken_folder, tone
+from media_for_tests import RATE, media_recipe, spoken_folder, tone
 from whispers_for_tests import NEW, save_whisper
 
 TASK = "{kind: speech-recognition, max_target_length: 12, generated_examples: 3}"
@@ -80,13 +80,6 @@ def test_a_small_model_learns_what_few_sounds_say(tmp_path):
     assert result.metrics["validation"]["wer"] == 0.0
     rows = fathom.predict(result.folder, [str(folder / "00.wav"), str(folder / "01.wav")])
     assert [(row["text"], row["finish_reason"]) for row in rows] == [("A low.", "eos"), ("high", "eos")]
-
-
-def test_a_stopped_run_ends_as_one_never_stopped(tmp_path, data, monkeypatch):
-    task = f"{TASK[:-1]}, augmentation: standard}}"
-    check_resume(tmp_path, NEW, task, data, monkeypatch)
-    scores = [read_json(tmp_path / part / "run/metrics.json")["validation"] for part in ("whole", "parts")]
-    assert scores[0] == scores[1]
 
 
 @pytest.mark.parametrize("tuning", ["full", "{kind: lora, rank: 2}"])

@@ -199,6 +199,15 @@ def test_random_state_of_every_library_comes_back(tmp_path: Path) -> None:
     assert [draw() for _ in range(3)] == expected
 
 
+def test_what_is_drawn_in_between_moves_no_random_state() -> None:
+    with checkpoint.kept_rng():
+        expected = [random.random(), float(numpy.random.randn()), torch.rand(1).item()]
+    with pytest.raises(ZeroDivisionError), checkpoint.kept_rng():
+        random.random(), numpy.random.randn(), torch.rand(1)
+        raise ZeroDivisionError
+    assert [random.random(), float(numpy.random.randn()), torch.rand(1).item()] == expected
+
+
 def test_values_json_lacks_come_back(tmp_path: Path) -> None:
     values = {"best": float("-inf"), "scores": [float("inf"), {"f1": 0.1}], "pearson": float("nan")}
     checkpoint.save_checkpoint(tmp_path, TrainingState(1, {}, values))

@@ -19,8 +19,6 @@ class Family:
     """Config key of how often one stored block runs, where blocks share their weights."""
     components: Mapping[str, str] = field(default_factory=dict)
     """Component of parameters whose name contains the key, where the general rule would be wrong."""
-    fixed: tuple[str, ...] = ()
-    """Parts of the names of parameters that are computed (sinusoids) and that transformers never trains."""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -37,7 +35,6 @@ FAMILIES: Mapping[str, Family] = {
     "xlnet": Family(components={"mask_emb": "embeddings"}),
     "electra": Family(components={"embeddings_project": "embeddings"}),
     "opt": Family(components={"project_in": "embeddings", "project_out": "final"}),
-    "whisper": Family(fixed=("encoder.embed_positions.",)),
 }
 
 

@@ -188,12 +188,18 @@ def draw_model(
 
 def build_on_meta(config: PreTrainedConfig, auto_class: str, attn_implementation: str | None = None) -> nn.Module:
     """Build a model without memory: every tensor has a shape and no storage."""
+    return cast("nn.Module", meta_model(model_class(config, auto_class), config, attn_implementation))
+
+
+def meta_model(
+    cls: type[PreTrainedModel], config: PreTrainedConfig, attn_implementation: str | None = None
+) -> PreTrainedModel:
+    """Build a model of a class without memory; see `build_on_meta`."""
     import torch
 
-    cls = model_class(config, auto_class)
     with torch.device("meta"), _quiet():
         model = cls._from_config(config, attn_implementation=attn_implementation, dtype=torch.float32)
-    return cast("nn.Module", model)
+    return cast("PreTrainedModel", model)
 
 
 def check_weights(folder: Path) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from fathom.model.anatomy import Anatomy
-from fathom.model.families import family_of
+from fathom.model.fixed import fixed_parameters
 
 
 def under(name: str, paths: Iterable[str]) -> bool:
@@ -26,12 +25,10 @@ def mark_trainable(model: nn.Module, wanted: Callable[[str], bool]) -> int:
     """Set `requires_grad` of every parameter; returns how many numbers will learn.
 
     A tensor that has two names (tied weights) learns when either name is wanted, so a tied head stays trainable. What
-    the family computes (Whisper's sinusoids) never learns.
+    the model's own class keeps fixed (sinusoids) never learns.
     """
-    families = (family_of(module.config) for module in model.modules() if isinstance(module, PreTrainedModel))
-    fixed = {part for family in families for part in family.fixed}
     named = model.named_parameters(remove_duplicate=False)
-    chosen = {id(tensor) for name, tensor in named if wanted(name) and not any(part in name for part in fixed)}
+    chosen = {id(tensor) for name, tensor in named if wanted(name)} - fixed_parameters(model)
     count = 0
     for tensor in model.parameters():
         tensor.requires_grad_(id(tensor) in chosen)

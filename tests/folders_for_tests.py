@@ -101,6 +101,7 @@ def make_saved(
     info = {
         "task": task.state(),
         "base_model": str(base),
+        "auto_class": task.auto_class,
         "max_length": task.max_length,
         "recipe_digest": "0" * 64,
         "data_digests": {"train.csv": "1" * 64},

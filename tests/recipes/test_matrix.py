@@ -127,7 +127,9 @@ def test_cell(
     inputs = compared_inputs(run)
     after = logits(run.prepared.model, inputs)
     assert not torch.equal(after, logits(load_untuned(run.recipe, run.data), inputs)), "nothing has been learnt"
-    loaded = open_folder(run.folder).load_model(run.data.task.auto_class)
+    auto_class = run.data.task.auto_class
+    assert f"model = {auto_class}.from_pretrained(" in (run.folder / "README.md").read_text(encoding="utf-8")
+    loaded = open_folder(run.folder).load_model(auto_class)
     torch.testing.assert_close(logits(loaded, inputs), after, atol=TOLERANCE, rtol=TOLERANCE)
     asked = workshop.asked(cell.task)
     if asked:

@@ -19,17 +19,6 @@ PIPELINES = {
     "audio-classification": "audio-classification",
     "speech-recognition": "automatic-speech-recognition",
 }
-_AUTO_CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "question-answering": "AutoModelForQuestionAnswering",
-    "preference": "AutoModelForCausalLM",
-    "image-classification": "AutoModelForImageClassification",
-    "audio-classification": "AutoModelForAudioClassification",
-    "speech-recognition": "AutoModelForCTC",
-}
-_WRITES_SPEECH = "AutoModelForSpeechSeq2Seq"
-"""In the place of CTC's, where a decoder writes."""
 _PROCESSORS = {
     "image-classification": ("image.png", "AutoImageProcessor", "processor"),
     "audio-classification": ("sound.wav", "AutoFeatureExtractor", "extractor"),
@@ -90,9 +79,7 @@ def _lengths(info: Mapping[str, Any]) -> str:
 
 
 def _usage(info: Mapping[str, Any], labels: list[str]) -> str:
-    auto_class = _AUTO_CLASSES.get(info["task"]["kind"], "AutoModel")
-    if info["task"]["kind"] == "speech-recognition" and info["architecture"].endswith("ForConditionalGeneration"):
-        auto_class = _WRITES_SPEECH
+    auto_class = info.get("auto_class", "AutoModel")
     given, loader, name = _PROCESSORS.get(info["task"]["kind"], _TOKENIZER)
     shown = '"a question" "a passage"' if info["task"]["kind"] == "question-answering" else f'"{given}"'
     lines = ["```bash", f"fathom predict FOLDER {shown}", "```", "", "or without Fathom:", "", "```python"]

@@ -90,6 +90,7 @@ def fold(
     info: dict[str, Any] = copy.deepcopy(dict(opened.info))
     for key in ("files", "base", "base_files", "four_bit", "weights", "architecture", "config"):
         info.pop(key, None)
+    info["auto_class"] = auto_class  # folders of earlier versions do not say it
     info["lineage"] = [*info.get("lineage", []), step]
     beside = {name: (opened.path / name).read_text(encoding="utf-8") for name in opened.info.get("beside", ())}
     tell_generation(merged, generation)

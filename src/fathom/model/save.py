@@ -52,6 +52,8 @@ class FathomInfo(TypedDict, total=False):
     weights: str
     """'whole' or 'adapter'."""
     architecture: str
+    auto_class: str
+    """Name of the transformers auto class that loads the model with its head."""
     config: dict[str, Any]
     four_bit: dict[str, Any]
     """For an adapter over a base in 4 bits; see `four_bit.describe`."""

@@ -199,6 +199,7 @@ def _save(recipe: Recipe, data: PreparedData, prepared: PreparedModel, place: tu
     info = {
         "task": {"kind": task.kind, **task.state()},
         "base_model": recipe.model.label,
+        "auto_class": task.auto_class,
         "max_length": task.max_length,
         "recipe_digest": metrics["recipe_digest"],
         "data_digests": dict(data.splits.digests),

@@ -185,6 +185,7 @@ def extend_tokenizer(
 
 
 def _save_extended_model(name: str, extended: Extended, output: str | Path, replace: bool) -> None:
+    from fathom.model.published import published_class
     from fathom.model.save import INFO, save_model
     from fathom.model.vocabulary_extension import extend_embeddings, load_as_saved
     from fathom.tokenization.match import check_matches
@@ -200,6 +201,7 @@ def _save_extended_model(name: str, extended: Extended, output: str | Path, repl
         step = {"step": "extend-vocabulary", "new_tokens": len(extended.new)}
         kept = {key: value for key, value in info.items() if key not in ("files", "schema", "weights")}
         kept["lineage"] = [*kept.get("lineage", []), step]
+        kept.setdefault("auto_class", published_class(model.config) or "AutoModel")  # earlier versions do not say it
         save_model(model, extended.tokenizer, output, kept, replace=replace)
         return
     with files.publish(output, replace=replace, expected_bytes=_size_of(model)) as folder:

@@ -276,9 +276,7 @@ def _report(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -> None:
     missing = sorted(info["missing_keys"])
     mismatched = sorted(str(entry[0]) for entry in info["mismatched_keys"])
     unused = sorted(info["unexpected_keys"])
-    prefix = model.base_model_prefix + "."
-    whole_is_body = model.base_model is model
-    body = [key for key in (*missing, *mismatched) if (whole_is_body or key.startswith(prefix)) and "pooler" not in key]
+    body = [key for key in _of_body(model, [*missing, *mismatched]) if "pooler" not in key]
     if body:
         raise ModelError(
             f"the weights do not fit the config: {_names(body)} of the model's body are missing or of another shape",
@@ -292,6 +290,20 @@ def _report(name: str, model: PreTrainedModel, info: Mapping[str, Any]) -> None:
         parts.append(f"unused: {_names(unused)}")
     if parts:
         get_console().info(f"{name}: weights loaded; {'; '.join(parts)}")
+
+
+def _of_body(model: PreTrainedModel, keys: Sequence[str]) -> list[str]:
+    """Return those of some weights' names that a model without a head has too."""
+    if model.base_model is not model:
+        return [key for key in keys if key.startswith(f"{model.base_model_prefix}.")]
+    if not keys:
+        return []
+    try:  # it is the bare model, or has its parts beside a head (a T5 that answers questions)
+        bare = meta_model(model_class(model.config, "AutoModel"), model.config)
+    except ModelError:
+        return list(keys)
+    known = dict(bare.named_parameters())
+    return [key for key in keys if key in known]
 
 
 def _names(keys: Sequence[str]) -> str:

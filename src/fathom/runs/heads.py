@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedConfig
 
 from fathom.errors import ModelError
@@ -14,17 +16,21 @@ NO_HEAD = "AutoModel"
 """Auto class of a task that reads the last block itself."""
 
 
-def require_head(config: PreTrainedConfig, task: Task) -> None:
-    """Refuse a model whose family has no head for a task.
+def require_head(config: PreTrainedConfig, task: Task, *, new: bool) -> None:
+    """Refuse a model whose family has no head for a task, or one under which its weights would not be found.
 
     Args:
         config: The model's.
         task: Suited to it.
+        new: Whether the weights are new.
 
     Raises:
         ModelError: It has none.
     """
-    model_class(config, task.auto_class)
+    cls = model_class(config, task.auto_class)
+    answers = task.auto_class == "AutoModelForQuestionAnswering"  # decoders' heads for questions differ, no others
+    if answers and not new and cls.__name__ not in (config.architectures or ()):
+        _require_same_names(config, cls, task)
     if task.auto_class == NO_HEAD and config.is_encoder_decoder:
         raise ModelError(
             f"the family '{config.model_type}' has an encoder and a decoder, and {task.kind} wants one of them",
@@ -36,6 +42,22 @@ def require_head(config: PreTrainedConfig, task: Task) -> None:
             f"transformers has no head for pairs of passages in the family '{config.model_type}'",
             where="task.sentence_objective",
             mend=f"leave it out, or choose one of {', '.join(sorted(JUDGES_PAIRS))}",
+        )
+
+
+def _require_same_names(config: PreTrainedConfig, cls: Any, task: Task) -> None:
+    """Refuse a head under which transformers calls a family's blocks otherwise than in its other models."""
+    try:
+        bare = model_class(config, NO_HEAD)
+    except ModelError:
+        return
+    own, usual = cls.base_model_prefix, bare.base_model_prefix
+    if own != usual:
+        raise ModelError(
+            f"under its head for {task.kind} transformers calls the body of a {config.model_type} '{own}', elsewhere "
+            f"'{usual}', and does not find its weights",
+            where="model",
+            mend="choose a model of another family, e.g. minilm",
         )
 
 

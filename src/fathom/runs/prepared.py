@@ -93,7 +93,7 @@ def check_head(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: OpenTas
         ModelError: There is none, or none to be trained alone.
         ConfigError: The strategy cannot save what the task adds.
     """
-    require_head(recipe.model.read_config(tokenizer, {}), task.part)
+    require_head(recipe.model.read_config(tokenizer, {}), task.part, new=recipe.model.kind == "new")
     require_trainable_head(task.part, recipe.tuning)
     if task.new_tokens and recipe.tuning.saves_adapter:
         raise ConfigError(

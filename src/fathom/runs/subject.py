@@ -93,7 +93,7 @@ def architecture(subject: Subject, task: str | Mapping[str, Any] | None, *, need
     if isinstance(section, NewModel) and part.new_vocabulary is not None:
         section = section.model_copy(update={"vocabulary_size": part.new_vocabulary})
     config = _config(section, {**part.fixed_keys(bare), **part.head_keys(num_labels)})
-    require_head(config, part)
+    require_head(config, part, new=isinstance(section, NewModel))
     return Shape(config, part.auto_class, part)
 
 

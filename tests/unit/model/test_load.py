@@ -16,6 +16,7 @@ from fathom.model.load import build_on_meta, dropout_overrides, load_config, loa
 
 TOKENS = "AutoModelForTokenClassification"
 TEXTS = "AutoModelForSequenceClassification"
+FIRST_QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 TINY = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -83,6 +84,20 @@ def test_a_head_of_another_size_is_new(tmp_path: Path, capsys: pytest.CaptureFix
     assert head_of(loaded).shape == (4, 16)
     assert torch.isfinite(head_of(loaded)).all()
     assert "new: classifier.bias, classifier.weight" in capsys.readouterr().err
+
+
+def test_a_head_beside_the_parts_of_a_body_is_new_and_a_part_that_lacks_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "vocab_size": 30}
+    T5ForConditionalGeneration(T5Config(**sizes)).save_pretrained(tmp_path)
+    model: Any = load_model(str(tmp_path), "AutoModelForQuestionAnswering", {}, seed=5)
+    saved = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(model.encoder.block[0].layer[0].SelfAttention.q.weight, saved.pop(FIRST_QUERY))
+    save_file(saved, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=f"do not fit the config: {FIRST_QUERY} of the model's body"):
+        load_model(str(tmp_path), "AutoModelForQuestionAnswering", {}, seed=5)
 
 
 def test_a_body_of_another_size_is_refused(folder: Path) -> None:

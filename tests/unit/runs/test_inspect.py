@@ -136,6 +136,10 @@ def test_what_a_head_has_not_is_refused() -> None:
         inspect("minilm", task="sentence-embedding", tuning="head")
     with pytest.raises(ModelError, match="reads a text from both sides"):
         inspect("minilm", task="chat")
+    with pytest.raises(ModelError, match="body of a llama 'transformer', elsewhere 'model'"):
+        inspect("llama-3-8b", task="question-answering")
+    new = inspect("{kind: new, architecture: llama, depth: 2}", task="question-answering", precision="fp32")
+    assert new.head == "QuestionAnswering"
     with pytest.raises(ModelError, match="reads no waveforms"):
         inspect("vit-base", task="speech-recognition")
     for kind in ("reranking", "masked-lm", "sentence-embedding"):

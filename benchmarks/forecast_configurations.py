@@ -21,8 +21,11 @@ CLASSIFIED = {
 STRATEGIES = (
     *("full", "full", "full", "head", "top-layers", "layers", "layerwise", "bitfit", "norms", "ia3"),
     *("lora", "lora", "dora", "adalora", "vera", "adapter", "prompt", "p-tuning", "prefix"),
+    *("qlora", "ladder", "random-mask", "diff-pruning", "gradual-unfreezing", "auto-freezing"),
 )
 """Full tuning is drawn more often, as it is used more often."""
+CACHED = ("head", "top-layers", "layers")
+"""Strategies whose lowest blocks may be read from the cache."""
 LANGUAGE_STRATEGIES = ("full", "full", "top-layers", "lora", "dora", "vera", "adapter", "ia3", "norms")
 """Those that fit a head over the vocabulary."""
 OPTIMIZERS = (
@@ -30,7 +33,8 @@ OPTIMIZERS = (
 )
 MOST_TOKENS = 2500
 """Of one step: the runs are many, and the largest of them tell the least for their time."""
-STEPS = 3
+STEPS = 60
+"""Of a run: enough for its time to enter the history that calibrates a machine."""
 TRAINED, VALIDATED = 2000, 64
 """Rows of the splits."""
 NEVER = 1_000_000_000
@@ -53,6 +57,7 @@ class Configuration:
     batch_size: int
     max_length: int
     micro_batch_tokens: int | None
+    frozen_cache: str
     depth: int = 0
     """Of a model with random weights; 0 for the packaged one."""
     width: int = 0
@@ -71,18 +76,20 @@ def draw(seed: int, number: int) -> Configuration:
     sizes = [
         size for size in ((2, 4, 8, 16, 32) if language else (4, 8, 16, 32, 64, 128)) if size * mean <= MOST_TOKENS
     ]
+    tuning = chance.choice(LANGUAGE_STRATEGIES if language else STRATEGIES)
     return Configuration(
         name=f"{seed}-{number:02d}",
         task=task,
         model=model,
         data=data,
-        tuning=chance.choice(LANGUAGE_STRATEGIES if language else STRATEGIES),
+        tuning=tuning,
         optimizer=chance.choice(OPTIMIZERS),
         precision=chance.choice(("auto", "auto", "fp32")),
         checkpointing=chance.random() < 0.2,
         batch_size=chance.choice(sizes),
         max_length=length,
         micro_batch_tokens=chance.choice((None, None, None, 1024)),
+        frozen_cache=chance.choice(("auto", "float32")) if tuning in CACHED and not language else "auto",
         depth=0 if model == "minilm" else chance.choice((2, 4, 6)),
         width=0 if model == "minilm" else chance.choice((128, 256, 384, 512)),
     )
@@ -97,6 +104,7 @@ def make_recipe(configuration: Configuration, output: Path, work: Path, threads:
         "optimizer": configuration.optimizer,
         "precision": configuration.precision,
         "activation_checkpointing": configuration.checkpointing,
+        "frozen_cache": configuration.frozen_cache,
         "save_steps": NEVER,
         "load_best_model_at_end": False,
         "evaluate_before": False,
@@ -117,7 +125,7 @@ def make_recipe(configuration: Configuration, output: Path, work: Path, threads:
         "model": {"name": model_name(configuration, work)},
         "data": {**section, "max_length": configuration.max_length},
         "task": task,
-        "tuning": configuration.tuning,
+        "tuning": {"kind": "layers", "layers": [-1]} if configuration.tuning == "layers" else configuration.tuning,
         "training": training,
         "output": str(output),
     }

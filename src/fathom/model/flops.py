@@ -34,7 +34,7 @@ class Flops:
         return Flops(self.forward + other.forward, self.backward + other.backward)
 
 
-def count_flops(flow: ModelFlow, config: Any, *, head_positions: int, recompute: bool = False) -> dict[Place, Flops]:
+def count_flops(flow: ModelFlow, config: Any, *, head_positions: float, recompute: bool = False) -> dict[Place, Flops]:
     """Count the operations of one sequence by block and component.
 
     Args:

@@ -6,7 +6,7 @@ this one description.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -86,6 +86,13 @@ class BlockFlow:
     width: int
     gradient: bool
     """Whether its output needs a gradient: something in it or below it learns."""
+
+    @property
+    def units(self) -> Iterator[Unit]:
+        """Its linear layers, in the order they run."""
+        for attention in self.attentions:
+            yield from (*attention.projections, attention.output)
+        yield from self.feed_forward
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def build_ledger(
         setting = replace(setting, head_positions=_head_positions(model, anatomy, micro_batch.length))
     head_positions = setting.head_positions or micro_batch.length
     flops = count_flops(flow, config, head_positions=head_positions, recompute=setting.checkpointing)
-    flops = {place: found for place, found in flops.items() if _runs(place, setting)}
+    flops = {place: found for place, found in flops.items() if runs_at(place, setting)}
     kept = kept_bytes(flow, config, micro_batch, setting)
     states = _states(model, anatomy, (setting, state_bytes), families.vocabulary_size(config))
     states[None, "head"].copies += table_copy_bytes(flow, setting)
@@ -203,7 +203,7 @@ def _passing(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Set
     return _Passing(working_bytes(flow, config, micro_batch, setting), prepared, scoring)
 
 
-def _runs(place: Place, setting: Setting) -> bool:
+def runs_at(place: Place, setting: Setting) -> bool:
     """Whether a place runs, or lies below what a cache stands for."""
     depth, component = place
     return depth >= setting.first_block if depth is not None else component != "embeddings" or not setting.first_block

@@ -7,12 +7,12 @@ decides: the packed slots of its steps, rounded to few values for this very reas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fathom.model.flow import BlockFlow, ModelFlow, Unit
+from fathom.model.flow import BlockFlow, ModelFlow
 from fathom.model.layout import attended, cut_buckets, num_slots
 from fathom.model.memory import MicroBatch, Setting
 
@@ -75,7 +75,7 @@ def _linear_products(blocks: Sequence[BlockFlow]) -> tuple[int, int]:
     """Distinct products of one number of slots, forward and backward: equal shapes are prepared once."""
     forward: set[tuple[int, int]] = set()
     backward: set[tuple[str, int, int]] = set()
-    for unit in (unit for block in blocks for unit in _units(block)):
+    for unit in (unit for block in blocks for unit in block.units):
         for factor in unit.factors:
             forward.add((factor.inputs, factor.outputs))
             if factor.input_gradient:
@@ -85,12 +85,6 @@ def _linear_products(blocks: Sequence[BlockFlow]) -> tuple[int, int]:
         if unit.learns and unit.added is None:
             backward.add(("bias", 1, unit.outputs))
     return len(forward), len(backward)
-
-
-def _units(block: BlockFlow) -> Iterator[Unit]:
-    for attention in block.attentions:
-        yield from (*attention.projections, attention.output)
-    yield from block.feed_forward
 
 
 def micro_batch_layouts(micro_batch: MicroBatch) -> Layouts:

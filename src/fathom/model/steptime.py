@@ -1,9 +1,7 @@
-"""Forecast of the time of a training step: what it computes and what it moves, at the rates of a machine.
+"""What a training step takes: operations, bytes moved and operations started, counted before it is run.
 
-    seconds = (operations / rate of matrix products + bytes moved / memory bandwidth) / efficiency
-
-The first factor is what a machine could do at best; the efficiency is what runs on it have reached. Operations and
-bytes come from the ledger, so that a model is answered from its config alone.
+Counts come from the ledger, so that a model is answered from its config alone. What they cost in seconds is a machine's
+affair (`runs/step_fit.py`).
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ from torch import nn
 
 from fathom.model.anatomy import find_anatomy
 from fathom.model.flops import count_flops
-from fathom.model.flow import trace
-from fathom.model.ledger import Ledger
-from fathom.model.memory import MicroBatch
+from fathom.model.flow import ModelFlow, trace
+from fathom.model.ledger import Ledger, runs_at
+from fathom.model.memory import MicroBatch, Setting
 
 TIMES_MOVED = 6
 """How often a kept activation passes the memory: written, read by what follows, read in the backward pass, and as much
@@ -35,6 +33,11 @@ class StepWork:
     moved_bytes: float
     tokens: float
     """Real tokens."""
+    block_passes: float = 0.0
+    """Blocks run: each once forward and, where it has a backward pass, once more. What small steps spend their time on
+    is starting operations."""
+    added_passes: float = 0.0
+    """Likewise for the parts that a strategy put beside single projections."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +65,27 @@ class LengthCost:
         return self.constant * micro_batch.sequences + self.per_token * tokens + self.per_pair * pairs
 
 
-def ideal_seconds(work: StepWork, rates: Rates) -> float:
-    """Return the seconds of a step at the machine's rates."""
-    return work.flops / rates.flops_per_s + work.moved_bytes / rates.bytes_per_s
-
-
 def length_cost(model: nn.Module, ledger: Ledger) -> LengthCost:
     """Find the cost of a sequence from three short ones: it is a quadratic, exactly."""
     anatomy = find_anatomy(model)
     config = model.get_submodule(anatomy.prefix.rstrip(".")).config
-    pooled = ledger.setting.head_positions == 1
+    setting = ledger.setting
+    labelled = 1.0 if setting.labelled_share is None else setting.labelled_share
     counts = []
     for length in (1, 2, 3):
         flow = trace(model, anatomy, length)
-        flops = count_flops(
-            flow, config, head_positions=1 if pooled else length, recompute=ledger.setting.checkpointing
-        )
-        counts.append(sum(item.total for item in flops.values()))
+        positions = 1 if setting.head_positions == 1 else length * labelled
+        flops = count_flops(flow, config, head_positions=positions, recompute=setting.checkpointing)
+        counts.append(sum(item.total for place, item in flops.items() if runs_at(place, setting)))
     one, two, three = counts
     per_pair = (three - 2 * two + one) / 2
     per_token = two - one - 3 * per_pair
     return LengthCost(one - per_token - per_pair, per_token, per_pair)
 
 
-def step_work(model: nn.Module, ledger: Ledger, steps: Sequence[Sequence[MicroBatch]], *, packed: bool) -> StepWork:
+def step_work(
+    model: nn.Module, ledger: Ledger, steps: Sequence[Sequence[MicroBatch]], *, packed: bool, update_flops: float = 0.0
+) -> StepWork:
     """Return the average work of steps, each given as its passes.
 
     Args:
@@ -93,6 +93,7 @@ def step_work(model: nn.Module, ledger: Ledger, steps: Sequence[Sequence[MicroBa
         ledger: Of one of its passes; says what is kept and updated.
         steps: Some steps of a run.
         packed: Whether blocks run on packed tokens.
+        update_flops: Of the optimizer's products in one update.
     """
     cost = length_cost(model, ledger)
     passes = [item for step in steps for item in step]
@@ -100,15 +101,36 @@ def step_work(model: nn.Module, ledger: Ledger, steps: Sequence[Sequence[MicroBa
     update = UPDATE_PASSES * ledger.memory.gradients + 2 * ledger.memory.optimizer
     moved = sum(_moved_bytes(ledger, item) for item in passes) + len(steps) * update
     tokens = sum(item.tokens for item in passes)
-    return StepWork(flops / len(steps), moved / len(steps), tokens / len(steps))
+    started = (len(passes) * count for count in _started(trace(model, find_anatomy(model), 1), ledger.setting))
+    totals = (flops + len(steps) * update_flops, moved, tokens, *started)
+    return StepWork(*(total / len(steps) for total in totals))
+
+
+def _started(flow: ModelFlow, setting: Setting) -> tuple[int, int]:
+    """Blocks that one pass runs, forward and backward, and the added parts in them."""
+    blocks = added = 0
+    for block in (block for stack in flow.stacks for block in stack.blocks):
+        if runs_at((block.index, ""), setting):
+            times = 2 + setting.checkpointing if block.gradient else 1
+            blocks += times
+            added += times * sum(unit.added is not None for unit in block.units)
+    return blocks, added
 
 
 def _moved_bytes(ledger: Ledger, micro_batch: MicroBatch) -> float:
-    """Bytes of one pass: what the ledger's own pass keeps, in proportion, and every weight forward and backward."""
+    """Bytes of one pass: what the ledger's own pass keeps, in proportion, and the weights that run, both ways.
+
+    Of an embedding table only the rows looked up are read, which is little.
+    """
     memory, own = ledger.memory, ledger.micro_batch
     kept = (
         memory.activations * micro_batch.slots / own.slots
         + memory.attention * micro_batch.pairs / own.pairs
         + memory.outside * micro_batch.positions / own.positions
     )
-    return TIMES_MOVED * kept + 2 * memory.weights
+    weights = sum(
+        row.weight_bytes
+        for row in ledger.rows
+        if row.component != "embeddings" and runs_at((row.depth, row.component), ledger.setting)
+    )
+    return TIMES_MOVED * kept + 2 * weights

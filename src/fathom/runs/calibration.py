@@ -7,10 +7,9 @@ each finished run. They can be deleted at any time.
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,20 @@ import torch
 from fathom import files
 from fathom.device import Machine
 from fathom.errors import FathomError
-from fathom.model.steptime import Rates, StepWork, ideal_seconds
+from fathom.model.steptime import Rates, StepWork
+from fathom.runs.step_fit import Observed, fitted_seconds, prior_seconds
 
 RATES = "rates.json"
 HISTORY = "speed.jsonl"
 RUNS_KEPT = 200
-RUNS_USED = 10
-"""The newest runs like this one; older ones were made by older code."""
+RUNS_USED = 100
+"""The newest runs of the machine; older ones were made by older code."""
 FEWEST_STEPS = 20
 """A shorter run tells little: its first steps prepare the shapes of their products."""
-DEFAULT_EFFICIENCY = 0.55
-"""Share of its best that a machine reaches, before a run has told (`docs/concepts/depth.md`)."""
 FEW_RUNS = 3
-LOWEST_EFFICIENCY = DEFAULT_EFFICIENCY / 4
-"""What fewer than `FEW_RUNS` runs are believed at least: one that shared its machine with others tells of those."""
+MOST_BEYOND = 4.0
+"""Times the seconds before any run that fewer than `FEW_RUNS` are believed: one that shared its machine with others
+tells of those."""
 PROBED_TOKENS = 1024
 WIDEST_PROBE = 2048
 """Wider products run at the same rate and take long."""
@@ -42,19 +41,15 @@ COPIED_BYTES = 1 << 25
 
 @dataclass(frozen=True)
 class Kind:
-    """What runs must share for the time of one to tell that of another."""
+    """What a run is, for the time of one to tell that of another."""
 
     machine: str
     precision: str
     packed: bool
-    family: str
-    """Model type, width and strategy; runs of other families tell less, and are asked second."""
-
-    def like(self, record: dict[str, Any], *, exactly: bool) -> bool:
-        """Whether a line of the history is of this kind."""
-        names = ("machine", "precision", "packed", *(("family",) if exactly else ()))
-        own = asdict(self)
-        return all(record.get(name) == own[name] for name in names)
+    model: str
+    """Model type and width."""
+    tuning: str
+    """Strategy."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,8 @@ class TimeForecast:
     """Seconds of a step, and what they rest on."""
 
     step_seconds: float
-    efficiency: float
     runs: int
-    """Finished runs the efficiency comes from; 0 where it is the default."""
+    """Finished runs on this machine behind it; 0 where a probe is all there is."""
     work: StepWork
     rates: Rates
 
@@ -90,11 +84,12 @@ def forecast_time(work: StepWork, width: int, kind: Kind, device: str) -> TimeFo
         device: "cpu" or "cuda".
     """
     rates = machine_rates(width, kind, device)
-    found = efficiencies(kind)
-    efficiency = statistics.median(found) if found else DEFAULT_EFFICIENCY
-    if len(found) < FEW_RUNS:
-        efficiency = max(efficiency, LOWEST_EFFICIENCY)
-    return TimeForecast(ideal_seconds(work, rates) / efficiency, efficiency, len(found), work, rates)
+    step = Observed(work, rates, kind.precision, kind.model, kind.tuning)
+    seconds, known = prior_seconds(step), known_steps(kind)
+    if known:
+        most = MOST_BEYOND * seconds if len(known) < FEW_RUNS else float("inf")
+        seconds = min(fitted_seconds(step, known), most)
+    return TimeForecast(seconds, len(known), work, rates)
 
 
 def machine_key(machine: Machine) -> str:
@@ -103,23 +98,42 @@ def machine_key(machine: Machine) -> str:
     return files.digest(facts)[:16]
 
 
-def efficiencies(kind: Kind) -> list[float]:
-    """Return what share of its best the machine reached in the newest runs of a kind, else of any kind like it."""
-    records = _read_history()
-    for exactly in (True, False):
-        found = [record["efficiency"] for record in records if kind.like(record, exactly=exactly)]
-        if found:
-            return found[-RUNS_USED:]
-    return []
+def known_steps(kind: Kind) -> list[tuple[Observed, float]]:
+    """Return the steps of the newest runs on a machine, packed or not as this one, and their seconds."""
+    found = []
+    for record in read_records(HISTORY):
+        if (record.get("machine"), record.get("packed")) != (kind.machine, kind.packed):
+            continue
+        try:
+            work = StepWork(**{item.name: _number(record[item.name]) for item in fields(StepWork)})
+            rates = Rates(**{item.name: _number(record[item.name]) for item in fields(Rates)})
+            seconds = _number(record["step_seconds"])
+            step = Observed(work, rates, record["precision"], record["model"], record["tuning"])
+        except (KeyError, TypeError, ValueError):  # damaged, or of an older version
+            continue
+        if seconds and all(astuple(rates)):
+            found.append((step, seconds))
+    return found[-RUNS_USED:]
+
+
+def _number(value: Any) -> float:
+    """Return a measured number.
+
+    Raises:
+        ValueError: It is none, or below zero.
+    """
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(value)
+    return number
 
 
 def remember(forecast: TimeForecast, kind: Kind, num_steps: int, seconds: float) -> None:
     """Note what a finished run took; too short a run is not noted."""
     if num_steps < FEWEST_STEPS or seconds <= 0:
         return
-    efficiency = ideal_seconds(forecast.work, forecast.rates) / (seconds / num_steps)
-    record = {**asdict(kind), **asdict(forecast.work), "step_seconds": seconds / num_steps, "efficiency": efficiency}
-    append_record(HISTORY, record)
+    told = {**asdict(kind), **asdict(forecast.work), **asdict(forecast.rates)}
+    append_record(HISTORY, {**told, "step_seconds": seconds / num_steps})
 
 
 def machine_rates(width: int, kind: Kind, device: str) -> Rates:
@@ -163,14 +177,6 @@ def _fastest(work: Callable[[], Any], device: str, rounds: int = 4) -> float:
         if number:  # the first one prepares
             best = min(best, time.perf_counter() - began)
     return best
-
-
-def _read_history() -> list[dict[str, Any]]:
-    return [
-        record
-        for record in read_records(HISTORY)
-        if isinstance(record.get("efficiency"), float) and record["efficiency"] > 0
-    ]
 
 
 def read_records(name: str) -> list[dict[str, Any]]:

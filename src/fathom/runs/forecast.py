@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,8 +73,9 @@ class Forecast:
             **({} if self.disk is None else {"disk": self.disk.to_json()}),
             "step_seconds": self.time.step_seconds,
             "train_seconds": self.time.step_seconds * self.num_steps,
-            "efficiency": self.time.efficiency,
-            "runs_behind_efficiency": self.time.runs,
+            "work": asdict(self.time.work),
+            "rates": asdict(self.time.rates),
+            "runs_behind_step_seconds": self.time.runs,
         }
 
     def judge(self, peak_memory_bytes: int, trainable: int, clock: Clock | None = None) -> dict[str, Any]:
@@ -143,9 +144,13 @@ def forecast(
         [passes.micro_batch(part) for part in passes.cut(batch, work.most_tokens)]
         for batch in passes.steps(STEPS_COUNTED)
     ]
-    family = f"{work.packed.model.config.model_type} {ledger.width} {recipe.tuning.kind}"
-    kind = Kind(machine_key(machine), ledger.setting.precision, work.packed.packed, family)
-    average = step_work(prepared.model, ledger, steps, packed=work.packed.packed)
+    model = f"{work.packed.model.config.model_type} {ledger.width}"
+    kind = Kind(machine_key(machine), ledger.setting.precision, work.packed.packed, model, recipe.tuning.kind)
+    update_flops = sum(
+        recipe.training.optimizer.update_flops(slot.shape, prepared.anatomy.component_of(name))
+        for name, slot in work.parameters.slots.items()
+    )
+    average = step_work(prepared.model, ledger, steps, packed=work.packed.packed, update_flops=update_flops)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
         release_free_memory()  # what loading left in the heap is no part of the process

@@ -9,8 +9,9 @@ from fathom.model.anatomy import find_anatomy
 from fathom.model.ledger import build_ledger
 from fathom.model.load import build_on_meta, load_config
 from fathom.model.memory import MicroBatch, Setting
-from fathom.model.steptime import Rates, StepWork, ideal_seconds, length_cost, step_work
+from fathom.model.steptime import length_cost, step_work
 from fathom.tuning.head import Head
+from fathom.tuning.lora import Lora
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 40}
 
@@ -68,5 +69,32 @@ def test_recomputed_blocks_are_counted() -> None:
     assert plain.flops < again.flops < 1.5 * plain.flops
 
 
-def test_seconds_are_work_over_rates() -> None:
-    assert ideal_seconds(StepWork(6e9, 4e9, 100.0), Rates(2e9, 1e9)) == 7.0
+def test_blocks_below_the_cache_take_no_time() -> None:
+    built = model()
+    batch = MicroBatch.uniform(4, 16)
+    whole = step_work(built, build_ledger(built, batch), [[batch]], packed=True)
+    upper = step_work(built, build_ledger(built, batch, Setting(first_block=1)), [[batch]], packed=True)
+    assert (whole.block_passes, upper.block_passes) == (4, 2)
+    ledger = build_ledger(built, MicroBatch.uniform(1, 16), Setting(first_block=1))
+    cost = length_cost(built, ledger)
+    counted = ledger.forward_flops + ledger.backward_flops
+    assert cost.constant + cost.per_token * 16 + cost.per_pair * 256 == counted
+
+
+def test_a_vocabulary_head_runs_on_labelled_positions() -> None:
+    built = model("bert-base", "AutoModelForMaskedLM")
+    batch = MicroBatch.uniform(4, 20)
+    every, some = (
+        step_work(built, build_ledger(built, batch, Setting(labelled_share=share)), [[batch]], packed=True)
+        for share in (1.0, 0.15)
+    )
+    head = 3 * 2 * batch.slots * (16 * 16 + 16 * 40)  # the transform and the table, forward and twice backward
+    assert every.flops - some.flops == pytest.approx(0.85 * head, rel=1e-3)
+
+
+def test_what_a_strategy_adds_is_started_too() -> None:
+    built = model()
+    built = Lora(rank=2).apply(built, find_anatomy(built))
+    batch = MicroBatch.uniform(4, 16)
+    found = step_work(built, build_ledger(built, batch), [[batch]], packed=True)
+    assert (found.block_passes, found.added_passes) == (4, 2 * 2 * 6)

@@ -157,7 +157,9 @@ def test_runs_that_are_given_a_time_are_left_and_go_on_as_if_they_had_not_been(
     left = [run["paused"] for run in json.loads(found.stdout)["runs"]]
     assert [(one["step"], one["total_steps"]) for one in left] == [(1, 8), (1, 8)]
     assert all(0 <= one["score"] <= 1 for one in left)
-    assert CliRunner().invoke(app, [*command, "--time-limit", "0.000001s"]).stdout.count("time is up at step 2 of 8") == 2
+    assert (
+        CliRunner().invoke(app, [*command, "--time-limit", "0.000001s"]).stdout.count("time is up at step 2 of 8") == 2
+    )
     assert CliRunner().invoke(app, command).exit_code == 0
     for seed in ("1", "2"):
         assert losses(tmp_path / "cut" / seed) == pytest.approx(losses(tmp_path / "whole" / seed), abs=1e-5)

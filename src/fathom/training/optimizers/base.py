@@ -45,6 +45,10 @@ class Optimizer(Part, ABC):
     def state_bytes(self, shape: Sequence[int], place: Place) -> int:
         """Return the bytes this optimizer keeps for a parameter of a shape at a place of the model."""
 
+    def update_flops(self, shape: Sequence[int], place: Place) -> int:
+        """Return the operations of matrix products in the update of a parameter."""
+        return 0
+
     @abstractmethod
     def open(self, parameters: FlatParameters, settings: Training, places: Places) -> LiveOptimizer:
         """Make the optimizer of these parameters.

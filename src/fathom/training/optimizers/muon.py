@@ -53,6 +53,13 @@ class Muon(Optimizer):
         """One float32 momentum of a block's matrix, AdamW's two of anything else."""
         return (4 if is_block_matrix(len(shape), place) else 8) * prod(shape)
 
+    def update_flops(self, shape: Sequence[int], place: Place) -> int:
+        """A Gram matrix, its square and one more product in every iteration."""
+        if not is_block_matrix(len(shape), place):
+            return 0
+        small, large = min(shape), max(shape)
+        return self.ns_steps * (4 * small * small * large + 2 * small**3)
+
     def open(self, parameters: FlatParameters, settings: Training, places: Places) -> LiveOptimizer:
         """Make both optimizers."""
 

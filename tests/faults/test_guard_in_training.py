@@ -65,7 +65,10 @@ def train(folder: Path, *edits: str) -> Path:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_bad_step_is_skipped_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed_steps: dict[int, bool]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed_steps: dict[int, bool],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     make_gradients_bad(monkeypatch, "compute_gradient", BAD, BAD)
@@ -73,13 +76,21 @@ def test_a_bad_step_is_skipped_and_told(
     assert changed_steps == {step: step != BAD for step in range(9)}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     told = [line["event"] for line in lines if "event" in line]
+    assert json.loads((folder / "metrics.json").read_text())["skipped_steps"] == 1
+    assert "1 step was left out for a bad loss or gradient" in (folder / "report.md").read_text()
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: step 5")]
+    assert len(warned) == 1
+    assert "train.csv:" in warned[0]
+    assert "left out" in warned[0]
     assert len(told) == 1
     assert "step 5: the gradient norm is NaN" in told[0]
     assert "train.csv:" in told[0]
     for step in checkpoint.checkpoint_steps(folder):
         checkpoint.load_checkpoint(folder / "checkpoints" / f"step-{step}")
-    if 0.0 in [line.get("loss") for line in lines]:
-        pytest.xfail("the loop logs a loss of 0.0 where every step since the last line was skipped")
+    logged = {line["step"]: line for line in lines if line["split"] == "train" and "event" not in line}
+    assert logged.keys() == {*range(1, 10)}
+    assert [step for step, line in logged.items() if "loss" not in line] == [BAD + 1]  # and no 0 in its place
+    assert all(line["loss"] > 0 for step, line in logged.items() if step != BAD + 1)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -88,8 +99,10 @@ def test_a_step_that_is_sound_in_float32_is_made(
 ) -> None:
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     make_gradients_bad(monkeypatch, "compute_gradient", BAD, BAD)
-    train(tmp_path, "training.non_finite=retry")
+    folder = train(tmp_path, "training.non_finite=retry")
     assert changed_steps == dict.fromkeys(range(9), True)
+    assert json.loads((folder / "metrics.json").read_text())["skipped_steps"] == 0
+    assert "left out" not in (folder / "report.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -80,7 +80,8 @@ def _sources(metrics: Mapping[str, Any]) -> str:
 
 def _effort(metrics: Mapping[str, Any]) -> str:
     timing, parameters = metrics.get("timing", {}), metrics.get("parameters", {})
-    parts = [f"{metrics['steps']:,} steps"] if "steps" in metrics else []
+    skipped = f" ({metrics['skipped_steps']:,} left out)" if metrics.get("skipped_steps") else ""
+    parts = [f"{metrics['steps']:,} steps{skipped}"] if "steps" in metrics else []
     if parameters:
         parts.append(f"{parameters['trainable']:,} of {parameters['total']:,} parameters learned")
     if "train_seconds" in timing:

@@ -6,7 +6,7 @@ from fathom.device import probe_machine
 from fathom.errors import ConfigError
 from fathom.recipe import Recipe, resolve
 from fathom.runs.prepare import prepare_data
-from fathom.training.loop import is_better
+from fathom.training.scores import is_better
 
 
 def chooser(recipe: Recipe) -> tuple[str, bool]:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from fathom import files
 from fathom.evaluation.significance import compare, f1_score, mean_score
-from fathom.runs.finish import COUNTS, METRICS, MODEL
+from fathom.runs.finish import COUNTS, MODEL
 from fathom.runs.halving import Halving
+from fathom.runs.result import read_metrics
 from fathom.runs.trials import Trial
-from fathom.training.loop import is_better
+from fathom.training.scores import is_better
 
 COSTS = ("trainable", "train_seconds", "peak_memory_bytes", "artifact_bytes")
 """What a score is paid with; the Pareto front is taken against each."""
@@ -71,7 +71,7 @@ class Comparison:
 
 def read_outcome(trial: Trial, folder: Path) -> Outcome:
     """Read the figures of a finished trial."""
-    metrics: Mapping[str, Any] = files.read_json(folder / METRICS)
+    metrics = read_metrics(folder)
     split = scored_split(metrics)
     timing, measured = metrics["timing"], metrics["measured"]
     size = sum(file.stat().st_size for file in (folder / MODEL).rglob("*") if file.is_file())
@@ -103,7 +103,7 @@ def summarize(trials: Sequence[Trial], outcomes: Sequence[Outcome], folders: Seq
     failures = tuple(outcome for outcome in outcomes if outcome.error is not None)
     if not done:
         return Comparison("", "", (), failures, tuple(outcomes))
-    metrics = files.read_json(folders[done[0]] / METRICS)
+    metrics = read_metrics(folders[done[0]])
     metric, split = metrics["main_metric"], scored_split(metrics)
     members: dict[tuple[tuple[str, str], ...], list[int]] = {}
     for index in done:

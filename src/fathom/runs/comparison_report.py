@@ -10,7 +10,7 @@ from fathom.log import format_bytes, format_duration
 from fathom.runs.comparison import Comparison, Group
 from fathom.runs.halving import label
 from fathom.runs.halving_report import halving_html, halving_markdown
-from fathom.training.loop import is_better
+from fathom.training.scores import is_better
 
 HEADER = ("score", "seeds", "p", "trained", "share", "training", "tokens/s", "peak memory", "forecast", "saved")
 PLOTTED = {

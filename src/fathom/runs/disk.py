@@ -75,7 +75,7 @@ def num_saves(settings: Training, plan: Plan, *, evaluates: bool) -> int:
     if every is None:
         if not evaluates:
             return 1
-        every = settings.eval_steps or plan.steps_per_epoch
+        every = plan.steps_per_evaluation
     return -(-plan.total_steps // every)
 
 

@@ -31,11 +31,12 @@ from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.runs.report import write_report
+from fathom.runs.result import write_metrics
 from fathom.runs.scoring import Scorer, score
 from fathom.runs.shared import Shared
-from fathom.training.loop import Clock, LoopState, plain_scores
+from fathom.training.loop import Clock, LoopState
+from fathom.training.scores import plain_scores
 
-METRICS = "metrics.json"
 COUNTS = "examples.safetensors"
 """What each example of a split added to the sums behind the main score, by split: float64 [N, 2] or [N, 3]."""
 WRITTEN = "written-{split}.jsonl"
@@ -57,6 +58,10 @@ class Outcome:
     peak_bytes: int
     """Of the process, up to the end of the loop."""
     expected: Forecast
+    skipped_steps: int = 0
+    """Left out because their loss or gradient was bad."""
+    model_step: int | None = None
+    """After which the weights are that are saved; None for the last."""
     frozen: FrozenPrefix | None = None
     """What came from the cache of frozen blocks."""
     shared: Shared = field(default_factory=Shared)
@@ -91,7 +96,9 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "tuning": recipe.tuning.kind,
         "main_metric": data.task.main_metric,
         "steps": outcome.state.step,
+        "skipped_steps": outcome.skipped_steps,
         "best_step": outcome.state.best_step,
+        "model_step": outcome.state.step if outcome.model_step is None else outcome.model_step,
         "stopped_early": outcome.state.stopped_early,
         "before": outcome.state.before,
         **scores,
@@ -114,9 +121,7 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         metrics["reload_difference"] = _verify(data, prepared, folder / MODEL, outcome.shared.fresh)
     files.write_json(folder / "environment.json", environment())
     write_report(folder, recipe, data, metrics)
-    metrics = finite(metrics)
-    files.write_json(folder / METRICS, metrics)  # last: a run with this file is finished
-    return metrics
+    return write_metrics(folder, finite(metrics))  # last: a run with this file is finished
 
 
 def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fathom import files
 from fathom.errors import ConfigError
 from fathom.log import get_console
 from fathom.recipe import Recipe, deciding, load_recipe, recipe_digest
-from fathom.runs.finish import METRICS
+from fathom.runs.result import METRICS, read_metrics
 from fathom.training.checkpoint import differences
 
 PRECISION = "training.precision"
@@ -27,10 +26,11 @@ def finished_metrics(folder: Path, recipe: Recipe, asked: Recipe) -> dict[str, A
 
     Raises:
         ConfigError: The folder holds the finished run of another recipe; names what differs.
+        ArtifactError: Its metrics are damaged.
     """
     if not (folder / METRICS).is_file():
         return None
-    metrics: dict[str, Any] = files.read_json(folder / METRICS)
+    metrics = read_metrics(folder)
     if metrics["recipe_digest"] == recipe_digest(recipe):
         return metrics
     # Read again by this version, for an older one did not write every key.

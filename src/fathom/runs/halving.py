@@ -20,12 +20,12 @@ from fathom.device import probe_machine
 from fathom.errors import ConfigError, FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import recipe_digest, resolve
-from fathom.runs.finish import METRICS
 from fathom.runs.finished import finished_metrics
+from fathom.runs.result import read_metrics
 from fathom.runs.trial_groups import group_trials
 from fathom.runs.trial_process import train_group, train_trial
 from fathom.runs.trials import Trial
-from fathom.training.loop import is_better
+from fathom.training.scores import is_better
 
 STATE = "halving.json"
 Fate = Literal["stays", "dropped", "failed"]
@@ -213,7 +213,7 @@ class Halver:
         return mean(max(0.0, one.seconds - one.given_seconds) for one in left) if left else 0.0
 
     def _finished(self, trial: Trial, times: tuple[float, float]) -> Slice:
-        metrics = files.read_json(Path(str(trial.recipe.output)) / METRICS)
+        metrics = read_metrics(Path(str(trial.recipe.output)))
         score = metrics.get("validation", {}).get(self.metric)
         return Slice(trial.name, score, metrics["steps"], metrics["steps"], *times, finished=True)
 

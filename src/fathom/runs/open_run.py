@@ -11,7 +11,7 @@ from typing import Any
 from fathom import catalog, files
 from fathom.data.sampler import Indices
 from fathom.device import peak_memory_bytes
-from fathom.log import Progress
+from fathom.log import Progress, get_console
 from fathom.recipe import Recipe, dump_recipe
 from fathom.runs.finish import Outcome, finish
 from fathom.runs.forecast import Forecast, forecast
@@ -25,9 +25,10 @@ from fathom.runs.shared import Shared
 from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
-from fathom.training.loop import Hooks, Loop, LoopState, Plan, plain_scores, require_score
+from fathom.training.loop import Hooks, Loop, LoopState, Plan
 from fathom.training.optimizers.base import Places
 from fathom.training.optimizers.staged import open_optimizer
+from fathom.training.scores import evaluation_line, plain_scores, require_score
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class OpenRun:
         expected: Its forecast.
         frozen: What comes from the cache of frozen blocks.
         memory_bytes: What the process should take at most, by forecast; see `Hooks`.
+        name: What it is called in what the user is told, where several train at once.
     """
 
     recipe: Recipe
@@ -70,6 +72,7 @@ class OpenRun:
     expected: Forecast
     frozen: FrozenPrefix | None
     memory_bytes: int | None
+    name: str = ""
 
     @property
     def seen(self) -> PreparedData:
@@ -80,6 +83,11 @@ class OpenRun:
     def total_steps(self) -> int:
         """Steps of the whole run."""
         return Plan.of(self.recipe.training, self.prepared.work.num_sequences).total_steps
+
+    @property
+    def metric(self) -> str:
+        """The score that chooses the best model."""
+        return self.recipe.training.metric_for_best_model or self.data.task.main_metric
 
     @property
     def evaluate(self) -> Callable[[], dict[str, Any]] | None:
@@ -110,10 +118,10 @@ class OpenRun:
             partial(recipe.tuning.after_step, model),
             pause,
             self.memory_bytes,
+            self.name,
         )
         parts = (keeper.optimizer, settings.lr_scheduler, keeper.guard)
-        metric = settings.metric_for_best_model or self.data.task.main_metric
-        return Loop(work, settings, parts, hooks, metric, places=_component_places(self.prepared))
+        return Loop(work, settings, parts, hooks, self.metric, places=_component_places(self.prepared))
 
 
 def open_run(
@@ -157,9 +165,18 @@ def close_run(run: OpenRun, loop: Loop, shared: Shared | None = None) -> RunResu
     peak_bytes = shared.peak_bytes or peak_memory_bytes(run.expected.device)
     if loop.paused:
         return RunResult(run.folder, {}, pause_of(loop, run.state, run.evaluate))
-    if run.recipe.training.load_best_model_at_end and run.state.best_step is not None:
-        run.keeper.load_best(run.state)
-    outcome = Outcome(run.folder, run.state, loop.clock, peak_bytes, run.expected, run.frozen, shared)
+    wanted = run.recipe.training.load_best_model_at_end and run.state.best_step is not None
+    outcome = Outcome(
+        run.folder,
+        run.state,
+        loop.clock,
+        peak_bytes,
+        run.expected,
+        run.keeper.guard.skipped_total,
+        run.state.best_step if wanted and run.keeper.load_best(run.state) else None,
+        run.frozen,
+        shared,
+    )
     return RunResult(run.folder, finish(run.recipe, run.data, run.prepared, outcome))
 
 
@@ -181,9 +198,10 @@ def score_before(run: OpenRun) -> None:
     run.prepared.model.eval()
     run.state.before = score(run.scorer, split)
     run.keeper.trackers.log(0, {"split": "validation", "epoch": 0.0, **plain_scores(run.state.before)})
-    task = run.seen.task
-    if not task.writing_metrics:  # those wait for the first evaluation
-        require_score(run.recipe.training.metric_for_best_model or task.main_metric, run.state.before)
+    if run.seen.task.writing_metrics and run.metric not in run.state.before:
+        return  # what is written is judged at the first evaluation
+    score_now = require_score(run.metric, run.state.before)
+    get_console().info(evaluation_line((0, run.total_steps), (run.metric, score_now), "before training", run.name))
 
 
 def _component_places(prepared: PreparedModel) -> Places:

@@ -33,7 +33,8 @@ def render_report(recipe: Recipe, data: PreparedData, metrics: Mapping[str, Any]
         "",
         f"{recipe.task.kind} with {recipe.model.label}, tuning {recipe.tuning.kind}: "
         f"{parameters['trainable']:,} of {parameters['total']:,} parameters trained ({share:.1%}), "
-        f"{metrics['steps']:,} steps, {len(data.splits.train):,} training examples.",
+        f"{metrics['steps']:,} steps, {len(data.splits.train):,} training examples."
+        f"{_skipped(metrics)}{_other_weights(metrics, recipe)}",
         "",
         *score_table({name: metrics[name] for name in ("before", "validation", "test") if metrics.get(name)}),
         "",
@@ -86,6 +87,23 @@ def source_table(metrics: Mapping[str, Any]) -> list[str]:
         change = "" if was is None else f"{now - was:+.4f}"
         rows.append(f"| {source} | {_cell(was)} | {_cell(now)} | {change} |")
     return rows
+
+
+def _skipped(metrics: Mapping[str, Any]) -> str:
+    """Return a sentence on the steps that were left out; nothing where all were made."""
+    left_out = metrics.get("skipped_steps", 0)
+    if not left_out:
+        return ""
+    steps = "1 step was" if left_out == 1 else f"{left_out:,} steps were"
+    return f" {steps} left out for a bad loss or gradient; `metrics.jsonl` says which."
+
+
+def _other_weights(metrics: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return a sentence where the best weights were to be saved and others were."""
+    best, saved = metrics["best_step"], metrics["model_step"]
+    if best is None or best == saved or not recipe.training.load_best_model_at_end:
+        return ""
+    return f" The best weights (step {best:,}) were damaged on disk; those of step {saved:,} are saved."
 
 
 def _cell(value: Any) -> str:

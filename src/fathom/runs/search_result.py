@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from fathom import files
-from fathom.runs.finish import METRICS
+from fathom.runs.result import read_metrics
 from fathom.runs.study import Identity, Study, require_optuna
 from fathom.tracking.jsonl import METRICS as LINES
 
@@ -91,7 +90,7 @@ def read_curve(folder: Path, metric: str) -> list[tuple[float, Mapping[str, Any]
 
 def final_score(folder: Path, metric: str, split: str = "validation") -> float | None:
     """Return a score of a finished run; None where it has none or it is not a number."""
-    value = files.read_json(folder / METRICS).get(split, {}).get(metric)
+    value = read_metrics(folder).get(split, {}).get(metric)
     return None if value is None else float(value)
 
 

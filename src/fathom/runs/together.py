@@ -249,5 +249,6 @@ def _forecast_together(runs: Sequence[OpenRun], most_tokens: int | None) -> list
     found = []
     for run in runs:
         expected = replace(run.expected, ledger=replace(run.expected.ledger, memory=memory))
-        found.append(replace(run, expected=expected, memory_bytes=expected.memory_limit_bytes))
+        limit = expected.memory_limit_bytes
+        found.append(replace(run, expected=expected, memory_bytes=limit, name=str(run.folder)))
     return found

@@ -10,24 +10,17 @@ from typing import Any
 
 from fathom.data.sampler import Indices, Sampler
 from fathom.device import current_memory_bytes, keep_within, process_age_seconds
-from fathom.errors import ConfigError
 from fathom.log import Progress, format_bytes, get_console
 from fathom.training.diagnostics import GradientWatch
 from fathom.training.guard import Guard
 from fathom.training.optimizers.base import LiveOptimizer, Places
 from fathom.training.schedule import Schedule
+from fathom.training.scores import evaluation_line, is_better, plain_scores, require_score
 from fathom.training.settings import Training
 from fathom.training.step import StepResult, Workload, compute_gradient, compute_gradient_in_float32
 
 STEPS_BETWEEN_RELEASES = 2
 """Giving memory back costs page faults when it is taken again: about a twentieth of a step."""
-LOWER_IS_BETTER = frozenset(
-    (
-        *("loss", "sentence_loss", "perplexity", "bits_per_token", "bits_per_byte", "mse", "rmse", "mae"),
-        *("ece", "mce", "brier", "ter", "copy_rate", "identical_to_source", "num_empty", "cold", "num_truncated"),
-        *("wer", "cer", "sentence_error_rate", "kl"),
-    )
-)
 
 
 @dataclass
@@ -74,6 +67,7 @@ class Hooks:
         pause: Says after a step whether to leave the loop before the plan ends, to go on another time.
         memory_bytes: What the process should take at most, by forecast; above it, memory that the allocator keeps of
             what was freed is given back.
+        name: Of the run in what the user is told, where several train at once.
     """
 
     log: Callable[[int, Mapping[str, Any]], None]
@@ -85,6 +79,7 @@ class Hooks:
     after_step: Callable[[int, int], bool] | None = None
     pause: Callable[[int], bool] | None = None
     memory_bytes: int | None = None
+    name: str = ""
 
 
 @dataclass
@@ -135,6 +130,7 @@ class Plan:
     total_steps: int
     warmup_steps: int
     steps_per_epoch: int
+    steps_per_evaluation: int
 
     @classmethod
     def of(cls, settings: Training, num_sequences: int) -> Plan:
@@ -144,7 +140,8 @@ class Plan:
         warmup = settings.warmup_steps
         if warmup is None:
             warmup = math.ceil(settings.warmup_ratio * total)
-        return cls(total, min(warmup, total), steps_per_epoch)
+        between = settings.eval_steps or (settings.eval_epochs or 1) * steps_per_epoch
+        return cls(total, min(warmup, total), steps_per_epoch, between)
 
 
 class Loop:
@@ -280,18 +277,24 @@ class Loop:
             get_console().info(f"step {state.step + 1}: {said}")
 
     def _second_try(self, result: StepResult, rows: Indices, state: LoopState) -> tuple[StepResult, bool]:
-        """Let the guard's policy decide on a bad step; weights and moments are as before it."""
+        """Let the guard's policy decide on a bad step, and tell it; weights and moments are as before it."""
         step = state.step + 1
         places = self.hooks.places(rows)
         action = self.guard.action(step, places)
         self.hooks.log(step, {"split": "train", "event": f"{action}: {self.guard.describe(step, places)}"})
         if action == "retry":
             result = compute_gradient_in_float32(self.work, rows, state.step)
+            found = self.guard.describe(step, places)
             if self.guard.check(result.loss, result.grad_norm) == "ok":
+                self._warn(f"{found}; computed again in float32 it is sound, and the step is made")
                 return result, True
             self.guard.action(step, places, retried=True)
             self.hooks.log(step, {"split": "train", "event": f"skip: {self.guard.describe(step, places)}"})
+        self._warn(f"{self.guard.describe(step, places)}; the step is left out")
         return result, False
+
+    def _warn(self, text: str) -> None:
+        get_console().warn(f"{self.hooks.name}: {text}" if self.hooks.name else text)
 
     def _log_step(self, state: LoopState, result: StepResult) -> None:
         rate = self.peak_rate * self.schedule.multiplier(state.step - 1, self.plan.warmup_steps, self.plan.total_steps)
@@ -325,9 +328,8 @@ class Loop:
     def _evaluate_if_due(self, state: LoopState) -> bool:
         if self.hooks.evaluate is None:
             return False
-        every = self.settings.eval_steps or self.plan.steps_per_epoch
         last = state.step == self.plan.total_steps
-        if state.step % every and not last:
+        if state.step % self.plan.steps_per_evaluation and not last:
             return False
         began = time.perf_counter()
         self.work.parameters.synchronize()
@@ -338,6 +340,9 @@ class Loop:
         epoch = round(state.step / self.plan.steps_per_epoch, 6)
         self.hooks.log(state.step, {"split": "validation", "epoch": epoch, **plain_scores(scores)})
         self._judge(state, scores)
+        mark = "best" if state.best_step == state.step else ""
+        at = (state.step, self.plan.total_steps)
+        get_console().info(evaluation_line(at, (self.metric, scores[self.metric]), mark, self.hooks.name))
         return True
 
     def _judge(self, state: LoopState, scores: Mapping[str, Any]) -> None:
@@ -361,32 +366,3 @@ class Loop:
         self.work.parameters.synchronize()
         self.hooks.save(state)
         self.clock.save_seconds += time.perf_counter() - began
-
-
-def require_score(metric: str, scores: Mapping[str, Any]) -> float:
-    """Return the score that chooses the best model.
-
-    Raises:
-        ConfigError: There is none of this name; names those there are.
-    """
-    if metric not in scores:
-        raise ConfigError(
-            f"the validation split gives no score called '{metric}'",
-            where="training.metric_for_best_model",
-            mend=f"choose one of {', '.join(name for name, value in scores.items() if isinstance(value, float))}",
-        )
-    return float(scores[metric])
-
-
-def is_better(metric: str, score: float, best: float | None) -> bool:
-    """Whether a score beats the best so far, if there is one; NaN never does."""
-    if math.isnan(score):
-        return False
-    if best is None:
-        return True
-    return score < best if metric in LOWER_IS_BETTER else score > best
-
-
-def plain_scores(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores that are single numbers."""
-    return {name: float(value) for name, value in scores.items() if isinstance(value, int | float)}

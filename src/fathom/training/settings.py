@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, SerializeAsAny
+from pydantic import AliasChoices, Field, SerializeAsAny, model_validator
 
 from fathom.config import Part, choice
 from fathom.training.optimizers.base import Optimizer
@@ -75,9 +75,11 @@ class Training(Part):
     evaluate_before: bool = True
     """Score the untrained model on the validation split too, so that the gain can be told."""
     eval_steps: int | None = Field(None, gt=0)
-    """Evaluate every so many steps; left out, at the end of each epoch."""
+    """Evaluate every so many steps, and at the last; left out, at the end of epochs: see `eval_epochs`."""
+    eval_epochs: int | None = Field(None, ge=1)
+    """Evaluate at the end of every so many epochs, 1 where it is left out; not together with `eval_steps`."""
     early_stopping_patience: int | None = Field(None, gt=0)
-    """Stop after so many evaluations without a better score."""
+    """Stop after so many evaluations without a better score; needs a validation split."""
     metric_for_best_model: str | None = None
     """Score that chooses the best model; left out, the task's main metric. `loss` is minimised."""
     load_best_model_at_end: bool = True
@@ -104,3 +106,15 @@ class Training(Part):
     """After saving, load the model with transformers alone in a fresh process and compare its logits."""
     threads: int | None = Field(None, gt=0)
     """Processor threads; left out, every core."""
+
+    @property
+    def of_evaluations(self) -> list[str]:
+        """The keys that say something of evaluations, as far as they are not at their defaults."""
+        keys = ("eval_steps", "eval_epochs", "early_stopping_patience", "metric_for_best_model")
+        return [key for key in keys if self.__dict__[key] != type(self).model_fields[key].default]
+
+    @model_validator(mode="after")
+    def _one_rhythm_of_evaluation(self) -> Self:
+        if self.eval_steps is not None and self.eval_epochs is not None:
+            raise ValueError("eval_steps and eval_epochs both say when to evaluate: leave one of them out")
+        return self

@@ -9,8 +9,8 @@ import pytest
 from fathom import files
 from fathom.errors import ConfigError
 from fathom.recipe import Recipe, dump_recipe, recipe_digest
-from fathom.runs.finish import METRICS
 from fathom.runs.finished import finished_metrics
+from fathom.runs.result import METRICS
 
 
 def recipe(**training: object) -> Recipe:

@@ -48,6 +48,14 @@ def test_hugging_face_names_are_read_and_ours_are_written(family: str, alias: st
     assert written == recipe
 
 
+def test_one_rhythm_of_evaluation(path: Path) -> None:
+    assert training(path, "training.eval_epochs=2").eval_epochs == 2
+    with pytest.raises(ConfigError, match="eval_steps and eval_epochs both say when to evaluate: leave one of them"):
+        training(path, "training.eval_epochs=2", "training.eval_steps=10")
+    with pytest.raises(ConfigError, match=r"training\.eval_epochs"):
+        training(path, "training.eval_epochs=0.5")
+
+
 def load_recipe_again(recipe: Recipe, folder: Path) -> Recipe:
     file = folder / "recipe.yaml"  # as in a run's folder: the file's name names nothing
     file.write_text(dump_recipe(recipe), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, mod
 
 from fathom import catalog
 from fathom.config import Bare, Part, apply_edits, choice, explain, read_yaml, suggest, validate, write_yaml
+from fathom.data.readers.honoured import forms_of_key, passed_over
 from fathom.data.section import DataSection
 from fathom.device import Machine, choose_precision
 from fathom.errors import ConfigError
@@ -46,6 +47,10 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
 
 CORPUS_ONLY = ("mixture", "filters", "document_separator", "document_template", "pack_documents")
 """Keys of the data section that a task which reads examples cannot honour."""
+
+NO_VALIDATION = (
+    "leave it out, or give the run a validation split: a file as data.validation, or data.validation_fraction above 0"
+)
 
 LABELLED_FORMS = frozenset({"text", "relation", "image", "sound"})
 """What tasks take whose examples have a label."""
@@ -104,8 +109,27 @@ class Recipe(Part):
         if given:
             raise ValueError(
                 f"only running text is read with {', '.join(given)}, and {self.task.kind} reads examples: leave out "
-                f"{'it' if len(given) == 1 else 'them'}, or take a task that reads a corpus, such as causal-lm"
+                f"{_them(given)}, or take a task that reads a corpus, such as causal-lm"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_data_that_the_task_reads(self) -> Self:
+        plain = DataSection(train=self.data.train)
+        given = {key: value for key, value in dict(self.data).items() if value != plain.__dict__[key]}
+        found = passed_over(given, self.task.form)
+        if found:
+            raise ValueError(f"{self.task.kind} does not read {_with_readers(found)}: leave {_them(found)} out")
+        return self
+
+    @model_validator(mode="after")
+    def _evaluations_of_a_split(self) -> Self:
+        without = self.data.validation is None and self.data.validation_fraction == 0
+        # of what users chose, the last items are kept for validation
+        given = self.training.of_evaluations if without and self.task.form != "interactions" else []
+        if given:
+            keys = ", ".join(f"training.{name}" for name in given)
+            raise ValueError(f"the run has no validation split, and {keys} would do nothing: {NO_VALIDATION}")
         return self
 
     @model_validator(mode="after")
@@ -129,6 +153,18 @@ class Recipe(Part):
                 "leave the rest random. For an adapter start from a trained model: model.name"
             )
         return self
+
+
+def _them(keys: Sequence[str]) -> str:
+    return "it" if len(keys) == 1 else "them"
+
+
+def _with_readers(keys: Sequence[str]) -> str:
+    """Keys of the data section, each with the tasks that read it."""
+    forms = {name: catalog.load("task", name).form for name in catalog.names("task")}
+    return ", ".join(
+        f"{key} ({', '.join(name for name, form in forms.items() if form in forms_of_key(key))})" for key in keys
+    )
 
 
 def load_recipe(source: str | Path, edits: Iterable[str] = ()) -> Recipe:

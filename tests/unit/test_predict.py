@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from fathom import device
 from fathom.cli.main import app
 from fathom.data.readers.base import Form
 from fathom.errors import ConfigError, DataError, ModelError
+from fathom.runs.evaluate import evaluate
 from fathom.runs.merge import merge
 from fathom.runs.predict import how_to_read, predict, read_inputs
 from fathom.serving.predictor import Predictor
@@ -92,6 +95,48 @@ def test_the_command_takes_what_the_message_says(tmp_path: Path) -> None:
     assert "data.delimiter=semicolon" in refused.output
     found = CliRunner().invoke(app, [*asked, "--read", "data.delimiter=semicolon"])
     assert json.loads(found.stdout)[0]["text"] == "the, a"
+
+
+def test_what_the_command_cannot_honour_is_refused(tmp_path: Path) -> None:
+    tagger = make_saved(tmp_path / "spans", "full", "token-classification").folder
+    refused = CliRunner().invoke(app, ["predict", str(tagger), "the", "--probabilities"])
+    assert refused.exit_code == 2
+    assert "a model for token-classification gives neither labels' probabilities nor other answers" in refused.output
+    assert "mend: leave out --probabilities" in refused.output
+    assert CliRunner().invoke(app, ["predict", str(tagger), "the"]).exit_code == 0
+    adapters = [str(make_saved(tmp_path / name, "lora", "token-classification").folder) for name in ("one", "two")]
+    asked = ["predict", adapters[0], "the", "--adapter", f"other={adapters[1]}"]
+    assert "gives neither" in CliRunner().invoke(app, [*asked, "--probabilities"]).output
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_low_precision_is_honoured_or_refused(
+    native: bool, classifier: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = replace(device.probe_machine(), bf16_native=native, device="cpu", gpu=None)
+    monkeypatch.setattr(device, "probe_machine", lambda: machine)
+    loaded: list[str] = []
+    real = Predictor.logits
+    monkeypatch.setattr(Predictor, "logits", lambda self, batch: loaded.append(self.precision) or real(self, batch))
+    asked = ["predict", str(classifier.folder), "the", "--precision", "bf16", "--json"]
+    found = CliRunner().invoke(app, asked)
+    if native:
+        assert found.exit_code == 0, found.output
+        assert loaded == ["bf16"]
+        assert set(json.loads(found.stdout)[0]) == {"text", "label", "score"}
+    else:
+        assert found.exit_code == 2
+        assert "bf16" in found.output
+        assert loaded == []
+
+
+def test_a_column_that_the_task_does_not_read_is_refused(classifier: Predictor, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,label,ner\nthe,pet,O\n")
+    for given in ({"columns": {"tags": "ner"}}, {"tag_scheme": "io"}):
+        with pytest.raises(ConfigError, match=r"text-classification does not read data\.(columns\.tags|tag_scheme)"):
+            predict(classifier, tmp_path / "in.csv", read=given)
+    with pytest.raises(ConfigError, match=r"does not read data\.columns\.tags"):
+        evaluate(str(classifier.folder), str(tmp_path / "in.csv"), ["columns.tags=ner"])
 
 
 def test_standard_input(classifier: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

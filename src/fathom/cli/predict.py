@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from fathom.cli.command import AsJson, guarded, say, say_json
 from fathom.cli.merge import numbers
 from fathom.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fathom.serving.predictor import Predictor
 
 Precision = Literal["fp32", "bf16"]
 
@@ -51,7 +54,7 @@ def predict_command(
     repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: fewer repetitions.")] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this string, \\n a new line; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Of the model while it generates.")] = "fp32",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic; bf16 where the machine has it.")] = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Predict on texts, a file or standard input."""
@@ -82,14 +85,25 @@ def _answer(
     from fathom.runs.answers import holds_answers
     from fathom.runs.predict import predict
     from fathom.serving.generate.open import generates
+    from fathom.serving.predictor import Predictor
 
     reading, batch_size = apply_reading_edits({}, told["read"]), told["batch_size"]
-    if generates(model) and not holds_answers(model, source, reading):
+    judges = holds_answers(model, source, reading)
+    if generates(model) and not judges:
+        if told["probabilities"]:
+            raise _no_others(model, "a model that writes")
         told = {"output": told["output"], "read": reading}
         return _write(model, source, writing, precision, batch_size=batch_size or 16, **told)
     _refuse_writing(writing, model)
+    if judges and precision != "fp32":
+        raise ConfigError("answers are judged in fp32 only", where=f"--precision {precision}", mend="leave it out")
+    subject: str | Predictor = model
+    if told["probabilities"] or precision != "fp32":
+        subject = Predictor.load(model, precision=precision)
+        if told["probabilities"] and not subject.task.tells_others:
+            raise _no_others(model, _of_task(subject))
     told = {**told, "read": reading, "batch_size": batch_size or 64}
-    return predict(model, source, **told)
+    return predict(subject, source, **told)
 
 
 def _answer_with_each(
@@ -111,9 +125,27 @@ def _answer_with_each(
     adapters = Adapters(name_folders(folders), precision=precision)
     if not adapters.writes:
         _refuse_writing(writing, folders[0])
+    if told["probabilities"]:
+        for name, folder in adapters.folders.items():
+            if adapters.writes:
+                raise _no_others(str(folder.path), "a model that writes")
+            found = adapters.predictor(name)
+            if not found.task.tells_others:
+                raise _no_others(str(folder.path), _of_task(found))
     reading = apply_reading_edits({}, told["read"])
     asked = Asked(reading, told["probabilities"], told["batch_size"], writing)
     return predict_each(adapters, source, asked, weights=shares, output=told["output"])
+
+
+def _of_task(predictor: Predictor) -> str:
+    problem = " of numbers" if predictor.task.kind == "text-classification" else ""
+    return f"a model for {predictor.task.kind}{problem}"
+
+
+def _no_others(model: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"{what} gives neither labels' probabilities nor other answers", where=model, mend="leave out --probabilities"
+    )
 
 
 def _refuse_writing(writing: Mapping[str, Any], model: str) -> None:

@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 from fathom.evaluation.base import Accumulator, Metric
 from fathom.evaluation.squad import Rule, cmrc, squad, squad_v2
 
+SCORES = ("exact_match", "f1")
+OF_KINDS = tuple(f"{name}_{kind}" for kind in ("has_answer", "no_answer") for name in SCORES)
+WITH_THRESHOLD = (*SCORES, *OF_KINDS, *(f"best_{name}" for name in SCORES))
+
 
 class Answered(NamedTuple):
     """What a model says to a question."""
@@ -23,6 +27,8 @@ class Answered(NamedTuple):
 class Squad(Metric):
     """Exact match and F1 by SQuAD v1.1: every question has an answer."""
 
+    gives = SCORES
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return AnswerAccumulator(squad)
@@ -30,6 +36,8 @@ class Squad(Metric):
 
 class SquadV2(Metric):
     """Exact match and F1 by SQuAD v2.0, apart for questions with and without an answer, and the best threshold."""
+
+    gives = WITH_THRESHOLD
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
@@ -39,6 +47,8 @@ class SquadV2(Metric):
 class Cmrc(Metric):
     """Exact match and F1 by CMRC 2018: Chinese characters and English words, the longest run in common."""
 
+    gives = SCORES
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return AnswerAccumulator(cmrc)
@@ -46,6 +56,8 @@ class Cmrc(Metric):
 
 class CmrcV2(Metric):
     """CMRC 2018's rule where passages may hold no answer, with the best threshold as SQuAD v2.0 finds it."""
+
+    gives = WITH_THRESHOLD
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""

@@ -12,6 +12,14 @@ from fathom.config import Part
 class Metric(Part, ABC):
     """A metric by name. `open` returns the live accumulator."""
 
+    gives: ClassVar[tuple[str, ...] | None] = None
+    """Keys of the scores it may give, those a run can be judged by; None where it does not say."""
+
+    @property
+    def score_names(self) -> tuple[str, ...] | None:
+        """Keys of the scores it may give with its options; see `gives`."""
+        return self.gives
+
     @abstractmethod
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting; `labels` in the model's order (empty for regression)."""

@@ -21,6 +21,8 @@ class Calibration(Metric):
     bins: int = Field(15, ge=1)
     """Bins of confidence."""
 
+    gives = ("ece", "mce", "brier")
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return CalibrationAccumulator(self.bins)
@@ -64,6 +66,11 @@ class TopK(Metric):
 
     k: int = Field(5, ge=1)
     """How many are looked at."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """`top_5_accuracy`, with k in its name."""
+        return (f"top_{self.k}_accuracy",)
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""

@@ -21,6 +21,8 @@ CUT = 0.5
 class Accuracy(Metric):
     """Share of examples that are right; for multi-label, all labels of the example right."""
 
+    gives = ("accuracy",)
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return AccuracyAccumulator(labels)
@@ -28,6 +30,8 @@ class Accuracy(Metric):
 
 class F1(Metric):
     """F1, precision and recall: macro (classes alike), micro (decisions alike), weighted (by support)."""
+
+    gives = tuple(f"{name}_{kind}" for name in ("f1", "precision", "recall") for kind in ("macro", "micro", "weighted"))
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
@@ -37,6 +41,8 @@ class F1(Metric):
 class Matthews(Metric):
     """Matthews correlation of a single-label classifier, for two classes or more (Gorodkin 2004)."""
 
+    gives = ("matthews",)
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return MatthewsAccumulator(labels)
@@ -45,6 +51,8 @@ class Matthews(Metric):
 class PerClass(Metric):
     """Precision, recall, F1 and support of every class."""
 
+    gives = ()
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return PerClassAccumulator(labels)
@@ -52,6 +60,8 @@ class PerClass(Metric):
 
 class Auc(Metric):
     """Area under the ROC curve: of the second class of two, else one class against the rest, mean over classes."""
+
+    gives = ("auc",)
 
     exact_scores: int = Field(4_000_000, gt=0)
     """Scores kept for an exact area (4 bytes each); beyond, they are counted in bins and the error bound is stated."""

@@ -12,6 +12,8 @@ from fathom.evaluation.units import TextUnits, cut
 class LengthRatio(Metric):
     """Units of all texts over those of their references; 1 is as long as they are."""
 
+    gives = ("length_ratio", "num_empty")
+
     units: TextUnits = "english"
     """What is counted: words, or characters."""
 
@@ -47,6 +49,8 @@ class CopyRate(Metric):
 
     The first is the coverage of Grusky et al., "Newsroom", 2018 (arXiv 1804.11283), over all texts together.
     """
+
+    gives = ("copy_rate", "identical_to_source")
 
     units: TextUnits = "english"
     """What is counted: words, or characters."""

@@ -12,6 +12,8 @@ from fathom.evaluation.base import Accumulator, Metric
 class EntityF1(Metric):
     """Precision, recall and F1 over entities: micro, macro over types, and per type."""
 
+    gives = ("f1", "precision", "recall", "f1_macro", "precision_macro", "recall_macro")
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting; `labels` are tags or types, and every type gets its row."""
         return EntityAccumulator(labels)

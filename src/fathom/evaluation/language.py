@@ -18,6 +18,8 @@ class Perplexity(Metric):
     Bits per byte compares models of different tokenizers, perplexity only models of the same one.
     """
 
+    gives = ("loss", "perplexity", "bits_per_token", "token_accuracy", "bits_per_byte")
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return PerplexityAccumulator()

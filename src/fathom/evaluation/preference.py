@@ -21,6 +21,11 @@ class Preference(Metric):
     (KTO): the mean log-ratio of answers to other prompts.
     """
 
+    gives = (
+        *("accuracy", "margin", "chosen_reward", "rejected_reward", "likelihood_accuracy", "auc"),
+        *("desirable_reward", "undesirable_reward", "kl", "reference_point"),
+    )
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return PreferenceAccumulator()

@@ -9,10 +9,13 @@ from typing import Any
 from fathom.evaluation.base import Accumulator, Metric
 
 CUTS = (1, 5, 10, 20)
+NAMES = ("ndcg@10", "mrr", *(f"recall@{cut}" for cut in CUTS))
 
 
 class Recommendation(Metric):
     """nDCG@10, recall@k and MRR of the next item among all items, beside those of the most popular items."""
+
+    gives = (*(of + name for of in ("", "popularity/") for name in NAMES), "cold")
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""

@@ -18,6 +18,8 @@ FLUSH = 1024
 class Pearson(Metric):
     """Linear correlation of predicted and true numbers."""
 
+    gives = ("pearson",)
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""
         return PearsonAccumulator()
@@ -25,6 +27,8 @@ class Pearson(Metric):
 
 class Spearman(Metric):
     """Rank correlation of predicted and true numbers."""
+
+    gives = ("spearman",)
 
     exact_pairs: int = Field(1_000_000, gt=0)
     """Pairs kept for exact ranks (16 bytes each); beyond, ranks come from bins."""
@@ -38,6 +42,8 @@ class Spearman(Metric):
 
 class MeanSquaredError(Metric):
     """Mean squared, root mean squared and mean absolute error."""
+
+    gives = ("mse", "rmse", "mae")
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting."""

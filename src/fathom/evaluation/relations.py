@@ -15,6 +15,8 @@ _DIRECTION = re.compile(r"\((e1,e2|e2,e1)\)\Z")
 class RelationF1(Metric):
     """Micro F1 over pairs that are related, and the macro F1 of SemEval-2010 task 8 (direction counted)."""
 
+    gives = (*(f"{name}_{kind}" for kind in ("micro", "macro") for name in ("f1", "precision", "recall")), "accuracy")
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start counting; labels such as `Cause-Effect(e1,e2)` and `Cause-Effect(e2,e1)` are one relation."""
         return RelationAccumulator(labels)

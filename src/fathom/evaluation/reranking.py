@@ -16,6 +16,8 @@ from fathom.evaluation.ranking import exact_area
 class Reranking(Metric):
     """MRR and nDCG@10 over the candidates of each query, and the area under the ROC curve over all pairs."""
 
+    gives = (f"ndcg@{ranked.CUT}", "mrr", "auc")
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start collecting."""
         return RerankingAccumulator()

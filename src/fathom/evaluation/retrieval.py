@@ -24,6 +24,8 @@ class Retrieval(Metric):
     each is a query among all others, and those with its label are relevant.
     """
 
+    gives = (f"ndcg@{ranked.CUT}", "mrr", *(f"recall@{cut}" for cut in ranked.CUTS))
+
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start collecting."""
         return RetrievalAccumulator()
@@ -31,6 +33,8 @@ class Retrieval(Metric):
 
 class Similarity(Metric):
     """Rank and linear correlation of cosines with the scores of pairs."""
+
+    gives = ("spearman", "pearson")
 
     def open(self, labels: Sequence[str]) -> Accumulator:
         """Start collecting."""

@@ -25,6 +25,8 @@ class Rouge(Metric):
     Of several references the best counts, for each of the three. Source: Lin, "ROUGE", 2004.
     """
 
+    gives = tuple(KEYS.values())
+
     units: TextUnits = "english"
     """What is compared: stemmed English words (the package's own), words, or characters."""
 

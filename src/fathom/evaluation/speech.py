@@ -48,6 +48,8 @@ class WordErrorRate(EditRate):
     Chinese, Japanese and Korean characters count as words of their own.
     """
 
+    gives = ("wer", "sentence_error_rate")
+
     def counter(self, jiwer: Any) -> Accumulator:
         """Return a counter of words."""
         return WordEdits(jiwer.process_words)
@@ -55,6 +57,8 @@ class WordErrorRate(EditRate):
 
 class CharacterErrorRate(EditRate):
     """Character error rate: substituted, left out and inserted characters over those that were said, with spaces."""
+
+    gives = ("cer",)
 
     def counter(self, jiwer: Any) -> Accumulator:
         """Return a counter of characters."""

@@ -46,6 +46,7 @@ class Bleu(SacreMetric):
     """
 
     score_name = "bleu"
+    gives = ("bleu",)
 
     def counter(self, sacrebleu: Any) -> Any:
         """Return BLEU with the tokenization of the text: 13a for words, zh for Chinese."""
@@ -59,6 +60,7 @@ class ChrF(SacreMetric):
     """
 
     score_name = "chrf"
+    gives = ("chrf",)
 
     def counter(self, sacrebleu: Any) -> Any:
         """Return chrF2, without word n-grams."""
@@ -72,6 +74,7 @@ class Ter(SacreMetric):
     """
 
     score_name = "ter"
+    gives = ("ter",)
 
     def counter(self, sacrebleu: Any) -> Any:
         """Return TER; Chinese and Japanese characters count as words of their own."""

@@ -15,6 +15,7 @@ from fathom.log import get_console
 from fathom.model.vocabulary import VocabularyHead
 from fathom.runs.corpus import corpus_split
 from fathom.runs.media import find_unfit, refuse_unfit
+from fathom.runs.predict import refuse_passed_over
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
 from fathom.runs.reference import attach_saved
@@ -41,10 +42,13 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
 
     Raises:
         DataError: The file is wrong, unlabelled, or has a label the model does not know; names it.
+        ConfigError: An edit names a key or a column that the model's task does not read.
         ArtifactError: The model folder is damaged.
     """
     predictor = Predictor.load(model)
     saved = predictor.info.get("data", {})
+    edits = [*edits]
+    refuse_passed_over(apply_reading_edits({}, edits, DataSection), predictor)
     section = validate(DataSection, apply_reading_edits({**saved, "train": data}, edits, DataSection), "data")
     task = predictor.task
     assert predictor.packed is not None  # packing is on unless asked otherwise

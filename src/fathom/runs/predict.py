@@ -16,6 +16,7 @@ from fathom.data.encodings import decode
 from fathom.data.example import FILE_KEYS, Example
 from fathom.data.load import SUFFIXES, load_examples
 from fathom.data.readers.base import Form
+from fathom.data.readers.honoured import passed_over
 from fathom.data.section import InputSection
 from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
@@ -98,6 +99,7 @@ def predict(
         return generate_file(generator, prompts, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     _require_vectors(predictor, output)
+    refuse_passed_over(read or {}, predictor)
     given = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
     examples = read_inputs(given, predictor.form, how_to_read(predictor.info, read))
     rows = _answer(predictor, examples, probabilities, batch_size)
@@ -201,6 +203,22 @@ def how_to_read(info: Mapping[str, Any], read: Mapping[str, Any] | None = None) 
     found = {key: saved[key] for key in READ_ALIKE if saved.get(key) is not None}
     columns = {role: column for role, column in saved.get("columns", {}).items() if role in INPUT_ROLES}
     return {**found, "columns": columns, **(read or {})}
+
+
+def refuse_passed_over(read: Mapping[str, Any], predictor: Predictor) -> None:
+    """Refuse what a user says of reading a file that the model's task would pass over.
+
+    Args:
+        read: Keys of a recipe's `data:` that the user wrote.
+        predictor: The model.
+
+    Raises:
+        ConfigError: Names the keys.
+    """
+    found = passed_over(read, predictor.form)
+    if found:
+        kind = predictor.task.kind
+        raise ConfigError(f"{kind} does not read {', '.join(found)}", where="read", mend="leave it out")
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], output: str | Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from fathom.data.example import IGNORED_LABEL, Example
 from fathom.data.load import load_splits
@@ -19,6 +19,7 @@ from fathom.data.sampler import Sampler
 from fathom.data.sequences import Sequences
 from fathom.data.store import TokenStore, open_or_build
 from fathom.device import Machine, seed_everything
+from fathom.errors import ConfigError
 from fathom.log import get_console
 from fathom.model.anatomy import Anatomy, find_anatomy
 from fathom.model.checkpointing import checkpoint_blocks
@@ -34,6 +35,7 @@ from fathom.model.vocabulary import VocabularyHead
 from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe
 from fathom.runs.corpus import prepare_corpus
+from fathom.runs.evaluations import check_evaluations
 from fathom.runs.media import encode_files, prepare_media
 from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_setting
 from fathom.runs.prepared import (
@@ -130,12 +132,23 @@ def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
         torch.set_num_threads(settings.threads)
     overrides = dict(data.task.config_overrides)
     if settings.dropout is not None:
-        overrides |= dropout_overrides(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
+        overrides |= _dropout(recipe.model.read_config(data.tokenizer, {}), settings.dropout)
     model = recipe.model.load(data.tokenizer, data.task.auto_class, overrides, settings.seed)
     tell_generation(model, data.task.generation_config)
     if data.task.new_tokens:
         extend_embeddings(model, data.task.new_tokens)
     return model
+
+
+def _dropout(config: PreTrainedConfig, rate: float) -> dict[str, float]:
+    found = dropout_overrides(config, rate)
+    if rate > 0 and not found:
+        raise ConfigError(
+            f"the config of {config.model_type} has no dropout rate to set",
+            where="training.dropout",
+            mend="leave it out",
+        )
+    return found
 
 
 def prepare_model(
@@ -148,7 +161,11 @@ def prepare_model(
         data: Encoded.
         machine: Where it runs.
         base: A model whose tensors it takes in the place of frozen ones of its own that are equal.
+
+    Raises:
+        ConfigError: The recipe asks for evaluations, or a dropout rate, that there are none of.
     """
+    check_evaluations(recipe, data)
     loaded = load_untuned(recipe, data)
     model: nn.Module = recipe.tuning.apply(loaded, find_anatomy(loaded))
     model.to(machine.device)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
+from pydantic import AliasChoices
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -36,6 +37,10 @@ class LossSum:
     total: Tensor
     hits: Tensor | None = None
     """How many answers were right, a scalar, where the loss counts them."""
+
+
+LABEL_SMOOTHING = AliasChoices("label_smoothing", "label_smoothing_factor")
+"""Names of the key that spreads probability over the labels that are not the answer."""
 
 
 class Task(Part, ABC):
@@ -131,6 +136,9 @@ class OpenTask(ABC):
     reads_words: ClassVar[bool] = False
     """Whether a task that keeps logits reads of them only how likely certain tokens are: its `loss` and
     `raw_predictions` get the log probabilities `[K]` of the tokens that `asked` names, in training too."""
+
+    tells_others: bool = False
+    """Whether an answer says how likely the others were: `probabilities` of the labels, or `n_best` answers."""
 
     reads_two_texts: ClassVar[bool] = False
     """Whether an input is two texts: two that are given by themselves are then one input."""

@@ -106,6 +106,8 @@ class OpenQuestionTask(OpenTask):
 
     part: QuestionAnswering
 
+    tells_others = True
+
     def __init__(self, part: QuestionAnswering, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part
         self.kind = part.kind

@@ -17,7 +17,7 @@ from fathom.config import suggest
 from fathom.data.example import Example, Features
 from fathom.data.relations import is_negative, pair_problem, read_tagged
 from fathom.errors import ConfigError, DataError
-from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, LABEL_SMOOTHING, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, unknown_label, weigh_classes
 from fathom.tasks.markers import ROLES, Marked, Style, mark, marker_names, marker_signs, type_name
 from fathom.tasks.pooling import Pooling, entity_weights
@@ -48,7 +48,7 @@ class RelationExtraction(Task):
     no_relation: str | None = None
     """The label that says there is no relation, which scores leave out; left out, told by its name (Other, no_relation,
     NA ...)."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over all labels."""
     class_weights: ClassWeights = "none"
     """How much each label counts in the loss: none, balanced (rare labels more), or {label: weight}."""
@@ -113,6 +113,8 @@ class OpenRelationTask(OpenTask):
     """
 
     part: RelationExtraction
+
+    tells_others = True
 
     def __init__(self, part: RelationExtraction, tokenizer: PreTrainedTokenizerBase, state: Mapping[str, Any]) -> None:
         self.part = part

@@ -25,6 +25,8 @@ class OpenSingleLabel(OpenTask):
         smoothing: Share of the probability spread evenly over all labels.
     """
 
+    tells_others = True
+
     def __init__(self, labels: Sequence[str], weights: Sequence[float] | None, smoothing: float) -> None:
         self.labels = tuple(labels)
         self.weights = None if weights is None else list(weights)

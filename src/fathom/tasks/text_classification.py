@@ -15,10 +15,11 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.data.example import Example, Features
 from fathom.errors import ConfigError, DataError
-from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, LABEL_SMOOTHING, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, unknown_label, weigh_classes
 from fathom.tokenization.encode import encode_texts
 
+DEFAULT_THRESHOLD = 0.5
 Problem = Literal["single-label", "multi-label", "regression"]
 
 _PROBLEM_TYPE = {
@@ -39,11 +40,11 @@ class TextClassification(Task):
     problem: Literal["auto", "single-label", "multi-label", "regression"] = "auto"
     """What a label is. Auto says multi-label for lists and single-label else; files hold numbers as text, so a number
     to be predicted wants `regression` (`fathom init` writes it where labels look like measurements)."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over all classes; single label only."""
     class_weights: ClassWeights = "none"
     """How much each class counts in the loss: none, balanced (rare classes more), or {label: weight}."""
-    threshold: float = Field(0.5, gt=0, lt=1)
+    threshold: float = Field(DEFAULT_THRESHOLD, gt=0, lt=1)
     """Probability from which a label is given; multi-label only."""
 
     def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
@@ -97,6 +98,12 @@ class TextClassification(Task):
             )
         if self.class_weights != "none" and problem == "regression":
             raise ConfigError("a regression has no classes", where="task.class_weights", mend="remove it")
+        if self.threshold != DEFAULT_THRESHOLD and problem != "multi-label":
+            raise ConfigError(
+                f"a threshold decides whether each of several labels is given; the problem is {problem}",
+                where="task.threshold",
+                mend="remove it, or set task.problem to multi-label",
+            )
 
 
 class OpenTextTask(OpenTask):
@@ -115,6 +122,11 @@ class OpenTextTask(OpenTask):
         self.max_length = int(state["max_length"])
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._weights_C = None if self.weights is None else torch.tensor(self.weights, dtype=torch.float32)
+
+    @property
+    def tells_others(self) -> bool:  # type: ignore[override]
+        """A number has no others."""
+        return self.problem != "regression"
 
     @property
     def config_overrides(self) -> dict[str, Any]:
@@ -261,7 +273,7 @@ class OpenTextTask(OpenTask):
                 raise DataError(
                     "the second text is missing: the model takes pairs of texts",
                     where=place(example),
-                    mend="give text_pair (it may be empty), or name its column under data.columns",
+                    mend="give text_pair, or name its column under data.columns",
                 )
         return [(example["text"], example["text_pair"]) for example in examples]
 

@@ -68,6 +68,15 @@ def test_every_metric_gives_json_with_and_without_examples(name):
             scores = accumulator.compute()
             json.dumps(scores, allow_nan=False)
             assert accumulator.compute() == scores
+            numbers = {key for key, value in scores.items() if isinstance(value, float)}
+            assert {key for key in numbers if not key.endswith("threshold")} <= set(part.score_names)
+
+
+def test_every_metric_says_which_scores_it_gives():
+    names = {name: catalog.load("metric", name)().score_names for name in catalog.names("metric")}
+    assert [name for name, scores in names.items() if scores is None] == []
+    assert [name for name, scores in names.items() if not scores] == ["per-class"]
+    assert catalog.load("metric", "top-k")(k=3).score_names == ("top_3_accuracy",)
 
 
 def test_entity_scores():

@@ -106,6 +106,61 @@ def test_settings_of_corpora_are_refused_for_examples(path, edit, key):
         load_recipe(path, ["data.mixture={b.txt: 2}", "data.pack_documents=false"])
 
 
+@pytest.mark.parametrize(
+    ("task", "edits", "told"),
+    [
+        (
+            "text-classification",
+            ["data.columns={text: a, tags: b}"],
+            r"does not read data\.columns\.tags \(token-c",
+        ),
+        (
+            "text-classification",
+            ["data.tag_scheme=io"],
+            r"does not read data\.tag_scheme \(token-classification\)",
+        ),
+        ("text-classification", ["data.word_join=none"], r"data\.word_join \(.*token-classification.*\): leave it out"),
+        ("token-classification", ["data.label_separator=|"], r"data\.label_separator \(.*text-classification"),
+        ("question-answering", ["data.columns={role: r}"], r"data\.columns\.role \(chat, preference\)"),
+        (
+            "causal-lm",
+            ["data.columns={label: b}", "data.label_separator=|"],
+            r"data\.label_separator .*data\.columns\.label .*: leave them out",
+        ),
+    ],
+)
+def test_settings_of_another_task_s_data_are_refused(path, task, edits, told):
+    with pytest.raises(ConfigError, match=told):
+        load_recipe(path, [f"task={task}", *edits])
+
+
+@pytest.mark.parametrize(
+    ("task", "edits"),
+    [
+        ("text-classification", ["data.label_separator=|", "data.columns={text: a, text_pair: b, label: c}"]),
+        ("token-classification", ["data.tag_scheme=io", "data.word_join=none", "data.columns={tokens: 0, tags: 3}"]),
+        ("relation-extraction", ["data.word_join=none", "data.columns={head_start: a, tail_type: b}"]),
+        ("chat", ["data.columns={messages: log, role: who, content: says}"]),
+        ("preference", ["data.columns={chosen: up, rejected: down, role: who}"]),
+        ("text-classification", ["data.tag_scheme=auto", "data.word_join=auto", "data.label_separator=null"]),
+    ],
+)
+def test_settings_of_the_task_s_own_data_are_taken(path, task, edits):
+    load_recipe(path, [f"task={task}", *edits])
+
+
+@pytest.mark.parametrize(
+    "key", ["eval_steps=5", "eval_epochs=2", "early_stopping_patience=2", "metric_for_best_model=loss"]
+)
+def test_evaluations_without_a_validation_split_are_refused(path, key):
+    none = "data.validation_fraction=0"
+    with pytest.raises(ConfigError, match=rf"no validation split, and training\.{key[:8]}.* would do nothing: leave"):
+        load_recipe(path, [none, f"training.{key}"])
+    load_recipe(path, [none, f"training.{key}", "data.validation=b.csv"])
+    load_recipe(path, [f"training.{key}"])
+    load_recipe(path, [none])
+
+
 def test_missing_sections_are_named(tmp_path):
     path = tmp_path / "empty.yaml"
     path.write_text("tuning: full\n", encoding="utf-8")
@@ -118,6 +173,20 @@ def test_missing_sections_are_named(tmp_path):
 def test_long_names_of_hugging_face_are_aliases(path):
     recipe = load_recipe(path, ["training={num_train_epochs: 5, per_device_train_batch_size: 8, lr: 1e-3}"])
     assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.learning_rate) == (5, 8, 1e-3)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        *("text-classification", "token-classification", "relation-extraction", "prompt-classification", "causal-lm"),
+        *("masked-lm", "chat", "translation", "image-classification"),
+    ],
+)
+def test_label_smoothing_has_hugging_face_s_name_too(path, task):
+    recipe = load_recipe(path, [f"task={{kind: {task}, label_smoothing_factor: 0.1}}"])
+    assert recipe.task.label_smoothing == 0.1
+    assert load_recipe(path, [f"task={task}", "task.label_smoothing_factor=0.2"]).task.label_smoothing == 0.2
+    assert "label_smoothing: 0.1" in dump_recipe(recipe)
 
 
 def test_a_recipe_may_be_a_function(tmp_path, monkeypatch):

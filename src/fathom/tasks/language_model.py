@@ -17,14 +17,14 @@ from transformers import PreTrainedTokenizerBase
 from fathom.data.batch import collate
 from fathom.data.draw import Draw
 from fathom.data.example import IGNORED_LABEL, Example, Features
-from fathom.tasks.base import Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import LABEL_SMOOTHING, Batch, LossSum, OpenTask, Task
 from fathom.tokenization.text_bytes import TextBytes
 
 
 class LanguageModel(Task):
     """A task whose labels are words of the vocabulary."""
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over the vocabulary."""
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenTask:

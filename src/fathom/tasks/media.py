@@ -17,7 +17,7 @@ from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.errors import DataError
 from fathom.model.processors import processor_digest
-from fathom.tasks.base import FEWEST_LABELS, Batch, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, LABEL_SMOOTHING, Batch, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, sort_labels, weigh_classes
 from fathom.tasks.single_label import OpenSingleLabel
 
@@ -59,7 +59,7 @@ class MediaTask(Task):
 class LabelledFiles(MediaTask):
     """One label for each file."""
 
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over all classes."""
     class_weights: ClassWeights = "none"
     """How much each class counts in the loss: none, balanced (rare classes more), or {label: weight}."""

@@ -19,7 +19,7 @@ from fathom.data.example import IGNORED_LABEL, PER_TOKEN_PADDING, Example, Featu
 from fathom.errors import ConfigError, DataError
 from fathom.log import get_console
 from fathom.model.families import reads_both_ways
-from fathom.tasks.base import Batch, LossSum, Task
+from fathom.tasks.base import LABEL_SMOOTHING, Batch, LossSum, Task
 from fathom.tasks.labels import ClassWeights, place, sort_labels, weigh_classes
 from fathom.tasks.prompt_template import Array, Filled, PromptTemplate, check_holes
 from fathom.tasks.single_label import OpenSingleLabel
@@ -55,7 +55,7 @@ class PromptClassification(Task):
     word_length: Length = "sum"
     """How the tokens of a word count: the sum of their log probabilities, or their mean, under which long words are at
     no disadvantage before training."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over all labels."""
     class_weights: ClassWeights = "none"
     """How much each label counts in the loss: none, balanced (rare labels more), or {label: weight}."""

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.data.example import IGNORED_LABEL, Example, Features
 from fathom.errors import DataError
-from fathom.tasks.base import FEWEST_LABELS, Batch, LossSum, OpenTask, Task
+from fathom.tasks.base import FEWEST_LABELS, LABEL_SMOOTHING, Batch, LossSum, OpenTask, Task
 from fathom.tasks.labels import ClassWeights, id_maps, place, unknown_label, weigh_classes
 from fathom.tasks.tags import OUTSIDE, entity_runs, expand, repair, tag_set, type_of
 from fathom.tasks.windows import deciding_window, plan_windows
@@ -34,7 +34,7 @@ class TokenClassification(Task):
 
     kind: Literal["token-classification"] = "token-classification"
     """Catalog name."""
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, validation_alias=LABEL_SMOOTHING)
     """Share of the probability spread evenly over all tags."""
     class_weights: ClassWeights = "none"
     """How much each tag counts in the loss: none, balanced (rare tags more), or {tag or entity type: weight}."""

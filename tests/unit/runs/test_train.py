@@ -14,17 +14,22 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from transformers import BertConfig, PreTrainedConfig
 
 import fathom
 from fathom import files
 from fathom.cli.main import main
 from fathom.device import probe_machine
-from fathom.errors import ConfigError, FathomError, InputError
+from fathom.errors import ArtifactError, ConfigError, FathomError, InputError
 from fathom.recipe import dump_recipe
+from fathom.runs import prepare
 from fathom.runs import train as module
+from fathom.runs.evaluations import score_names
+from fathom.runs.prepare import prepare_data
 from fathom.training.loop import Loop
 from runs_for_tests import make_model, make_recipe
 
+dropout = vars(prepare)["_dropout"]
 PROBLEMS = ("single", "multi", "regression", "pair", "tags")
 ARTIFACTS = ("recipe.yaml", "environment.json", "metrics.jsonl", "metrics.json", "report.md", "checkpoints", "model")
 
@@ -270,11 +275,78 @@ def test_two_processes_do_not_share_a_run_folder(model: Path, tmp_path: Path) ->
     assert fathom.train(recipe).metrics["steps"] == 1
 
 
-def test_a_score_that_does_not_exist_is_told_before_the_first_step(model: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(model, tmp_path, "single", "training.metric_for_best_model=nonsense")
-    with pytest.raises(ConfigError, match="no score called 'nonsense'"):
-        fathom.train(recipe)
-    assert [line for line in lines_of(tmp_path / "run") if line["split"] == "train"] == []
+@pytest.mark.parametrize("before", ["true", "false"])
+def test_a_score_that_does_not_exist_is_told_before_anything_is_written(
+    before: str, model: Path, tmp_path: Path
+) -> None:
+    edits = (f"training.evaluate_before={before}", "training.metric_for_best_model=f1")
+    with pytest.raises(ConfigError, match=r"no score called 'f1', did you mean 'f1_\w+'\?\n  mend: choose one of loss"):
+        fathom.train(make_recipe(model, tmp_path, "single", *edits))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("problem", ["single", "multi", "regression", "tags"])
+def test_every_score_that_is_named_is_one_an_evaluation_gives(problem: str, model: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model, tmp_path, problem)
+    names = score_names(prepare_data(recipe).task)
+    metrics = fathom.train(recipe).metrics
+    assert names is not None
+    assert {name for name, value in metrics["validation"].items() if isinstance(value, float)} == set(names)
+
+
+def test_a_threshold_is_for_several_labels(model: Path, tmp_path: Path) -> None:
+    for problem in ("single", "regression"):
+        with pytest.raises(ConfigError, match=r"task\.threshold: .* the problem is "):
+            fathom.train(make_recipe(model, tmp_path, problem, "task.threshold=0.3"))
+        assert not (tmp_path / "run").exists()
+    prepare_data(make_recipe(model, tmp_path, "multi", "task.threshold=0.3"))
+    prepare_data(make_recipe(model, tmp_path, "single", "task.threshold=0.5"))
+
+
+def test_dropout_of_a_model_without_a_rate_is_refused() -> None:
+    assert dropout(PreTrainedConfig(), 0.0) == {}
+    with pytest.raises(ConfigError, match=r"training\.dropout: the config of  ?has no rate of dropout"):
+        dropout(PreTrainedConfig(), 0.1)
+    assert dropout(BertConfig(), 0.2)["hidden_dropout_prob"] == 0.2
+
+
+def test_evaluation_every_two_epochs_is_resumed_as_if_it_had_not_been_stopped(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edits = ("training.max_steps=null", "training.epochs=3", "training.eval_steps=null", "training.eval_epochs=2",
+             "training.save_steps=4")  # fmt: skip
+    whole = run(model, tmp_path / "whole", "single", *edits)
+    assert [line["step"] for line in lines_of(whole) if line["split"] == "validation"] == [0, 12, 18]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("validation  ")]
+    assert [line.split()[1] for line in told] == ["0/18", "12/18", "18/18"]
+    assert told[0].endswith("before training")
+    assert told[1].endswith("best")
+    stop_at(monkeypatch, 14)
+    with pytest.raises(KeyboardInterrupt):
+        run(model, tmp_path / "cut", "single", *edits)
+    again = run(model, tmp_path / "cut", "single", *edits)
+    assert lines_of(again) == lines_of(whole)
+    assert (again / "model/model.safetensors").read_bytes() == (whole / "model/model.safetensors").read_bytes()
+
+
+def test_a_changed_digit_of_a_finished_run_is_not_told_as_true(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run(model, tmp_path, "single") / "metrics.json"
+    whole = path.read_text(encoding="utf-8")
+    metrics = files.read_json(path)
+    shown = f'"accuracy": {metrics["validation"]["accuracy"]}'
+    assert shown in whole
+    path.write_text(whole.replace(shown, '"accuracy": 0.9999'), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"metrics\.json: damaged"):
+        run(model, tmp_path, "single")
+    path.unlink()  # as the error says
+    again = fathom.train(make_recipe(model, tmp_path, "single")).metrics
+    assert again["validation"] == metrics["validation"]
+    assert again["steps"] == again["model_step"] == 8 or again["model_step"] == again["best_step"]
+    older = {name: value for name, value in again.items() if name != "metrics_digest"}
+    files.write_json(path, older)
+    assert fathom.train(make_recipe(model, tmp_path, "single")).metrics == older
 
 
 def test_the_best_weights_are_the_ones_saved(model: Path, tmp_path: Path) -> None:

@@ -98,8 +98,7 @@ def predict(
         prompts = read_prompts(inputs, generator.info, read)
         return generate_file(generator, prompts, {}, output=output, batch_size=min(batch_size, 16))
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
-    _require_vectors(predictor, output)
-    refuse_passed_over(read or {}, predictor)
+    _check_asked(predictor, output, read)
     given = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
     examples = read_inputs(given, predictor.form, how_to_read(predictor.info, read))
     rows = _answer(predictor, examples, probabilities, batch_size)
@@ -250,7 +249,8 @@ def check_output(output: str | Path | None, inputs: Inputs, *, vectors: bool = F
         raise ConfigError("the output would take the place of the input", where=str(output), mend="choose another name")
 
 
-def _require_vectors(predictor: Predictor, output: str | Path | None) -> None:
+def _check_asked(predictor: Predictor, output: str | Path | None, read: Mapping[str, Any] | None) -> None:
+    refuse_passed_over(read or {}, predictor)
     if output is None or Path(output).suffix.lower() not in VECTOR_SUFFIXES or predictor.form == "pairs":
         return
     mend = "name it .jsonl or .csv"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,12 @@ from safetensors.torch import load_file
 import fathom
 from fathom import catalog, device
 from fathom.errors import TrainingError
-from fathom.log import set_quiet
 from fathom.training import loop as module
 from fathom.training.forward import Runner
-from fathom.training.guard import Guard
-from fathom.training.loop import Clock, Hooks, Loop, LoopState, Plan
+from fathom.training.loop import Clock, LoopState, Plan
 from fathom.training.scores import is_better
 from fathom.training.settings import Training
-from fathom.training.step import StepResult
+from loops_for_tests import Bench
 from runs_for_tests import make_model, make_recipe
 
 REFERENCES: dict[str, Callable[..., Any]] = {
@@ -98,75 +95,6 @@ def test_what_is_right_is_better_by_every_score_of_a_metric(metric: str, right: 
     assert [name for name in names if not is_better(name, found[0][name], found[1][name])] == []
 
 
-class FakeOptimizer:
-    """Notes the rate and the scale of every update."""
-
-    def __init__(self) -> None:
-        self.updates: list[tuple[float, float]] = []
-
-    def step(self, learning_rate: float, gradient_scale: float) -> None:
-        self.updates.append((learning_rate, gradient_scale))
-
-
-class Bench:
-    """A loop whose gradients and scores are scripted."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
-        self.settings = Training(**{"learning_rate": 1.0, "batch_size": 2, "logging_steps": 1, **settings})
-        self.lines: list[tuple[int, dict[str, Any]]] = []
-        self.saved: list[int] = []
-        self.best: list[int] = []
-        self.rows: list[list[int]] = []
-        self.scores: Iterator[float] | None = None
-        self.losses: dict[int, float] = {}
-        self.retried: dict[int, float] = {}
-        self.norm = 0.5
-        self.memory_bytes: int | None = None
-        self.name = ""
-        self.optimizer = FakeOptimizer()
-        monkeypatch.setattr(module, "compute_gradient", self._gradient)
-        monkeypatch.setattr(module, "compute_gradient_in_float32", self._again)
-
-    def _gradient(self, _: Any, rows: Any, step: int) -> StepResult:
-        self.rows.append(rows.tolist())
-        return StepResult(self.losses.get(step, 1.0), self.norm, 10)
-
-    def _again(self, _: Any, rows: Any, step: int) -> StepResult:
-        return StepResult(self.retried.get(step, 1.0), self.norm, 10)
-
-    def run(self, state: LoopState | None = None, size: int = 12, most_tokens: int | None = None) -> LoopState:
-        settings = self.settings
-        nothing = SimpleNamespace(synchronize=lambda: None)
-        model = SimpleNamespace(train=lambda: None, eval=lambda: None)
-        work: Any = SimpleNamespace(
-            model=model,
-            parameters=nothing,
-            most_tokens=most_tokens,
-            store=range(size),
-            sampler=None,
-            num_sequences=size,
-            train_mode=lambda: None,
-            stages=None,
-        )
-        hooks = Hooks(
-            log=self._log,
-            evaluate=None if self.scores is None else lambda: {"f1": next(self.scores or iter(()))},
-            save=lambda state: self.saved.append(state.step),
-            keep_best=lambda state: self.best.append(state.step),
-            places=lambda rows: [f"train.csv:{row}" for row in rows],
-            progress=SimpleNamespace(update=lambda step, values: None),  # type: ignore[arg-type]
-            memory_bytes=self.memory_bytes,
-            name=self.name,
-        )
-        guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
-        schedule = settings.lr_scheduler
-        loop = Loop(work, settings, (self.optimizer, schedule, guard), hooks, "f1")  # type: ignore[arg-type]
-        return loop.run(state or LoopState())
-
-    def _log(self, step: int, values: Mapping[str, Any]) -> None:
-        self.lines.append((step, dict(values)))
-
-
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
     return lambda **settings: Bench(monkeypatch, settings)
@@ -200,53 +128,6 @@ def test_each_epoch_is_evaluated_and_saved_by_default(bench: Callable[..., Bench
     made.scores = iter([0.1, 0.2])
     made.run()
     assert made.saved == made.best == [6, 12]
-
-
-def test_evaluation_every_few_epochs_and_at_the_end(bench: Callable[..., Bench]) -> None:
-    made = bench(epochs=5, eval_epochs=2)
-    made.scores = iter([0.1, 0.2, 0.15])
-    made.run()
-    assert made.saved == [12, 24, 30]
-    stopped = bench(epochs=5, eval_epochs=2)
-    stopped.scores = iter([0.2, 0.15])
-    state = stopped.run(LoopState(step=13, best_score=0.1, best_step=12))
-    assert stopped.saved == [24, 30]
-    assert (state.best_step, state.evaluations_without_gain) == (24, 1)
-
-
-def test_each_evaluation_is_told_in_a_line_and_the_best_is_marked(
-    bench: Callable[..., Bench], capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = bench(max_steps=12, eval_steps=4)
-    made.scores = iter([0.25, 0.5, 0.125])
-    made.run()
-    assert capsys.readouterr().err.splitlines() == [
-        "validation  4/12  f1 0.2500  best",
-        "validation  8/12  f1 0.5000  best",
-        "validation  12/12  f1 0.1250",
-    ]
-
-
-def test_machines_are_told_of_bad_steps_and_of_nothing_else(
-    bench: Callable[..., Bench], capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = bench(max_steps=4, eval_steps=2, non_finite="skip")
-    made.scores = iter([0.25, 0.5])
-    made.losses = {1: math.nan}
-    set_quiet(True)
-    try:
-        made.run()
-    finally:
-        set_quiet(False)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.splitlines() == [f"warning: {skipped_line(made, 2)}"]
-
-
-def skipped_line(made: Bench, step: int) -> str:
-    rows = made.rows[step - 1]
-    places = ", ".join(f"train.csv:{row}" for row in rows)
-    return f"step {step}: the loss is NaN (batch: {places}); the step is left out"
 
 
 def test_without_validation_only_the_end_is_saved(bench: Callable[..., Bench]) -> None:
@@ -314,22 +195,6 @@ def test_skip_makes_no_update_and_tells(bench: Callable[..., Bench]) -> None:
     logged = [values for step, values in made.lines if step == 3 and "event" not in values]
     assert len(logged) == 1
     assert "loss" not in logged[0]
-
-
-def test_a_bad_step_is_told_with_what_became_of_it(
-    bench: Callable[..., Bench], capsys: pytest.CaptureFixture[str]
-) -> None:
-    made = bench(max_steps=6, non_finite="retry")
-    made.name = "runs/one"
-    made.losses = {1: math.nan, 3: math.nan}
-    made.retried = {3: math.nan}
-    made.run()
-    places = ", ".join(f"train.csv:{row}" for row in made.rows[1])
-    assert capsys.readouterr().err.splitlines() == [
-        f"warning: runs/one: step 2: the loss is NaN (batch: {places}); computed again in float32 it is sound, "
-        "and the step is made",
-        f"warning: runs/one: {skipped_line(made, 4)}",
-    ]
 
 
 def test_retry_updates_with_what_float32_gives(bench: Callable[..., Bench]) -> None:

@@ -53,6 +53,11 @@ class HiddenStates:
     format: Format
     error: float
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes on disk."""
+        return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
+
     def take(self, places_T: Array) -> Tensor:
         """Return the states of some tokens, `[T, D]`, float32 or bfloat16."""
         chosen = torch.from_numpy(self.values[places_T])

@@ -29,7 +29,7 @@ from fathom.data.hidden import (
 from fathom.data.sequences import Sequences
 from fathom.errors import ArtifactError, ConfigError, FathomError
 from fathom.log import format_bytes, get_console
-from fathom.model.prefix import Prefix, PrefixError
+from fathom.model.prefix import Prefix, PrefixError, Reads
 from fathom.recipe import Recipe
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
@@ -84,11 +84,14 @@ def attach_prefix(recipe: Recipe, data: PreparedData, prepared: PreparedModel, s
     wanted = settings.frozen_cache
     if wanted == "off" or (prepared.frozen.first_block == 0 and wanted == "auto"):
         return None
-    reason = _refusal(recipe, data, prepared) or _excess(settings, data, prepared)
+    reason = _refusal(recipe, data, prepared)
     if reason is None:
         try:
             prefix = Prefix(prepared.work.packed, prepared.anatomy, prepared.frozen.first_block)
-            return _attach(settings, data, prepared, prefix, shared)
+            reason = _excess(settings, data, prepared, prefix.reads)
+            if reason is None:
+                return _attach(settings, data, prepared, prefix, shared)
+            prefix.remove()
         except PrefixError as error:
             reason = str(error)
     if wanted != "auto":
@@ -120,9 +123,9 @@ def _refusal(recipe: Recipe, data: PreparedData, prepared: PreparedModel) -> str
     return None if packed.packed else f"the model runs padded ({packed.reason})"
 
 
-def _excess(settings: Training, data: PreparedData, prepared: PreparedModel) -> str | None:
-    """Say why the cache would not fit."""
-    size = sum(_size(settings, prepared, data.stores[name]) for name in SPLITS if name in data.stores)
+def _excess(settings: Training, data: PreparedData, prepared: PreparedModel, reads: Reads) -> str | None:
+    """Say why the cache would not fit; of a head that reads one token a sequence only those are kept."""
+    size = sum(_size(settings, prepared, data.stores[name], reads) for name in SPLITS if name in data.stores)
     limit = int(settings.frozen_cache_gb * GIGABYTE)
     if size > limit:
         return f"their outputs take {format_bytes(size)}, and training.frozen_cache_gb allows {format_bytes(limit)}"
@@ -153,7 +156,7 @@ def _attach(
             prefix.remove()
             get_console().warn(f"frozen blocks run in every pass: {error}")
             return None
-        facts["bytes"] += states.values.nbytes + (0 if states.scales is None else states.scales.nbytes)
+        facts["bytes"] += states.nbytes
         facts["error"] = max(facts["error"], states.error)
         stores[name] = CachedSequences(store, states, prefix.reads)
     work.store = stores["train"]
@@ -235,7 +238,7 @@ def _windows(runner: Runner, prefix: Prefix, store: Sequences) -> Iterator[Tenso
     model.train(training)
 
 
-def _read(states_LD: Tensor, reads: str) -> Tensor:
+def _read(states_LD: Tensor, reads: Reads) -> Tensor:
     return states_LD if reads == "all" else states_LD[:1] if reads == "first" else states_LD[-1:]
 
 
@@ -252,7 +255,7 @@ def _passes(settings: Training, prepared: PreparedModel) -> float:
     return Plan.of(settings, work.num_sequences).total_steps * settings.batch_size / work.num_sequences
 
 
-def _size(settings: Training, prepared: PreparedModel, store: Sequences, reads: str = "all") -> int:
+def _size(settings: Training, prepared: PreparedModel, store: Sequences, reads: Reads) -> int:
     width = prepared.work.packed.model.config.get_text_config().hidden_size
     return num_bytes((store.num_tokens if reads == "all" else len(store), width), format_of(settings))
 

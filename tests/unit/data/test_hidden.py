@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from fathom.data.hidden import (
 )
 from fathom.data.store import from_features
 from fathom.errors import ArtifactError, FathomError
+
+SOURCE = Path(__file__).resolve().parents[3] / "src"
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -84,19 +89,50 @@ def test_the_digest_sees_tokens_order_and_borders() -> None:
     assert digest_tokens(store(), names) == digest_tokens(store(), names)
 
 
-def test_two_writers_at_once() -> None:
-    exact, found = states(), []
+WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+import torch
+from fathom.data.hidden import write_states
 
-    def write() -> None:
-        found.append(write_states({"two": 1}, iter([exact]), (9, 16), "float32"))
+mine, other = Path(sys.argv[1]), Path(sys.argv[2])
+exact = torch.arange(144.0).view(9, 16)
 
-    threads = [threading.Thread(target=write) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 4
-    assert all(torch.equal(one.take(np.arange(9)), exact) for one in found)
+def pieces():
+    yield exact[:4]
+    mine.touch()
+    while not other.exists():  # both are in the middle of the file
+        time.sleep(0.01)
+    yield exact[4:]
+
+found = write_states({"two": 1}, pieces(), (9, 16), "float32")
+assert torch.equal(found.take(np.arange(9)), exact)
+"""
+
+
+def test_two_processes_write_the_same_at_once(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    places = [str(tmp_path / "first"), str(tmp_path / "second")]
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, *order],
+            env={**os.environ, "PYTHONPATH": path},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for order in (places, places[::-1])
+    ]
+    try:
+        said = [writer.communicate(timeout=PATIENCE_SECONDS)[1] for writer in writers]
+    finally:
+        for writer in writers:
+            writer.kill()
+    assert [writer.returncode for writer in writers] == [0, 0], said
+    found = find_states({"two": 1})
+    assert found is not None
+    assert torch.equal(found.take(np.arange(9)), torch.arange(144.0).view(9, 16))
+    assert len(list((files.cache_folder() / FOLDER).iterdir())) == 1, "what the slower one wrote is gone"
 
 
 def test_damage_is_found_and_removed() -> None:

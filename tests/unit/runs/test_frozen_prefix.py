@@ -115,6 +115,23 @@ def test_asked_for_where_it_cannot_be(tiny: Path, tmp_path: Path, edits: list[st
         train(recipe)
 
 
+def test_a_head_over_one_token_needs_room_for_that_token_only(tiny: Path, tmp_path: Path) -> None:
+    free = recipe_of(tiny, tmp_path, "single", "tuning=head", f"output={tmp_path / 'free'}")
+    train(free)
+    limit = f"training.frozen_cache_gb={metrics(free)['frozen_cache']['bytes'] * 1.1 / frozen_prefix.GIGABYTE:.9f}"
+    head = recipe_of(tiny, tmp_path, "single", "tuning=head", limit, f"output={tmp_path / 'head'}")
+    train(head)
+    assert metrics(head)["frozen_cache"]["reads"] == "first"
+    # two blocks read every token, which is more than the limit: they run in every pass, and run right
+    results = []
+    for mode in (limit, "training.frozen_cache=off"):
+        top = recipe_of(tiny, tmp_path, "single", "tuning={kind: top-layers, layers: 1}", mode, f"output={tmp_path}/x")
+        results.append(lines(top))
+        assert "frozen_cache" not in metrics(top)
+        files.remove_folder(tmp_path / "x")
+    assert results[0] == results[1]
+
+
 def test_dropout_of_frozen_blocks_is_off_unless_wanted(tiny: Path, tmp_path: Path) -> None:
     for dropout in (0.0, 0.5):
         edits = (f"training.dropout={dropout}", "training.frozen_cache=off", f"output={tmp_path / str(dropout)}")
@@ -201,6 +218,15 @@ def mutations(tiny: Path, folder: Path) -> list[tuple[str, list[str], Callable[[
         config[key] = value
         (tiny / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
+    def change_tokenizer(change: Callable[[dict[str, Any]], None]) -> None:
+        said = json.loads((tiny / "tokenizer.json").read_text(encoding="utf-8"))
+        change(said)
+        (tiny / "tokenizer.json").write_text(json.dumps(said), encoding="utf-8")
+
+    def swap(said: dict[str, Any]) -> None:
+        words = said["model"]["vocab"]
+        words["thing1"], words["thing2"] = words["thing2"], words["thing1"]
+
     def change_line(number: int, text: str) -> None:
         path = folder / "train.csv"
         rows = path.read_text(encoding="utf-8").splitlines()
@@ -211,9 +237,15 @@ def mutations(tiny: Path, folder: Path) -> list[tuple[str, list[str], Callable[[
     below = [n for n in load_file(weights_file) if n.startswith(("embeddings.", "encoder.layer.0."))]
     for name in [below[int(i)] for i in generator.choice(len(below), 16, replace=False)]:
         found.append((f"weight {name}", [], lambda name=name: change_weight(name, 0)))  # type: ignore[misc]
-    for number in range(1, 21):
+    for number in range(1, 18):
         text = f"the thing{number} thing{(number * 7) % 30} is red"
         found.append((f"line {number}", [], lambda n=number, t=text: change_line(n, t)))  # type: ignore[misc]
+    for name, edit in (
+        ("two words swapped", swap),
+        ("a word gone", lambda said: said["model"]["vocab"].pop("is")),
+        ("no token at the end", lambda said: said["post_processor"]["single"].pop()),
+    ):
+        found.append((f"tokenizer: {name}", [], lambda edit=edit: change_tokenizer(edit)))  # type: ignore[misc]
     for length in range(4, 12):
         found.append((f"length {length}", [f"data.max_length={length}"], lambda: None))
     found.append(("norm", [], lambda: change_config("layer_norm_eps", 1e-3)))

@@ -26,11 +26,24 @@ def inspect_command(
     tuning: Annotated[
         str | None, typer.Option(help="A strategy, several with commas (full,lora), '{kind: lora, rank: 8}', or all.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Sequences in memory at once; 32 if left out.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "--batch", min=1, help="Sequences in memory at once; 32 if left out.")
+    ] = None,
     length: Annotated[int | None, typer.Option(min=1, help="Tokens of each sequence; 128 if left out.")] = None,
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic of the blocks; auto asks this machine.")
-    ] = "auto",
+        Literal["auto", "fp32", "bf16"] | None, typer.Option(help="Arithmetic of the blocks; auto asks this machine.")
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Whose state is counted: any optimizer, or '{kind: sgd, momentum: 0.9}'.")
+    ] = None,
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option("--checkpointing/--no-checkpointing", help="Whether blocks are computed again going backward."),
+    ] = None,
+    frozen_cache: Annotated[
+        Literal["off", "float32", "bfloat16", "int8"] | None,
+        typer.Option(help="Count frozen blocks as read from a cache of this format."),
+    ] = None,
     task: Annotated[
         str | None, typer.Option(help="Whose head the model gets: any task, e.g. token-classification.")
     ] = None,
@@ -40,37 +53,49 @@ def inspect_command(
 ) -> None:
     """Show depth, parameters, memory and work of a model."""
     from fathom import files
-    from fathom.errors import ConfigError
-    from fathom.runs.inspect import inspect
+    from fathom.config import apply_edits
 
-    if labels is not None and task is None:
-        raise ConfigError("--labels needs --task", mend="say whose head: --task text-classification")
-    head: dict[str, Any] | None = None
-    if task is not None:
-        head = {"kind": task} if labels is None else {"kind": task, "num_labels": labels}
+    training: dict[str, Any] = {
+        "batch_size": batch_size,
+        "precision": precision,
+        "optimizer": None if optimizer is None else apply_edits({}, [f"optimizer={optimizer}"])["optimizer"],
+        "activation_checkpointing": checkpointing,
+        "frozen_cache": frozen_cache,
+    }
     news = _new_models(model, depth, vocab)
     if plot is not None:
         _check_plot(plot, len(news))
-    report: Any
-    if len(news) > 1:
-        from fathom.runs.depths import inspect_depths
-
-        if tuning is not None or task is not None:
-            raise ConfigError(
-                "several depths are compared as they are pretrained", mend="leave --tuning and --task out"
-            )
-        depths = [new.depth for new in news]
-        report = inspect_depths(news[0], depths, batch_size=batch_size, length=length, precision=precision)
-    else:
-        subject = news[0] if news else model
-        options: dict[str, Any] = {"tuning": tuning, "batch_size": batch_size, "length": length, "task": head}
-        report = inspect(subject, precision=precision, **options)
+    report = _report(model, news, {"tuning": tuning, "task": _head(task, labels)}, {"length": length, **training})
     if plot is not None:
         files.write_atomic(plot, report.to_svg())
     if as_json:
         say_json(report.to_json())
     else:
         say(report.to_text())
+
+
+def _head(task: str | None, labels: int | None) -> dict[str, Any] | None:
+    """The task whose head is asked for."""
+    from fathom.errors import ConfigError
+
+    if task is None:
+        if labels is not None:
+            raise ConfigError("--labels needs --task", mend="say whose head: --task text-classification")
+        return None
+    return {"kind": task} if labels is None else {"kind": task, "num_labels": labels}
+
+
+def _report(model: str, news: list[NewModel], chosen: dict[str, Any], load: dict[str, Any]) -> Any:
+    """What is inspected: one model, or a new one at several depths."""
+    from fathom.errors import ConfigError
+    from fathom.runs.depths import inspect_depths
+    from fathom.runs.inspect import inspect
+
+    if len(news) <= 1:
+        return inspect(news[0] if news else model, **chosen, **load)
+    if any(value is not None for value in chosen.values()):
+        raise ConfigError("several depths are compared as they are pretrained", mend="leave --tuning and --task out")
+    return inspect_depths(news[0], [new.depth for new in news], **load)
 
 
 def _check_plot(path: str, num_models: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from fathom.config import validate
 from fathom.errors import ConfigError
@@ -71,18 +71,16 @@ def inspect_depths(
     model: NewModel,
     depths: Iterable[int],
     *,
-    batch_size: int | None = None,
     length: int | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    **training: Any,
 ) -> DepthsReport:
     """Count what a new model would cost at several depths.
 
     Args:
         model: Its depth is replaced; sizes that are given stay.
         depths: In blocks.
-        batch_size: Sequences in memory at once.
-        length: Tokens of each.
-        precision: Arithmetic of the blocks; auto asks the machine.
+        length: Tokens of each sequence.
+        **training: Keys of a recipe's `training` section; see `inspect`.
 
     Raises:
         ConfigError: A depth the dial does not have, or none.
@@ -90,7 +88,7 @@ def inspect_depths(
     rows, seen = [], None
     for depth in depths:
         new = validate(NewModel, {**model.model_dump(), "depth": depth}, f"depth {depth}")
-        seen = inspect(new, tuning="full", batch_size=batch_size, length=length, precision=precision)
+        seen = inspect(new, tuning="full", length=length, **training)
         ledger = seen.ledger
         rows.append(
             DepthRow(

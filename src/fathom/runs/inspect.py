@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -12,10 +12,10 @@ from fathom import catalog
 from fathom.config import parse_yaml, validate
 from fathom.errors import ConfigError, ModelError
 from fathom.model.section import ModelSection
-from fathom.runs.subject import BASE_CLASS, architecture, read_subject
+from fathom.runs.subject import BASE_CLASS, Shape, architecture, read_subject
 
 MASKED_SHARE = 0.15
-"""Share of the tokens that a masked language model is asked for, as its task has it."""
+"""Share of the tokens that a masked language model is asked for, where no task says another."""
 WRITERS = frozenset({"AutoModelForCausalLM", "AutoModelForSeq2SeqLM", "AutoModelForSpeechSeq2Seq"})
 """Auto classes of models that are asked for every token."""
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fathom.model.ledger import Ledger
+    from fathom.model.memory import MicroBatch, Setting
     from fathom.tasks.base import Task
+    from fathom.training.settings import Training
+    from fathom.tuning.base import Tuning
 
 ALL = "all"
 NEEDED: dict[str, dict[str, Any]] = {"layers": {"layers": [0, -1]}}
@@ -47,12 +50,20 @@ class InspectReport:
     architecture: str
     head: str
     """What the model does beside its body."""
-    precision: str
+    training: Training
+    """What counts of it: sequences in memory at once, optimizer, precision, checkpointing, the frozen cache."""
+    length: int
+    """Tokens of each sequence, those that a strategy puts before it left out."""
     parameters: int
     """Of the model before a strategy adds any."""
     block_sizes: tuple[int, ...]
     """Parameters of each block, before a strategy adds any."""
     strategies: tuple[Strategy, ...]
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic of the blocks."""
+        return self.training.precision
 
     @property
     def ledger(self) -> Ledger:
@@ -66,6 +77,9 @@ class InspectReport:
             "architecture": self.architecture,
             "head": self.head,
             "precision": self.precision,
+            "optimizer": self.training.optimizer.model_dump(mode="json"),
+            "activation_checkpointing": self.training.activation_checkpointing,
+            "frozen_cache": self.training.frozen_cache,
             "parameters": self.parameters,
             "block_sizes": list(self.block_sizes),
             "strategies": [
@@ -90,9 +104,15 @@ class InspectReport:
 
     @property
     def _title(self) -> str:
-        micro_batch = self.ledger.micro_batch
-        batch = f"batch {micro_batch.sequences} x {micro_batch.length} tokens"
-        return f"{self.model} ({self.architecture}, {self.head}), {batch}, {self.precision}"
+        batch = f"batch {self.ledger.micro_batch.sequences} x {self.length} tokens"
+        parts = [f"{self.model} ({self.architecture}, {self.head})", batch, self.precision]
+        if self.training.optimizer.kind != "adamw":
+            parts.append(self.training.optimizer.kind)
+        if self.training.activation_checkpointing:
+            parts.append("activation checkpointing")
+        if counts_cache(self.training):
+            parts.append("frozen blocks from the cache")
+        return ", ".join(parts)
 
     @property
     def _ledgers(self) -> dict[str, Ledger]:
@@ -108,7 +128,7 @@ class InspectReport:
                 f"{len(self.block_sizes)} blocks of width {self.ledger.width}; {self.parameters:,} parameters",
                 block_sizes_text(self.block_sizes),
                 "",
-                *cost_table({item.name: item.ledger for item in self.strategies}),
+                *cost_table({item.name: item.ledger for item in self.strategies}, self.length),
                 "",
                 "forward, backward: million operations per token",
                 *(f"{item.name}: {item.refusal}" for item in self.strategies if item.refusal),
@@ -124,10 +144,9 @@ def inspect(
     model: str | ModelSection,
     *,
     tuning: str | None = None,
-    batch_size: int | None = None,
     length: int | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
     task: str | Mapping[str, Any] | None = None,
+    **training: Any,
 ) -> InspectReport:
     """Count parameters, operations and memory of a model by block and component; no weights are read.
 
@@ -136,25 +155,24 @@ def inspect(
             recipe, `{kind: new, architecture: llama, depth: 12}`.
         tuning: A strategy, several with commas between them, YAML such as `{kind: lora, rank: 8}`, or `all`; left out,
             the recipe's, or full.
-        batch_size: Sequences in memory at once; left out, the recipe's, or 32.
-        length: Tokens of each; left out, the recipe's `data.max_length`, or 128.
-        precision: Arithmetic of the blocks; auto asks the machine.
+        length: Tokens of each sequence; left out, the recipe's `data.max_length`, or 128.
         task: Whose head the model gets: the name of any task, such as token-classification, or its options as in a
             recipe, with `num_labels` where the head grows with the labels. Left out, the recipe's; or the model as
             published, with a two-label classifier where a strategy needs a head.
+        **training: Keys of a recipe's `training` section, which come before the recipe's own: `batch_size` (sequences
+            in memory at once), `precision` (auto asks the machine), `optimizer`, `activation_checkpointing`, `packing`
+            and `frozen_cache` (a format counts frozen blocks as read from the cache; auto waits for the data and
+            counts them as computed).
 
     Raises:
         ModelError: No such model, its family has no head for the task, or cannot take the one strategy asked for.
-        ConfigError: No such strategy or task.
+        ConfigError: No such strategy or task, or no such key of `training`.
     """
-    from fathom.device import choose_precision, probe_machine
     from fathom.model.anatomy import find_anatomy
     from fathom.model.families import stack_length
     from fathom.model.load import build_on_meta
-    from fathom.model.memory import MicroBatch, Setting
 
-    chosen = precision if precision != "auto" else choose_precision("auto", probe_machine())
-    subject = read_subject(model)
+    subject = read_subject(model, training)
     wanted = (
         [(subject.tuning.kind, subject.tuning)]
         if tuning is None and subject.tuning
@@ -166,40 +184,93 @@ def inspect(
     anatomy = find_anatomy(bare)
     parameters = sum(parameter.numel() for parameter in bare.parameters())
     sizes = tuple(sum(p.numel() for p in bare.get_submodule(block.path).parameters()) for block in anatomy.blocks)
-    last = anatomy.stacks[-1].name
-    setting = Setting(precision=chosen, stream=chosen, labelled_share=_labelled_share(auto_class))
-    micro_batch = MicroBatch.uniform(
-        batch_size or subject.batch_size, stack_length(config, last, length or subject.length)
-    )
+    positions = stack_length(config, anatomy.stacks[-1].name, length or subject.length)
+    settings = _settled(subject.training, positions, whole=training.get("batch_size") is not None)
     found = []
-    for kind, part in wanted:
-        found.append(_apply((kind, part), bare, shape.task, (micro_batch, setting)))
+    for named in wanted:
+        found.append(_apply(named, bare, shape, (settings, positions)))
         bare = build_on_meta(config, auto_class) if len(found) < len(wanted) else bare
     if all(item.ledger is None for item in found):
         raise ModelError(found[0].refusal or "the model refuses the strategy", where=subject.section.label)
     head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")
-    return InspectReport(subject.section.label, config.model_type, head, chosen, parameters, sizes, tuple(found))
+    return InspectReport(
+        subject.section.label, config.model_type, head, settings, positions, parameters, sizes, tuple(found)
+    )
 
 
-def _apply(named: tuple[str, Any], model: nn.Module, task: Task | None, load: tuple[Any, Any]) -> Strategy:
+def _settled(settings: Training, length: int, *, whole: bool) -> Training:
+    """Return settings with this machine's precision where they leave it open, and with the sequences of one pass.
+
+    Args:
+        settings: Of the subject.
+        length: Tokens of a sequence.
+        whole: Whether the batch is what is in memory at once; else the recipe may cut it.
+    """
+    from fathom.device import choose_precision, probe_machine
+
+    precision, sequences = settings.precision, settings.batch_size
+    if precision == "auto":
+        precision = choose_precision("auto", probe_machine())
+    if not whole and isinstance(settings.micro_batch_tokens, int):
+        sequences = max(1, min(sequences, settings.micro_batch_tokens // length))
+    return settings.model_copy(update={"precision": precision, "batch_size": sequences})
+
+
+def counts_cache(settings: Training) -> bool:
+    """Whether frozen blocks are counted as read from the cache: asked for by a format."""
+    return settings.frozen_cache not in ("auto", "off") and settings.packing and not settings.frozen_dropout
+
+
+def _apply(named: tuple[str, Any], model: nn.Module, shape: Shape, load: tuple[Training, int]) -> Strategy:
+    from fathom.model.anatomy import find_anatomy
+    from fathom.model.checkpointing import checkpoint_blocks
     from fathom.model.ledger import build_ledger
     from fathom.runs.heads import require_trainable_head
     from fathom.tuning.trial import try_on_meta
 
     name, part = named
+    settings, length = load
     try:
-        if task is not None:
-            require_trainable_head(task, part)
+        if shape.task is not None:
+            require_trainable_head(shape.task, part)
         model = try_on_meta(part, model)
+        if settings.activation_checkpointing:
+            checkpoint_blocks(model, [block.path for block in find_anatomy(model).blocks])
     except ModelError as error:
         return Strategy(name, None, str(error))
-    return Strategy(name, build_ledger(model, *load))
+    micro_batch, setting = _load(model, part, settings, length)
+    setting = replace(setting, labelled_share=_labelled_share(shape.auto_class, shape.task))
+    return Strategy(name, build_ledger(model, micro_batch, setting, settings.optimizer.state_bytes))
 
 
-def _labelled_share(auto_class: str) -> float | None:
+def _load(model: nn.Module, part: Tuning, settings: Training, length: int) -> tuple[MicroBatch, Setting]:
+    """What is in memory at once, and how a run keeps its numbers: see `Passes` and `memory_setting`."""
+    from fathom.model.anatomy import find_anatomy
+    from fathom.model.frozen import find_frozen
+    from fathom.model.memory import MicroBatch, Setting
+    from fathom.model.virtual_tokens import BEFORE_EMBEDDINGS, num_virtual_tokens, peft_type
+
+    virtual = num_virtual_tokens(model)
+    in_attention = virtual > 0 and peft_type(model) not in BEFORE_EMBEDDINGS
+    seen = [length if in_attention else length + virtual] * settings.batch_size
+    packed = settings.packing and not in_attention
+    micro_batch = MicroBatch.of(seen) if packed else MicroBatch.padded(seen, virtual * in_attention)
+    low = settings.precision == "bf16"
+    cached = counts_cache(settings) and part.keeps_prefix and packed
+    setting = Setting(
+        precision="bf16" if low else "fp32",
+        stream="bf16" if low and packed else "fp32",
+        checkpointing=settings.activation_checkpointing,
+        first_block=find_frozen(model, find_anatomy(model)).first_block if cached else 0,
+    )
+    return micro_batch, setting
+
+
+def _labelled_share(auto_class: str, task: Task | None) -> float | None:
     """Share of the tokens a vocabulary's logits are made for; None for other heads."""
     if auto_class in {"AutoModelForMaskedLM", "AutoModelForPreTraining"}:
-        return MASKED_SHARE
+        said = None if task is None else task.labelled_share
+        return MASKED_SHARE if said is None else said
     return 1.0 if auto_class in WRITERS else None
 
 

@@ -14,14 +14,19 @@ Place = tuple[str, Callable[["Row"], bool]]
 """A column: its heading, and the rows of a ledger that belong to it."""
 
 
-def cost_table(ledgers: Mapping[str, Ledger | None]) -> list[str]:
-    """Return a line for each strategy: what learns, the work and the memory; None is a strategy that is refused."""
+def cost_table(ledgers: Mapping[str, Ledger | None], length: int) -> list[str]:
+    """Return a line for each strategy: what learns, the work and the memory.
+
+    Args:
+        ledgers: By strategy; None is one that is refused.
+        length: Tokens of a sequence that the work is shared among; those a strategy adds are part of its work.
+    """
+    per_token = 1e6 * length
     rows = [("tuning", "trainable", "share", "blocks that learn", "forward", "backward", "peak MiB")]
     for name, ledger in ledgers.items():
         if ledger is None:
             rows.append((name, "refused", "", "", "", "", ""))
             continue
-        per_token = 1e6 * ledger.length
         rows.append(
             (
                 name,

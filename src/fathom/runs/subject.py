@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
     from fathom.tasks.base import Task
+    from fathom.training.settings import Training
     from fathom.tuning.base import Tuning
 
-DEFAULT_BATCH_SIZE = 32
 DEFAULT_LENGTH = 128
 DEFAULT_VOCABULARY = 32_000
 """Rows of a new model's embeddings where neither size nor tokenizer is named, or the tokenizer is made of the data."""
@@ -35,29 +35,37 @@ class Subject:
     """A model, and what a recipe says about training it."""
 
     section: ModelSection
-    batch_size: int = DEFAULT_BATCH_SIZE
+    training: Training
     length: int = DEFAULT_LENGTH
     tuning: Tuning | None = None
     task: Task | None = None
 
 
-def read_subject(source: str | ModelSection) -> Subject:
+def read_subject(source: str | ModelSection, training: Mapping[str, Any] | None = None) -> Subject:
     """Read what the user named.
 
-    Raises:
-        ConfigError: A recipe or a new model with a mistake in it.
-    """
-    if isinstance(source, ModelSection):
-        return Subject(source)
-    from fathom.recipe import load_recipe, ready_recipes
+    Args:
+        source: See `inspect`.
+        training: Keys of a recipe's `training` section that take the place of the recipe's own, or of the defaults;
+            None stands for a key that is left out.
 
+    Raises:
+        ConfigError: A recipe or a new model with a mistake in it, or no such key or value.
+    """
+    from fathom.recipe import load_recipe, ready_recipes
+    from fathom.training.settings import Training
+
+    wanted = {name: value for name, value in (training or {}).items() if value is not None}
+    given = validate(Training, wanted, "training")
+    if isinstance(source, ModelSection):
+        return Subject(source, given)
     if source.endswith((".yaml", ".yml")) or source in ready_recipes():
         recipe = load_recipe(source)
-        length = recipe.data.max_length or DEFAULT_LENGTH
-        return Subject(recipe.model, recipe.training.batch_size, length, recipe.tuning, recipe.task)
+        merged = recipe.training.model_copy(update={name: vars(given)[name] for name in given.model_fields_set})
+        return Subject(recipe.model, merged, recipe.data.max_length or DEFAULT_LENGTH, recipe.tuning, recipe.task)
     if source.lstrip().startswith("{"):
-        return Subject(_read_section(source))
-    return Subject(Pretrained(name=source))
+        return Subject(_read_section(source), given)
+    return Subject(Pretrained(name=source), given)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Task(Part, ABC):
         """Rows of the vocabulary that the task makes for a new model; None where its tokenizer or the data say it."""
         return None
 
+    @property
+    def labelled_share(self) -> float | None:
+        """Share of a text's tokens that the head over a vocabulary is asked for; None where only the data say it."""
+        return None
+
     def head_keys(self, num_labels: int | None = None) -> dict[str, Any]:
         """Return what a model's config says of the head, as far as it is known before there are data.
 

@@ -59,6 +59,11 @@ class MaskedLm(LanguageModel):
         """The head: with a sentence objective BERT's own pretraining head, which has both."""
         return "AutoModelForMaskedLM" if self.sentence_objective == "none" else "AutoModelForPreTraining"
 
+    @property
+    def labelled_share(self) -> float:
+        """What has to be guessed."""
+        return self.mask_probability
+
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenMaskedLm:
         """Return the live task of a saved model; see `Task.reopen`."""
         return OpenMaskedLm(type(self).model_validate(state["options"]), tokenizer, int(state["max_length"]))

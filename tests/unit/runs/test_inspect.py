@@ -187,6 +187,97 @@ def test_a_saved_folder_is_inspected_as_what_it_is(tmp_path: object) -> None:
     assert report.ledger.num_blocks == 3
 
 
+def write_recipe(folder: Path, *lines: str) -> str:
+    """A recipe without data on disk: `inspect` reads none."""
+    path = folder / "job.yaml"
+    path.write_text("\n".join(["data: {train: none.csv, max_length: 64}", *lines]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+TEXTS = ("model: {name: bert-base}", "task: text-classification")
+
+
+def test_a_recipe_says_how_it_trains(tmp_path: Path) -> None:
+    said = "{optimizer: sgd, activation_checkpointing: true, precision: fp32, batch_size: 16}"
+    report = inspect(write_recipe(tmp_path, *TEXTS, f"training: {said}"))
+    ledger, plain = report.ledger, inspect("bert-base", task="text-classification", length=64, precision="fp32").ledger
+    assert ledger.setting.checkpointing and ledger.setting.precision == "fp32"
+    assert (ledger.micro_batch.sequences, ledger.micro_batch.length) == (16, 64)
+    assert ledger.memory.optimizer == 0 and plain.memory.optimizer == 8 * plain.trainable
+    assert ledger.backward_flops > plain.backward_flops, "blocks run twice"
+    assert ledger.memory.activations < plain.memory.activations / 10
+    title = report.to_text().split("\n", 1)[0]
+    assert "batch 16 x 64 tokens, fp32, sgd, activation checkpointing, tuning full" in title
+    raw = report.to_json()
+    assert (raw["optimizer"]["kind"], raw["activation_checkpointing"], raw["frozen_cache"]) == ("sgd", True, "auto")
+
+
+def test_what_is_asked_for_comes_before_the_recipe(tmp_path: Path) -> None:
+    said = "{optimizer: sgd, activation_checkpointing: true, precision: fp32, micro_batch_tokens: 640}"
+    source = write_recipe(tmp_path, *TEXTS, f"training: {said}")
+    assert inspect(source).ledger.micro_batch.sequences == 10, "so many are in memory at once"
+    given: dict[str, Any] = {"optimizer": {"kind": "sgd", "momentum": 0.9}, "gradient_checkpointing": False}
+    ledger = inspect(source, precision="bf16", batch_size=12, **given).ledger
+    assert (ledger.setting.precision, ledger.setting.checkpointing) == ("bf16", False)
+    assert ledger.micro_batch.sequences == 12 and ledger.memory.optimizer == 4 * ledger.trainable
+    with pytest.raises(ConfigError, match="optimiser"):
+        inspect(source, optimiser="sgd")
+
+
+def by_strategy(model: str, tuning: str, **options: Any) -> dict[str, Any]:
+    """The ledger of each strategy."""
+    return {item.name: item.ledger for item in inspect(model, tuning=tuning, precision="fp32", **options).strategies}
+
+
+def test_all_strategies_are_compared_as_they_would_train() -> None:
+    usual, other = (
+        by_strategy("minilm", "full,head,lora", **more)
+        for more in ({}, {"optimizer": "sgd", "activation_checkpointing": True})
+    )
+    for name, ledger in other.items():
+        assert ledger.memory.optimizer == 0, name
+        assert ledger.memory.activations < usual[name].memory.activations or name == "head"
+    beside = inspect("minilm", tuning="lora,ladder", precision="fp32", activation_checkpointing=True).strategies
+    assert beside[0].refusal is None and "nothing to compute again" in str(beside[1].refusal)
+
+
+def test_frozen_blocks_are_read_from_a_cache_where_that_is_asked_for(tmp_path: Path) -> None:
+    names = "head,top-layers,full,ladder"
+    computed, cached = (by_strategy("bert-base", names, **more) for more in ({}, {"frozen_cache": "float32"}))
+    first = {name: ledger.setting.first_block for name, ledger in cached.items()}
+    assert first == {"head": 12, "top-layers": 10, "full": 0, "ladder": 0}, "the ladder reads inside the frozen blocks"
+    for name, ledger in cached.items():
+        blocks = sum(row.forward_flops for depth in range(first[name], 12) for row in ledger.block_rows(depth))
+        assert blocks == sum(row.forward_flops for row in ledger.rows if row.depth is not None)
+        assert blocks * 12 == (12 - first[name]) * sum(
+            row.forward_flops for row in computed[name].rows if row.depth is not None
+        ), name
+    said = write_recipe(tmp_path, *TEXTS, "tuning: head", "training: {frozen_cache: int8, precision: fp32}")
+    report = inspect(said)
+    assert report.ledger.setting.first_block == 12
+    assert "frozen blocks from the cache" in report.to_text()
+    for more in ({"frozen_cache": "off"}, {"packing": False}, {"frozen_dropout": True}):
+        assert inspect(said, **more).ledger.setting.first_block == 0, more
+
+
+def test_a_masked_head_is_asked_for_the_share_of_its_task(tmp_path: Path) -> None:
+    task = "task: {kind: masked-lm, mask_probability: 0.4}"
+    source = write_recipe(tmp_path, "model: {name: bert-base}", task)
+    assert inspect(source, precision="fp32").ledger.setting.labelled_share == 0.4
+    assert inspect("bert-base", task="masked-lm", precision="fp32").ledger.setting.labelled_share == 0.15
+
+
+def test_virtual_tokens_take_their_place() -> None:
+    report = inspect("bert-base", tuning="full,prompt,prefix", batch_size=4, length=64, precision="fp32")
+    full, prompt, prefix = (item.ledger for item in report.strategies if item.ledger is not None)
+    assert (full.micro_batch.length, prompt.micro_batch.length, prefix.micro_batch.length) == (64, 84, 64)
+    assert (full.micro_batch.packed, prompt.micro_batch.packed, prefix.micro_batch.packed) == (True, True, False)
+    assert prefix.micro_batch.pairs == 4 * 64 * 84
+    assert "batch 4 x 64 tokens" in report.to_text()
+    row = next(line for line in report.to_text().splitlines() if line.startswith("prompt"))
+    assert f"{prompt.forward_flops / 64e6:,.1f}" in row, "the work of twenty tokens more is the text's"
+
+
 @pytest.mark.parametrize("tuning", ["lorra", "", "{kind: lora, ranke: 3}", "[", "full,"])
 def test_strategies_that_do_not_exist(tuning: str) -> None:
     if tuning == "full,":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,6 +56,22 @@ def test_the_picture_has_every_strategy_and_number(report: InspectReport) -> Non
 @pytest.mark.parametrize(("count", "text"), [(7, "7"), (1234, "1.23 k"), (7_087_872, "7.09 M"), (7e10, "70 G")])
 def test_counts_are_short(count: int, text: str) -> None:
     assert short_count(count) == text
+
+
+def test_the_command_takes_how_it_trains() -> None:
+    command = ["inspect", "minilm", "--tuning", "full,head", "--batch", "8", "--precision", "fp32"]
+    more = ["--optimizer", "{kind: sgd, momentum: 0.9}", "--checkpointing", "--frozen-cache", "bfloat16"]
+    done = CliRunner().invoke(app, [*command, *more, "--json"])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["optimizer"] == {"kind": "sgd", "momentum": 0.9, "nesterov": False}
+    for item, first_block in zip(said["strategies"], (0, 6), strict=True):
+        assert item["setting"]["checkpointing"] and item["setting"]["first_block"] == first_block
+        assert item["micro_batch"]["sequences"] == 8
+        assert item["memory"]["optimizer"] == 4 * item["trainable"]
+    assert CliRunner().invoke(app, ["inspect", "minilm", "--optimizer", "sgdd"]).exit_code == 2
+    depths = CliRunner().invoke(app, ["inspect", "llama", "--depth", "2,4", "--optimizer", "sgd", "--batch", "8"])
+    assert depths.exit_code == 0 and "batch 8 x 128 tokens" in depths.output
 
 
 def test_the_command_draws_and_refuses(tmp_path: Path) -> None:

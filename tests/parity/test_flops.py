@@ -48,7 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "bart": (BART, ("AutoModelForSeq2SeqLM",)),
     "vit": ({**SIZE, "image_size": 16, "patch_size": 4}, ("AutoModelForImageClassification",)),
 }
-STRATEGIES = ("full", "head", "top-layers", "bitfit", "lora")
+STRATEGIES = ("full", "head", "top-layers", "bitfit", "lora", "ladder")
 
 
 def build(family: str, auto_class: str) -> nn.Module:

@@ -13,13 +13,13 @@ from typing import Literal
 
 from torch import Tensor
 
-Kind = Literal["lora", "dora", "adalora", "vera", "ia3", "ia3-input", "bottleneck"]
+Kind = Literal["lora", "dora", "adalora", "vera", "ia3", "ia3-input", "bottleneck", "chosen", "gated"]
 FLOAT_BYTES = 4
 """Of a number in the type the strategies' own parameters have."""
 
-_PASSING: dict[Kind, int] = {"lora": 0, "dora": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-input": 1, "bottleneck": 0}
+_PASSING: dict[Kind, int] = {"dora": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-input": 1}
 """Float32 vectors as wide as the projection that are there at once while its output is made: DoRA's two scaled terms,
-their sum and the result; what is added, scaled, and the result."""
+their sum and the result; what is added, scaled, and the result. None of kinds left out."""
 
 _MARKS: tuple[tuple[str, Kind], ...] = (
     ("lora_magnitude_vector.", "dora"),
@@ -27,6 +27,8 @@ _MARKS: tuple[tuple[str, Kind], ...] = (
     ("vera_lambda_d.", "vera"),
     ("adapter_down.", "bottleneck"),
     ("lora_A.", "lora"),
+    ("sparse_values", "chosen"),
+    ("diff_values", "gated"),
 )
 """Beginnings of parameter names that tell a kind, the most telling first."""
 
@@ -71,16 +73,33 @@ class Added:
                 return inputs * FLOAT_BYTES
             case "bottleneck":  # what its activation and its second matrix read
                 return 2 * self.rank * product_bytes
+            case "chosen" | "gated":
+                return 0
+
+    def kept_weight_bytes(self, inputs: int, outputs: int) -> int:
+        """Return the bytes kept whatever the number of tokens.
+
+        Of every gate: its sigmoid, stretched, cut to 0 and 1, and its product with the value behind it.
+        """
+        return 4 * inputs * outputs * FLOAT_BYTES if self.kind == "gated" else 0
 
     def passing_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes that come and go for one token."""
         width = inputs if self.kind == "ia3-input" else outputs
-        return _PASSING[self.kind] * width * FLOAT_BYTES
+        return _PASSING.get(self.kind, 0) * width * FLOAT_BYTES
 
-    def working_bytes(self, inputs: int, outputs: int) -> int:
+    def working_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
         """Return the bytes that come and go whatever the number of tokens."""
-        # the update, scaled, and added to the frozen weight, in float32
-        return 3 * inputs * outputs * FLOAT_BYTES if self.kind == "dora" else 0
+        entries = inputs * outputs
+        match self.kind:
+            case "dora" | "gated":
+                # the update, scaled, and added to the frozen weight, in float32; the gradients of a product and of both
+                # its sides
+                return 3 * entries * FLOAT_BYTES
+            case "chosen":  # the changed weight in float32, and its copy for the product
+                return entries * (FLOAT_BYTES + (product_bytes if product_bytes < FLOAT_BYTES else 0))
+            case _:
+                return 0
 
 
 def find_added(parameters: Iterable[tuple[str, Tensor]], inputs: int) -> Added | None:

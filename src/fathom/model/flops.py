@@ -7,12 +7,13 @@ pair of positions, causal or not, because that is what is computed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from fathom.model import families
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
+from fathom.model.ladder import MODULE, LadderSpec
 
 Place = tuple[int | None, str]
 """Block depth (None outside the blocks) and component."""
@@ -51,6 +52,9 @@ def count_flops(flow: ModelFlow, config: Any, *, head_positions: float, recomput
                 again = flops.forward if recompute and block.gradient else 0
                 counts[block.index, component] += Flops(flops.forward, flops.backward + again)
     counts[None, "head"] += _sum(_unit_flops(unit, head_positions) for unit in flow.head)
+    if flow.ladder is not None:
+        for place, flops in _ladder_flops(flow.ladder, flow.stacks[-1].length):
+            counts[place] += flops
     return dict(counts)
 
 
@@ -76,6 +80,15 @@ def _unit_flops(unit: Unit, positions: float) -> Flops:
         forward += once
         backward += once * (factor.trains + factor.input_gradient)
     return Flops(round(forward), round(backward))
+
+
+def _ladder_flops(spec: LadderSpec, length: int) -> Iterator[tuple[Place, Flops]]:
+    """A rung behind each block, which hands no gradient back to it, and the way up again behind the last."""
+    down = 2 * length * spec.width_read * spec.width
+    network = 4 * length * spec.width * spec.inner
+    for number in range(len(spec.blocks)):
+        yield (number, MODULE), Flops(down + network, down + 2 * network)
+    yield (None, "head"), Flops(down, 2 * down)
 
 
 def _embedding_units(flow: ModelFlow, config: Any) -> Iterable[Flops]:

@@ -15,6 +15,7 @@ from fathom.model import families
 from fathom.model.added import Added, find_added
 from fathom.model.anatomy import Anatomy, Block, Stack, is_linear
 from fathom.model.four_bit import four_bit
+from fathom.model.ladder import MODULE, LadderSpec, attached
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class ModelFlow:
     head: tuple[Unit, ...]
     head_gradient: bool
     """Whether what the head reads needs a gradient."""
+    ladder: LadderSpec | None = None
+    """The side network that reads what every block makes, where there is one."""
 
 
 @dataclass
@@ -151,13 +154,16 @@ def trace(model: nn.Module, anatomy: Anatomy, length: int) -> ModelFlow:
         for _ in range(stack.repeats):
             blocks += [_block(model, block, state, (heads, share, source_gradient)) for block in stack.blocks]
         stacks.append(StackFlow(stack, positions, source_length, tuple(blocks)))
-    below_head = state.gradient or source_gradient or _any_learns(model, anatomy.final)
+    ladder = attached(model)
+    below_head = state.gradient or source_gradient or _any_learns(model, anatomy.final) or ladder is not None
+    head = [path for path in anatomy.head if path != MODULE]
     return ModelFlow(
         embeddings=tuple(_chain(model, anatomy.embeddings, False)),
         embeddings_learn=embedding_learns,
         stacks=tuple(stacks),
-        head=tuple(_chain(model, anatomy.head, below_head)),
+        head=tuple(_chain(model, head, below_head)),
         head_gradient=below_head,
+        ladder=None if ladder is None else ladder.spec,
     )
 
 

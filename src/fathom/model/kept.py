@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fathom.model.flash_attention import is_long
 from fathom.model.flops import Place
 from fathom.model.flow import AttentionFlow, BlockFlow, ModelFlow, StackFlow, Unit
 from fathom.model.head_memory import head_kept
+from fathom.model.ladder import MODULE, LadderSpec
 from fathom.model.memory import MASK_BYTES, MicroBatch, Setting
 
 
@@ -40,6 +41,9 @@ def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: S
                 continue
             for component, found in block_kept(block, stack, config, here, setting).items():
                 kept[block.index, component] += found
+    if flow.ladder is not None:
+        for place, size in _ladder_kept(flow.ladder, micro_batch.resized(flow.stacks[-1].length).slots):
+            kept[place] += Kept(size)
     kept[None, "embeddings"] += Kept(_embedding_kept(flow, config, micro_batch, setting))
     kept[None, "head"] += Kept(head_kept(flow, config, micro_batch, setting))
     return dict(kept)
@@ -68,7 +72,7 @@ def _attention_kept(
 ) -> Kept:
     tokens, size = micro_batch.slots, setting.product_bytes
     kept = tokens * (_inputs_kept(item.projections, setting) + _inputs_kept([item.output], setting))
-    kept += tokens * sum(_added_kept(unit, size) for unit in (*item.projections, item.output))
+    kept += sum(_added_kept(unit, tokens, size) for unit in (*item.projections, item.output))
     if not item.gradient:
         return Kept(kept)
     if not micro_batch.packed:
@@ -105,7 +109,9 @@ def _padded_products_kept(
     keys = micro_batch.sequences * (stack.source_length if item.cross else 0) or micro_batch.attended
     cells = micro_batch.slots * stack.source_length if item.cross else micro_batch.pairs
     if families.attention_dropout_rate(config) == 0:
-        return Kept((2 * micro_batch.slots + 2 * keys) * item.width * setting.product_bytes)
+        wide = families.rotation_widens(config)
+        size = max(setting.product_bytes, setting.stream_bytes) if wide else setting.product_bytes
+        return Kept((2 * micro_batch.slots + 2 * keys) * item.width * size)
     heads = (micro_batch.slots + 2 * keys) * item.width * FLOAT_BYTES
     return Kept(heads, 3 * cells * item.heads * FLOAT_BYTES)  # probabilities, their mask and what is left of them
 
@@ -123,7 +129,7 @@ def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, setting:
         gated = len(units) > 2 or first.outputs == 2 * last.inputs
         if gated:  # the product of the two branches keeps both
             kept += 2 * last.inputs
-    return tokens * (inputs + kept * size + sum(_added_kept(unit, size) for unit in units))
+    return tokens * (inputs + kept * size) + sum(_added_kept(unit, tokens, size) for unit in units)
 
 
 def _activation_tensors(name: str) -> int:
@@ -143,9 +149,23 @@ def _inputs_kept(units: Sequence[Unit], setting: Setting) -> int:
     return own + units[0].inputs * size * setting.reads(len(keeping) - len(casting))
 
 
-def _added_kept(unit: Unit, size: int) -> int:
-    """Bytes a token keeps for what a strategy put beside a projection."""
-    return 0 if unit.added is None else unit.added.kept_bytes(unit.inputs, unit.outputs, size)
+def _added_kept(unit: Unit, tokens: int, size: int) -> int:
+    """Bytes kept for what a strategy put beside a projection."""
+    if unit.added is None:
+        return 0
+    sides = unit.inputs, unit.outputs
+    return tokens * unit.added.kept_bytes(*sides, size) + unit.added.kept_weight_bytes(*sides)
+
+
+def _ladder_kept(spec: LadderSpec, tokens: int) -> Iterator[tuple[Place, int]]:
+    """What a ladder keeps behind each block, and behind the last for the way up again; all of it float32."""
+    statistics = 2  # of a norm, for each token
+    for number in range(len(spec.blocks)):
+        # the block's output, normalised; both sides of the mix; what the norm reads and gives, and the activation
+        mixed = 2 * spec.width if number else 0
+        numbers = spec.width_read + mixed + 2 * spec.width + statistics + spec.inner
+        yield (number, MODULE), tokens * numbers * FLOAT_BYTES
+    yield (None, "head"), tokens * (2 * spec.width + statistics) * FLOAT_BYTES
 
 
 def _embedding_kept(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting) -> int:

@@ -82,7 +82,7 @@ def _linear_products(blocks: Sequence[BlockFlow]) -> tuple[int, int]:
                 backward.add(("input", factor.inputs, factor.outputs))
             if factor.trains:
                 backward.add(("weight", factor.inputs, factor.outputs))
-        if unit.learns and unit.added is None:
+        if unit.learns and (unit.added is None or unit.added.kind in ("chosen", "gated")):
             backward.add(("bias", 1, unit.outputs))
     return len(forward), len(backward)
 

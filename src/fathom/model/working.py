@@ -21,7 +21,9 @@ def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting
         # the feed-forward's share is free again before attention has its turn
         attention = _attention_working(block, config, here, setting, masked=True) - kept["feed-forward"]
         again = sum(kept.values()) if setting.checkpointing else 0
-        largest = max(largest, max(_feed_forward_working(block, here, setting), attention) + again)
+        # where no block learns, the peak is in the forward pass, and what goes into its last product is counted here
+        feed_forward = _feed_forward_working(block, here, setting, kept=stack.blocks[-1].gradient)
+        largest = max(largest, max(feed_forward, attention) + again)
     return largest + view_bytes(flow, config, micro_batch, setting)
 
 
@@ -66,16 +68,16 @@ def _feed_forward_working(block: BlockFlow, micro_batch: MicroBatch, setting: Se
     ups = 0 if kept else sum(round(unit.outputs * min(unit.uses, 1)) for unit in block.feed_forward[:-1])
     passing = micro_batch.slots * ((inner + ups) * setting.product_bytes + 3 * block.width * setting.stream_bytes)
     product = inner * block.width * setting.product_bytes
-    added = max((_added_working(unit, micro_batch) for unit in _units(block)), default=0)
+    added = max((_added_working(unit, micro_batch, setting) for unit in _units(block)), default=0)
     return passing + max(product, added)
 
 
-def _added_working(unit: Unit, micro_batch: MicroBatch) -> int:
+def _added_working(unit: Unit, micro_batch: MicroBatch, setting: Setting) -> int:
     """What a strategy makes beside a projection."""
     if unit.added is None:
         return 0
     passing = micro_batch.slots * unit.added.passing_bytes(unit.inputs, unit.outputs)
-    return passing + unit.added.working_bytes(unit.inputs, unit.outputs)
+    return passing + unit.added.working_bytes(unit.inputs, unit.outputs, setting.product_bytes)
 
 
 def _units(block: BlockFlow) -> Iterator[Unit]:

@@ -9,11 +9,15 @@ from torch import nn
 
 from fathom.model.anatomy import find_anatomy
 from fathom.model.chunked_loss import CHUNK_BYTES
+from fathom.model.flow import trace
 from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.load import build_on_meta, load_config
 from fathom.model.memory import LIBRARY_BYTES, MEBIBYTE, MicroBatch, Setting
 from fathom.model.prepared import MOST_PRODUCTS, PRODUCT_BYTES, Layouts
+from fathom.tuning.diff_pruning import DiffPruning
 from fathom.tuning.head import Head
+from fathom.tuning.ladder import Ladder
+from fathom.tuning.trial import try_on_meta
 
 BATCH = MicroBatch.of([9, 4, 4])
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 40}
@@ -164,3 +168,34 @@ def test_a_vocabulary_is_counted_in_chunks() -> None:
     assert found.outside > CHUNK_BYTES
     fewer = build_ledger(language, batch, Setting(labelled_share=0.15)).memory
     assert fewer.outside < found.outside
+
+
+def test_a_ladder_stands_behind_the_blocks_and_not_in_the_head() -> None:
+    """Its rungs keep what they read, and what the head makes logits with is still the vocabulary."""
+    config = load_config("gpt2", {"n_embd": 16, "n_layer": 2, "n_head": 2, "vocab_size": 40}, from_preset=True)
+    beside = try_on_meta(Ladder(width=6, inner=8), build_on_meta(config, "AutoModelForCausalLM"))
+    flow = trace(beside, find_anatomy(beside), 9)
+    assert [(unit.path, unit.outputs) for unit in flow.head] == [("lm_head", 40)]
+    assert flow.head_gradient and not any(block.gradient for block in flow.stacks[0].blocks)
+    setting = Setting(labelled_share=1.0)
+    found = build_ledger(beside, BATCH, setting)
+    first, second = (next(row for row in found.block_rows(depth) if row.component == "ladder") for depth in (0, 1))
+    slots = BATCH.slots
+    assert first.activation_bytes == 4 * slots * (16 + 6 + 6 + 2 + 8)
+    assert second.activation_bytes == first.activation_bytes + 4 * slots * 2 * 6, "both sides of the mix"
+    assert found.memory.activations == first.activation_bytes + second.activation_bytes
+    assert found.memory.attention == 0
+    assert found.backward_flops < found.forward_flops
+
+
+def test_gates_keep_four_numbers_for_every_entry() -> None:
+    bare, gated = model(), try_on_meta(DiffPruning(), model())
+    low = Setting(precision="bf16", stream="bf16")
+    entries = sum(
+        bare.get_submodule(path).get_parameter("weight").numel()
+        for block in find_anatomy(bare).blocks
+        for path in (*block.attention, *block.feed_forward)
+    )
+    few, many = (build_ledger(gated, MicroBatch.uniform(count, 9), low).memory.activations for count in (1, 3))
+    kept = {count: build_ledger(bare, MicroBatch.uniform(count, 9), low).memory.activations for count in (1, 3)}
+    assert few - kept[1] == many - kept[3] == 16 * entries

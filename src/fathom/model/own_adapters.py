@@ -25,6 +25,12 @@ def save_own_adapter(model: nn.Module, folder: Path, base_model: str) -> None:
     (ladder if ladder.attached(model) is not None else bottleneck).save_adapter(model, folder, base_model)
 
 
+def own_adapter_bytes(model: nn.Module) -> int:
+    """Return the bytes of the tensors that a model's own adapter is saved as."""
+    tensors = (ladder if ladder.attached(model) is not None else bottleneck).adapter_tensors(model)
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
 def load_own_adapter(model: nn.Module, folder: Path) -> nn.Module:
     """Put a saved adapter into a freshly loaded base model; returns it.
 

@@ -21,11 +21,13 @@ from fathom.model.base import BaseOrigin, base_weight_files, find_origin
 from fathom.model.card import render_card
 from fathom.model.four_bit import describe
 from fathom.model.load import resolve_model
-from fathom.model.own_adapters import has_own_adapter, save_own_adapter
+from fathom.model.own_adapters import has_own_adapter, own_adapter_bytes, save_own_adapter
+from fathom.model.sparse_update import updated_projections
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+FLOAT_BYTES = 4
 INFO = "fathom.json"
 SCHEMA = 1
 ADAPTER_CONFIG = "adapter_config.json"
@@ -104,10 +106,24 @@ def save_model(
     _require_finite(model)
     if beside:
         completed["beside"] = sorted(beside)
-    size = sum(tensor.numel() * tensor.element_size() for tensor in _saved_tensors(model))
-    with files.publish(folder, replace=replace, expected_bytes=size) as temporary:
+    with files.publish(folder, replace=replace, expected_bytes=saved_bytes(model)) as temporary:
         records = _write(_Parts(model, tokenizer, completed, beside or {}), temporary)
         files.write_json(temporary / INFO, {**completed, "files": records})
+
+
+def saved_bytes(model: nn.Module) -> int:
+    """Return the bytes of the tensors that `save_model` will write of a model when its strategy is done.
+
+    What a strategy folds into the weights is no part of them, AdaLoRA's ranks are those that stay, and of virtual
+    tokens the vectors are written, not the network that makes them.
+    """
+    if has_own_adapter(model):
+        return own_adapter_bytes(model)
+    if is_peft(model):
+        return _peft_bytes(model)
+    folded = [tensor for layer in updated_projections(model).values() for tensor in layer.parameters(recurse=False)]
+    numbers = sum(tensor.numel() for tensor in model.parameters()) - sum(tensor.numel() for tensor in folded)
+    return FLOAT_BYTES * numbers
 
 
 def is_adapter(model: nn.Module) -> bool:
@@ -224,9 +240,20 @@ def _name_base(path: Path, name: str) -> None:
     files.write_json(path, config)
 
 
-def _saved_tensors(model: nn.Module) -> list[torch.Tensor]:
-    tensors: list[torch.Tensor] = list(model.parameters())
-    return [tensor for tensor in tensors if tensor.requires_grad] if is_adapter(model) else tensors
+def _peft_bytes(model: Any) -> int:
+    from peft import get_peft_model_state_dict
+
+    config = model.active_peft_config
+    if config.is_prompt_learning:
+        # PEFT would run the network that makes the vectors, which may draw from the random state
+        vectors = config.num_virtual_tokens * (2 * config.num_layers if config.peft_type == "PREFIX_TUNING" else 1)
+        saved = [tensor for name, tensor in model.named_parameters() if ".modules_to_save." in name]
+        return FLOAT_BYTES * (vectors * config.token_dim + sum(tensor.numel() for tensor in saved))
+    shares = {"lora_A", "lora_B", "lora_E"} if config.peft_type == "ADALORA" else set()
+    return sum(
+        round(tensor.nbytes * (config.target_r / config.init_r if shares & set(name.split(".")) else 1))
+        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    )
 
 
 def _require_finite(model: nn.Module) -> None:

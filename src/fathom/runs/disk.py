@@ -8,14 +8,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from fathom.data.hidden import CachedSequences
 from fathom.model.ledger import Ledger
+from fathom.model.save import FLOAT_BYTES, saved_bytes
 from fathom.recipe import Recipe
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.training.loop import Plan
 from fathom.training.settings import Training
-
-FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class Disk:
     """The model folder: all weights, or what an adapter saves, and the tokenizer."""
     writing: int
     """A checkpoint more while one is written: the older is removed only after the newer is whole."""
+    cache: int = 0
+    """Outputs of frozen blocks, in the cache folder, where later runs find them; no part of the run's folder."""
 
     @property
     def total(self) -> int:
-        """What is there in the end."""
+        """What is in the run's folder in the end."""
         return self.checkpoints + self.best + self.model
 
     def to_json(self) -> dict[str, int]:
@@ -46,7 +48,7 @@ def forecast_disk(recipe: Recipe, data: PreparedData, prepared: PreparedModel, l
 
     Args:
         recipe: Resolved.
-        data: Encoded; says whether there are evaluations.
+        data: Encoded, as the loop reads them: says whether there are evaluations, and what is read from the cache.
         prepared: The model, ready.
         ledger: Of the run; says what the optimizer keeps.
     """
@@ -60,12 +62,13 @@ def forecast_disk(recipe: Recipe, data: PreparedData, prepared: PreparedModel, l
     # a processor of images or sounds is a few hundred bytes
     reads_words = isinstance(tokenizer, PreTrainedTokenizerBase)
     words = len(tokenizer.backend_tokenizer.to_str().encode()) if reads_words else 0
-    whole = sum(FLOAT_BYTES * parameter.numel() for parameter in prepared.model.parameters())
+    cached = [store.hidden for store in data.stores.values() if isinstance(store, CachedSequences)]
     return Disk(
         checkpoints=kept * checkpoint,
         best=trained if evaluates and settings.load_best_model_at_end else 0,
-        model=(trained if recipe.tuning.saves_adapter else whole) + words,
+        model=saved_bytes(prepared.model) + words,
         writing=checkpoint,
+        cache=sum(states.nbytes for states in cached),
     )
 
 

@@ -248,7 +248,8 @@ def _peft_bytes(model: Any) -> int:
         # PEFT would run the network that makes the vectors, which may draw from the random state
         vectors = config.num_virtual_tokens * (2 * config.num_layers if config.peft_type == "PREFIX_TUNING" else 1)
         saved = sum(tensor.numel() for name, tensor in model.named_parameters() if ".modules_to_save." in name)
-        return FLOAT_BYTES * (vectors * int(config.token_dim) + int(saved))
+        numbers: int = vectors * config.token_dim + saved
+        return FLOAT_BYTES * numbers
     shares = {"lora_A", "lora_B", "lora_E"} if config.peft_type == "ADALORA" else set()
     return sum(
         round(tensor.nbytes * (config.target_r / config.init_r if shares & set(name.split(".")) else 1))

@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from fathom.device import probe_machine  # noqa: E402
 from fathom.errors import ConfigError, ModelError  # noqa: E402
-from fathom.log import set_quiet  # noqa: E402
+from fathom.log import quietly  # noqa: E402
 from fathom.recipe import resolve  # noqa: E402
 from fathom.runs.prepare import prepare_data  # noqa: E402
 from matrix_for_tests import TUNINGS, Cell, Workshop, cells, refusal_of  # noqa: E402
@@ -96,5 +96,5 @@ def _plain(text: str) -> str:
 
 
 if __name__ == "__main__":
-    set_quiet(True)
-    PAGE.write_text(render(ask(cells())), encoding="utf-8")
+    with quietly():
+        PAGE.write_text(render(ask(cells())), encoding="utf-8")

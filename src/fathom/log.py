@@ -103,9 +103,15 @@ def get_console() -> Console:
     return _console
 
 
-def set_quiet(quiet: bool) -> None:
-    """Silence notes and progress of the console of this process; warnings stay."""
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Silence notes and progress of the console of this process, or let them be told; warnings stay."""
+    before = _console.quiet
     _console.quiet = quiet
+    try:
+        yield
+    finally:
+        _console.quiet = before
 
 
 def format_value(value: Value) -> str:

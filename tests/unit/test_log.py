@@ -64,13 +64,13 @@ def test_quiet_keeps_only_warnings() -> None:
 
 def test_the_console_of_the_process_writes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     log.get_console().info("hello")
-    log.set_quiet(True)
-    try:
+    with log.quietly():
         log.get_console().info("unseen")
-    finally:
-        log.set_quiet(False)
+        with log.quietly(False):
+            log.get_console().info("heard")
+        log.get_console().info("unseen")
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "hello\n")
+    assert (captured.out, captured.err) == ("", "hello\nheard\n")
 
 
 @pytest.mark.parametrize(

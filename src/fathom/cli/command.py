@@ -12,7 +12,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from fathom.errors import FathomError, InputError
-from fathom.log import set_quiet
+from fathom.log import quietly
 
 Arguments = ParamSpec("Arguments")
 
@@ -33,9 +33,9 @@ def guarded(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
     @functools.wraps(function)
     def run(*args: Arguments.args, **options: Arguments.kwargs) -> None:
         as_json = bool(options.get("as_json"))
-        set_quiet(as_json)
         try:
-            function(*args, **options)
+            with quietly(as_json):
+                function(*args, **options)
             sys.stdout.flush()
         except FathomError as error:
             _report(error.message, error.where, error.mend, as_json)

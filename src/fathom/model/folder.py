@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fathom import files
 from fathom.errors import ArtifactError, ModelError
-from fathom.log import get_console, set_quiet
+from fathom.log import quietly
 from fathom.model.base import find_base
 from fathom.model.four_bit import quantize
 from fathom.model.load import load_model
@@ -80,7 +78,7 @@ class ModelFolder:
         config.pop("label2id", None)
         if labels:
             config["num_labels"] = len(labels)
-        with _silence():
+        with quietly():
             # The base model's head is new, which is no news: the adapter brings the trained one.
             base = load_model(self.base_model(), auto_class, config, seed=0)
         if labels:
@@ -98,16 +96,6 @@ class ModelFolder:
             # PEFT reads AdaLoRA's pattern of kept ranks as LoRA's pattern of ranks first, then rightly.
             warnings.filterwarnings("ignore", message="The following rank_pattern keys did not match")
             return cast("PreTrainedModel", install(PeftModel.from_pretrained(base, str(self.path))))
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    before = get_console().quiet
-    set_quiet(True)
-    try:
-        yield
-    finally:
-        set_quiet(before)
 
 
 def open_folder(path: str | Path) -> ModelFolder:

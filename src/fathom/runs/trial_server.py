@@ -18,7 +18,7 @@ from typing import Any
 from fathom import files
 from fathom.device import Machine, probe_machine
 from fathom.errors import FathomError
-from fathom.log import set_quiet
+from fathom.log import quietly
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import load_recipe, resolve
 from fathom.runs.channel import STOP, Channel
@@ -51,9 +51,9 @@ def serve(channel: Channel) -> None:
 
 def main() -> None:
     """Serve the channel that the command line names."""
-    set_quiet(True)
     try:
-        serve(Channel(socket.socket(fileno=int(sys.argv[1]))))
+        with quietly():
+            serve(Channel(socket.socket(fileno=int(sys.argv[1]))))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 import fathom
 from fathom.cli.main import app
-from fathom.log import set_quiet
 from folders_for_tests import make_saved
 from writers_for_tests import PROMPTS, make_tokenizer, save_plain
 
@@ -25,8 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    yield lambda *arguments, **options: runner.invoke(app, [str(item) for item in arguments], **options)
-    set_quiet(False)
+    return lambda *arguments, **options: runner.invoke(app, [str(item) for item in arguments], **options)
 
 
 def test_predict_goes_on_with_texts(run: Any, folder: Path) -> None:

@@ -11,15 +11,13 @@ from typer.testing import CliRunner
 from fathom import catalog
 from fathom.cli.main import app
 from fathom.cli.summary import run_text
-from fathom.log import set_quiet
 
 
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    yield lambda *arguments, **options: runner.invoke(app, [str(item) for item in arguments], **options)
-    set_quiet(False)
+    return lambda *arguments, **options: runner.invoke(app, [str(item) for item in arguments], **options)
 
 
 @pytest.mark.parametrize(

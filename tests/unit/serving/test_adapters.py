@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from fathom.cli.main import app
 from fathom.errors import ConfigError, DataError, ModelError
-from fathom.log import set_quiet
 from fathom.model.combine import combine
 from fathom.model.folder import open_folder
 from fathom.runs.predict import predict
@@ -30,13 +29,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 
 def logits_of(predictor: Predictor, saved: Saved) -> Tensor:
     return predictor.logits({**saved.inputs})
-
-
-@pytest.fixture(autouse=True)
-def told() -> Iterator[None]:
-    """What `--json` silences speaks again for the tests that follow."""
-    yield
-    set_quiet(False)
 
 
 @pytest.fixture(scope="module")

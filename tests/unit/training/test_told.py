@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fathom.log import set_quiet
+from fathom.log import quietly
 from fathom.training.loop import LoopState
 from loops_for_tests import Bench
 
@@ -48,11 +48,8 @@ def test_machines_are_told_of_bad_steps_and_of_nothing_else(
     made = bench(max_steps=4, eval_steps=2, non_finite="skip")
     made.scores = iter([0.25, 0.5])
     made.losses = {1: math.nan}
-    set_quiet(True)
-    try:
+    with quietly():
         made.run()
-    finally:
-        set_quiet(False)
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [f"warning: {skipped_line(made, 2)}"]

@@ -58,6 +58,9 @@ def test_pairs() -> None:
             [plain(search(matrix, queries[q]), {names.index(text) for text in relevant[q]}) for q in queries]
         )
         assert accumulator.compute() == pytest.approx(expected, abs=1e-9)
+        gains, ones = zip(*accumulator.final_counts(), strict=True)
+        assert len(gains) == len(queries) and set(ones) == {1.0}
+        assert sum(gains) / len(gains) == pytest.approx(expected[accumulator.sums_to], abs=1e-9)
 
 
 def test_labelled_texts_and_shorter_vectors() -> None:
@@ -81,6 +84,25 @@ def test_labelled_texts_and_shorter_vectors() -> None:
                     cases.append(plain(order, relevant))
             for key, value in mean(cases).items():
                 assert found[key + suffix] == pytest.approx(value, abs=1e-9)
+
+
+def test_what_each_query_adds_sums_to_the_score() -> None:
+    generator = np.random.default_rng(5)
+    reranking = catalog.load("metric", "reranking")().open(())
+    for number in range(20):
+        size = int(generator.integers(1, 6))
+        relevances = generator.integers(0, 2, size).astype(float)
+        reranking.update(generator.standard_normal(size), (f"q{number % 15}", relevances))
+    gains = [gain for gain, _ in reranking.final_counts()]
+    assert 0 < len(gains) <= 15
+    assert np.mean(gains) == pytest.approx(reranking.compute()[reranking.sums_to])
+    recommendation = catalog.load("metric", "recommendation")().open(())
+    ranks = [*generator.integers(1, 30, 40).astype(float), float("inf")]
+    for rank in ranks:
+        recommendation.update(rank, 3.0)
+    gains = [recommendation.counts(rank, 3.0)[0] for rank in ranks]
+    assert np.mean(gains) == pytest.approx(recommendation.compute()[recommendation.sums_to])
+    assert catalog.load("metric", "retrieval")().open(()).final_counts() == []
 
 
 def test_graded_lists_are_those_of_scikit_learn() -> None:

@@ -51,3 +51,10 @@ class Accumulator(ABC):
         (value, weight) where the score is a mean, (right, predicted, existing) where it is a micro F1.
         """
         return None
+
+    def final_counts(self) -> list[tuple[float, ...]]:
+        """Return what every query adds to the sums, where that is known only once all examples have come.
+
+        Empty where `counts` tells it of each example.
+        """
+        return []

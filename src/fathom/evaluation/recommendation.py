@@ -29,6 +29,8 @@ class RecommendationAccumulator(Accumulator):
     saw (a cold one), which counts as not found.
     """
 
+    sums_to = "ndcg@10"
+
     def __init__(self) -> None:
         self.count = self.cold = 0
         self.sums: dict[str, float] = {}
@@ -40,6 +42,10 @@ class RecommendationAccumulator(Accumulator):
         for before, rank in (("", float(prediction)), ("popularity/", float(reference))):
             for name, value in rank_scores(rank).items():
                 self.sums[before + name] = self.sums.get(before + name, 0.0) + value
+
+    def counts(self, prediction: Any, reference: Any) -> tuple[float, ...]:
+        """Return the nDCG of one user, and one."""
+        return (rank_scores(float(prediction))["ndcg@10"], 1.0)
 
     def compute(self) -> dict[str, Any]:
         """The scores; those of popularity with `popularity/`; `cold`, the share of items that training never saw."""

@@ -29,6 +29,8 @@ class RerankingAccumulator(Accumulator):
     A prediction is float [candidates], a reference `(query, relevances [candidates])`; a query may come several times.
     """
 
+    sums_to = f"ndcg@{ranked.CUT}"
+
     def __init__(self) -> None:
         self.lists: dict[str, list[tuple[float, float]]] = defaultdict(list)
 
@@ -42,17 +44,26 @@ class RerankingAccumulator(Accumulator):
 
         Of equal scores the candidate that is given first ranks first.
         """
-        gains, reciprocals = [], []
-        for pairs in self.lists.values():
-            score_N, relevance_N = np.array(pairs).T
-            if not (relevance_N > 0).any():
-                continue
-            found_1N = relevance_N[np.argsort(-score_N, kind="stable")][None]
-            gains.append(float(ranked.ndcg(found_1N, -np.sort(-found_1N))[0]))
-            reciprocals.append(float(1.0 / ranked.best_rank(found_1N)[0]))
+        judged = self._judged()
         scores: dict[str, Any] = {}
-        if gains:
+        if judged:
+            gains, reciprocals = zip(*judged, strict=True)
             scores = {f"ndcg@{ranked.CUT}": float(np.mean(gains)), "mrr": float(np.mean(reciprocals))}
         everything = np.array([pair for pairs in self.lists.values() for pair in pairs])
         area = exact_area(everything[:, 0], everything[:, 1] > 0) if len(everything) else None
         return scores if area is None else {**scores, "auc": area}
+
+    def final_counts(self) -> list[tuple[float, ...]]:
+        """Return the nDCG of each query that has a relevant candidate, and one."""
+        return [(gain, 1.0) for gain, _ in self._judged()]
+
+    def _judged(self) -> list[tuple[float, float]]:
+        """Return nDCG and reciprocal rank of each query that has a relevant candidate."""
+        found = []
+        for pairs in self.lists.values():
+            score_N, relevance_N = np.array(pairs).T
+            if (relevance_N > 0).any():
+                found_1N = relevance_N[np.argsort(-score_N, kind="stable")][None]
+                gain = float(ranked.ndcg(found_1N, -np.sort(-found_1N))[0])
+                found.append((gain, float(1.0 / ranked.best_rank(found_1N)[0])))
+        return found

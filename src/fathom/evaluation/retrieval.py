@@ -48,6 +48,8 @@ class RetrievalAccumulator(Accumulator):
     (numbers to which vectors are cut for further scores) and `negatives` (how many of the example's count).
     """
 
+    sums_to = f"ndcg@{ranked.CUT}"
+
     def __init__(self) -> None:
         self.sizes: tuple[int, ...] = ()
         self.queries: dict[str, Array] = {}
@@ -75,7 +77,7 @@ class RetrievalAccumulator(Accumulator):
 
     def compute(self) -> dict[str, Any]:
         """`mrr`, `ndcg@10`, `recall@k`; of shorter vectors the same keys with `/<size>`. Empty without a query."""
-        if not self.queries and not self.labelled:
+        if not self._searched:
             return {}
         return {
             key if size is None else f"{key}/{size}": value
@@ -83,9 +85,21 @@ class RetrievalAccumulator(Accumulator):
             for key, value in self._scores(size).items()
         }
 
-    def _scores(self, size: int | None) -> dict[str, float]:
+    def final_counts(self) -> list[tuple[float, ...]]:
+        """Return the nDCG of each query, and one."""
+        kept = self._judged(None) if self._searched else []
+        return [(float(gain), 1.0) for _, gain_Q, _ in kept for gain in gain_Q]
+
+    @property
+    def _searched(self) -> bool:
+        return bool(self.queries or self.labelled)
+
+    def _judged(self, size: int | None) -> list[tuple[Array, Array, Array]]:
         lists = self._search_labelled(size) if self.labelled else self._search_pairs(size)
-        kept = [_judge(relevance_QN, num_relevant_Q) for relevance_QN, num_relevant_Q in lists]
+        return [_judge(relevance_QN, num_relevant_Q) for relevance_QN, num_relevant_Q in lists]
+
+    def _scores(self, size: int | None) -> dict[str, float]:
+        kept = self._judged(size)
         if not kept:
             return {}
         reciprocal, gain, recalls = (np.concatenate(column) for column in zip(*kept, strict=True))

@@ -117,12 +117,15 @@ def score(
     for example, prediction in predict_split(scorer, split, meter):
         pair = scorer.task.score_pair(example, prediction)
         if counts is not None and main is not None:
-            counts.append(main.counts(*pair) or ())
+            added = main.counts(*pair)
+            counts += [] if added is None else [added]
         counted = list(accumulators)
         if "source" in example:
             counted += sources.setdefault(example["source"], open_metrics(scorer.task))
         for accumulator in counted:
             accumulator.update(*pair)
+    if counts is not None and main is not None:
+        counts += main.final_counts()
     # a loss that compares the sequences of a training batch with each other is none of a split's
     loss = {} if scorer.task.whole_batch or not meter.normalizer else {"loss": meter.mean}
     scores: dict[str, Any] = {**loss, **_computed(accumulators), **meter.side_scores()}

@@ -53,7 +53,8 @@ def writing_scores(
         if kept is not None:
             kept[1].append({**reference, "text": written, "where": example["where"]})
             if main is not None:
-                kept[0].append(main.counts(*pair) or ())
+                added = main.counts(*pair)
+                kept[0].extend([] if added is None else [added])
     scores = {name: value for accumulator in opened for name, value in accumulator.compute().items()}
     return {**scores, "num_generated": len(chosen)}
 

@@ -59,6 +59,7 @@ def measure(name: str, section: Figures, arguments: argparse.Namespace) -> Any:
     edits = [f"tuning=[{','.join(STRATEGIES)}]", f"training.seed=[{','.join(map(str, arguments.seeds))}]"]
     cache = arguments.work / "fathom-cache"
     command = [*fathom_command(), "compare", str(path), *edits, "--output", str(folder / "compared")]
+    command += ["--together", "never"]  # the memory of a trial is its own
     run_process(command, environment(arguments.threads, FATHOM_CACHE=str(cache)))
     return json.loads((folder / "compared" / "comparison.json").read_text(encoding="utf-8"))
 

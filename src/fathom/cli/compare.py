@@ -23,16 +23,20 @@ def compare_command(
     together: Annotated[
         str, typer.Option(help="auto: trials over one frozen base share a process; never: each has its own.")
     ] = "auto",
+    forgetting: Annotated[
+        str | None, typer.Option(help="File of texts: what each model forgot of what its base could do.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train what varies side by side; run again, it resumes."""
     from fathom.cli.tables import table_text
     from fathom.runs.compare import compare
-    from fathom.runs.comparison_report import HEADER, findings, rows_of
+    from fathom.runs.comparison_report import findings
+    from fathom.runs.comparison_tables import costs_table, forgetting_tables, scores_table
     from fathom.runs.halving_report import HEADER as HALVING_HEADER
     from fathom.runs.halving_report import halving_findings, halving_rows
 
-    found = compare(recipe, edits, output, budget=budget, together=together)
+    found = compare(recipe, edits, output, budget=budget, together=together, forgetting=forgetting)
     if as_json:
         say_json(found.to_json())
     else:
@@ -40,8 +44,11 @@ def compare_command(
             say(table_text(HALVING_HEADER, halving_rows(found.halving)))
             say("\n" + "\n".join(halving_findings(found.halving)) + "\n" * bool(found.groups))
         if found.groups:
-            say(table_text([found.metric, *HEADER], rows_of(found)))
+            scores = scores_table(found)
+            say(table_text([found.metric, *scores.header], scores.rows))
             say("\n" + "\n".join(findings(found)))
+            for table in (*forgetting_tables(found), costs_table(found)):
+                say("\n" + table_text([table.title, *table.header], table.rows))
         for item in found.failures:
             say(f"\nfailed: {item.name}: {item.error}")
     spent = found.halving

@@ -28,3 +28,19 @@ def chooser(recipe: Recipe) -> tuple[str, bool]:
         )
     metric = recipe.training.metric_for_best_model or data.task.main_metric
     return metric, is_better(metric, 1.0, 0.0)
+
+
+def require_scored(recipe: Recipe) -> None:
+    """Refuse a recipe whose runs would end without a score to compare them by.
+
+    Raises:
+        ConfigError: It has neither a test nor a validation split.
+    """
+    section = recipe.data
+    given = section.validation is not None or section.test is not None
+    if not given and section.validation_fraction == 0 and recipe.task.form != "interactions":
+        raise ConfigError(
+            "runs are compared by the test or the validation split, and the data have neither",
+            where="data.validation",
+            mend="name a file, or give data.validation_fraction a share of the training split",
+        )

@@ -11,15 +11,16 @@ from fathom.device import probe_machine
 from fathom.errors import ConfigError, FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, load_recipe, resolve
-from fathom.runs.chooser import chooser
+from fathom.runs.chooser import chooser, require_scored
 from fathom.runs.comparison import Comparison, Outcome, read_outcome, summarize
 from fathom.runs.comparison_report import html_report, markdown_report
 from fathom.runs.duration import parse_duration
 from fathom.runs.finished import finished_metrics
+from fathom.runs.forgetting import Forgetting
 from fathom.runs.halving import Halver, Halving
 from fathom.runs.trial_groups import train_groups
 from fathom.runs.trial_process import train_trial
-from fathom.runs.trials import Trial, plan_trials, read_edits
+from fathom.runs.trials import Refused, Trial, plan_trials, read_edits
 
 RESULT = "comparison.json"
 
@@ -33,6 +34,7 @@ def compare(
     *,
     budget: str | float | None = None,
     together: str = "auto",
+    forgetting: str | Path | None = None,
 ) -> Comparison:
     """Train every combination of what varies and set the results side by side.
 
@@ -44,16 +46,19 @@ def compare(
 
     Args:
         source: A recipe: YAML file, ready recipe or `module:function`.
-        edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy.
+        edits: `key=value` for every trial, `key=[a, b]` for what varies; `tuning=all` takes every strategy. A key of a
+            section that varies is left out where the section does not have it.
         output: Folder of the comparison; left out, `runs/compare-<name>`.
         budget: Time to spend (`10m`): short runs first, the better half of them goes on, by successive halving.
         together: `auto` trains in one process what can be, `never` nothing.
+        forgetting: A file of texts, on which is measured what each model forgot of what its base could do.
 
     Returns:
         Groups of trials from best to worst, and failures; also in `comparison.json`, `report.md` and `report.html`.
 
     Raises:
-        ConfigError: The recipe, an edit or an option is wrong, or nothing varies.
+        ConfigError: The recipe, an edit or an option is wrong, nothing varies, or no split is left to score.
+        DataError: The file of texts is missing or empty.
     """
     if together not in TOGETHER:
         raise ConfigError(f"together is auto or never, not '{together}'", where="--together")
@@ -61,20 +66,56 @@ def compare(
     seconds = None if budget is None else parse_duration(budget)
     fixed, _ = read_edits(edits)
     folder = Path(output or f"{RUNS_FOLDER}/compare-{load_recipe(source, fixed).name}")
-    trials = plan_trials(source, edits, folder)
+    plan = plan_trials(source, edits, folder)
+    trials = plan.trials
+    kept = None if forgetting is None else Forgetting(forgetting)
+    _check(trials, kept)
     with files.only_one(folder, what="another comparison"):
         if seconds is None:
             halving, done = None, list(zip(trials, _outcomes(trials, folder, together), strict=True))
         else:
             halving = Halver(trials, folder, seconds, _metric(trials), together=together == "auto").run()
             done = _ended(trials, halving)
+        if kept is not None:
+            done = [(trial, _with_forgetting(trial, outcome, kept)) for trial, outcome in done]
         places = [Path(str(trial.recipe.output)) for trial, _ in done]
         found = summarize([trial for trial, _ in done], [outcome for _, outcome in done], places)
-        found = replace(found, halving=halving)
-        files.write_json(folder / RESULT, found.to_json())
-        files.write_atomic(folder / "report.md", markdown_report(found, source))
-        files.write_atomic(folder / "report.html", html_report(found, source))
+        found = replace(found, halving=halving, texts=None if kept is None else kept.path)
+        found = _with_refused(found, plan.refused)
+        _write(found, folder, source)
     return found
+
+
+def _with_refused(found: Comparison, refused: Sequence[Refused]) -> Comparison:
+    """Add the strategies that no trial could be made of to the failed trials."""
+    outcomes = tuple(Outcome(one.name, one.settings, error=str(one.error)) for one in refused)
+    return replace(found, trials=(*found.trials, *outcomes), failures=(*found.failures, *outcomes))
+
+
+def _check(trials: Sequence[Trial], kept: Forgetting | None) -> None:
+    """Refuse trials that could not be judged, before any is trained."""
+    for trial in trials:
+        require_scored(trial.recipe)
+        if kept is not None:
+            kept.check(trial.recipe)
+
+
+def _write(found: Comparison, folder: Path, source: str) -> None:
+    files.write_json(folder / RESULT, found.to_json())
+    files.write_atomic(folder / "report.md", markdown_report(found, source))
+    files.write_atomic(folder / "report.html", html_report(found, source))
+
+
+def _with_forgetting(trial: Trial, outcome: Outcome, kept: Forgetting) -> Outcome:
+    """Add to the figures of a finished trial what it kept of its base; a failure to measure is told."""
+    if outcome.error is not None:
+        return outcome
+    get_console().info(f"what {trial.name} forgot, on {kept.path}")
+    try:
+        return replace(outcome, figures={**outcome.figures, **kept.measure(trial.recipe)})
+    except (FathomError, OSError) as error:
+        get_console().info(f"  not measured: {error}")
+        return outcome
 
 
 def _metric(trials: Sequence[Trial]) -> str:

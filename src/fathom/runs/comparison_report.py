@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Callable, Sequence
 
-from fathom.log import format_bytes, format_duration
 from fathom.runs.comparison import Comparison, Group
-from fathom.runs.halving import label
+from fathom.runs.comparison_plot import score_against
+from fathom.runs.comparison_tables import FORECAST, SHARED, Table, is_shared, label_of, tables_of
 from fathom.runs.halving_report import halving_html, halving_markdown
-from fathom.training.scores import is_better
 
-HEADER = ("score", "seeds", "p", "trained", "share", "training", "tokens/s", "peak memory", "forecast", "saved")
 PLOTTED = {
     "trainable": "trained parameters",
     "train_seconds": "time of training",
-    "peak_memory_bytes": "peak memory",
+    "own_memory_bytes": "peak memory",
     "artifact_bytes": "size on disk",
 }
-SHARED = "*"
-"""Marks the memory of a process that trained several trials, where it cannot be told whose it was."""
 TOGETHER = (
     "These trials were trained in one process: the memory is that of the process, the time a trial's share of the "
     "passes they have in common, by its tokens, and what it had to itself."
 )
-WIDTH, HEIGHT, MARGIN = 420, 300, 48
+ALONE = "What the trial would have taken in a process of its own, by forecast; the front of peak memory goes by it."
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1f24}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
@@ -34,33 +28,6 @@ STYLE = (
     "tbody tr:first-child{font-weight:600}figure{display:inline-block;margin:1rem 1rem 0 0}figcaption{color:#57606a}"
     "text{font:11px system-ui,sans-serif;fill:#57606a}"
 )
-
-
-def rows_of(found: Comparison) -> list[list[str]]:
-    """Return a line for each group, the label first, in the order of `HEADER`."""
-    return [[label_of(group), *_cells(group)] for group in found.groups]
-
-
-def label_of(group: Group) -> str:
-    """Return what a group has that others have not."""
-    return label(group.settings)
-
-
-def _cells(group: Group) -> list[str]:
-    figures = group.figures
-    spread = "" if group.deviation is None else f" ± {group.deviation:.4f}"
-    return [
-        f"{group.score:.4f}{spread}",
-        str(len(group.scores)),
-        "" if group.p_value is None else "<0.001" if group.p_value < 0.001 else f"{group.p_value:.3f}",
-        f"{figures['trainable']:,.0f}",
-        f"{figures['trainable'] / figures['total']:.2%}",
-        format_duration(figures["train_seconds"]),
-        f"{figures['real_tokens_per_s']:,.0f}",
-        format_bytes(int(figures["peak_memory_bytes"])) + (SHARED if "together" in figures else ""),
-        f"{figures['memory_error']:+.1%}" if "memory_error" in figures else "",
-        format_bytes(int(figures["artifact_bytes"])),
-    ]
 
 
 def findings(found: Comparison) -> list[str]:
@@ -72,12 +39,30 @@ def findings(found: Comparison) -> list[str]:
     level = [label_of(group) for group in found.groups[1:] if group.p_value is not None and group.p_value > 0.05]
     if level:
         lines.append(f"Not told apart from it by {found.split} (p above 0.05): {', '.join(level)}.")
+    others = [label_of(group) for group in found.groups[1:] if _scored_elsewhere(group, best)]
+    if others:
+        lines.append(f"Scored on other examples than it, so that luck cannot be told: {', '.join(others)}.")
     for cost, title in PLOTTED.items():
         front = sorted((group for group in found.groups if cost in group.front), key=lambda item: item.figures[cost])
         if len(front) > 1:
             lines.append(f"Best for what they cost in {title}: {', '.join(label_of(group) for group in front)}.")
-    if any("together" in group.figures for group in found.groups):
+    return lines + _notes_on_memory(found)
+
+
+def _scored_elsewhere(group: Group, best: Group) -> bool:
+    return group.examples is not None and best.examples is not None and group.examples != best.examples
+
+
+def _notes_on_memory(found: Comparison) -> list[str]:
+    """Say whose memory it is, where several trials were trained in one process."""
+    lines = []
+    if any(is_shared(group) for group in found.groups):
         lines.append(f"{SHARED} {TOGETHER}")
+    if any(is_shared(group) and "own_memory_bytes" in group.figures for group in found.groups):
+        lines.append(f"{FORECAST} {ALONE}")
+    unknown = [label_of(group) for group in found.groups if "own_memory_bytes" not in group.figures]
+    if unknown:
+        lines.append(f"Peak memory of their own is not known, and no front has them: {', '.join(unknown)}.")
     return lines
 
 
@@ -89,83 +74,37 @@ def markdown_report(found: Comparison, source: str) -> str:
     if found.groups:
         lines += ["## Trained to the end", ""] if found.halving is not None else []
         lines += [*(f"- {line}" for line in findings(found)), ""]
-        lines += [f"| | {' | '.join(HEADER)} |", f"|---|{'---:|' * len(HEADER)}"]
-        lines += [f"| {' | '.join(row)} |" for row in rows_of(found)]
-        lines += ["", _explained(found)]
+        for table in tables_of(found):
+            lines += _markdown(table)
     if found.failures:
-        lines += ["", "## Failed", "", *(f"- {item.name}: {item.error}" for item in found.failures)]
-    return "\n".join(lines) + "\n"
+        lines += ["## Failed", "", *(f"- {item.name}: {item.error}" for item in found.failures)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown(table: Table) -> list[str]:
+    lines = [f"## {table.title}", ""] if table.title else []
+    lines += [f"| | {' | '.join(table.header)} |", f"|---|{'---:|' * len(table.header)}"]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in table.rows), "", table.explained, ""]
 
 
 def html_report(found: Comparison, source: str) -> str:
-    """Return the page as one HTML file: the table, and the score against each cost."""
+    """Return the page as one HTML file: the tables, and the score against each cost."""
     escaped = html.escape
     said = "".join(f"<li>{escaped(line)}</li>" for line in findings(found))
-    head = "".join(f"<th>{escaped(title)}</th>" for title in ("", *HEADER))
-    body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows_of(found))
+    first, *others = [_html(table) for table in tables_of(found)] if found.groups else ["<p>Nothing finished.</p>"]
     failed = "".join(f"<li>{escaped(item.name)}: {escaped(item.error or '')}</li>" for item in found.failures)
-    plots = "".join(_figure(found, cost, title) for cost, title in PLOTTED.items()) if found.groups else ""
+    plots = "".join(score_against(found, cost, title) for cost, title in PLOTTED.items())
     spent = "" if found.halving is None else f"{halving_html(found.halving)}<h2>Trained to the end</h2>"
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>Comparison of {escaped(source)}</title>"
         f"<style>{STYLE}</style><h1>Comparison of {escaped(source)}</h1>{spent}<ul>{said}</ul>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{escaped(_explained(found)) if found.groups else 'Nothing finished.'}</p>{plots}"
-        + (f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "")
-        + "</html>\n"
+        f"{first}{plots}{''.join(others)}" + (f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "") + "</html>\n"
     )
 
 
-def _explained(found: Comparison) -> str:
-    return (
-        f"Score: {found.metric} on {found.split}, mean over seeds and standard deviation. p: chance of as large a "
-        "difference from the best by luck, from the same examples (approximate randomization; not corrected for the "
-        "number of rows). forecast: error of the forecast of peak memory. Costs are medians over seeds."
-    )
-
-
-def _figure(found: Comparison, cost: str, title: str) -> str:
-    """Score against one cost on a logarithmic axis; filled points are on the front."""
-    logs = [math.log10(max(group.figures[cost], 1e-9)) for group in found.groups]
-    scores = [group.score for group in found.groups]
-    points = []
-    for group, log in zip(found.groups, logs, strict=True):
-        x, y = _scaled(log, logs, MARGIN, WIDTH - MARGIN), _scaled(group.score, scores, HEIGHT - MARGIN, MARGIN)
-        fill = "#0969da" if cost in group.front else "#fff"
-        anchor = "end" if x > WIDTH * 0.6 else "start"
-        shift = -8 if anchor == "end" else 8
-        points.append(
-            f"<circle cx='{x:.1f}' cy='{y:.1f}' r=5 fill='{fill}' stroke='#0969da'/>"
-            f"<text x='{x + shift:.1f}' y='{y - 7:.1f}' text-anchor='{anchor}'>{html.escape(label_of(group))}</text>"
-        )
-    low, high = min(found.groups, key=_cost(cost)), max(found.groups, key=_cost(cost))
-    better = "up is better" if is_better(found.metric, 1.0, 0.0) else "down is better"
-    return (
-        f"<figure><svg width={WIDTH} height={HEIGHT} role=img aria-label='{html.escape(found.metric)} against "
-        f"{html.escape(title)}'><path d='M{MARGIN} {MARGIN}V{HEIGHT - MARGIN}H{WIDTH - MARGIN}' fill=none "
-        f"stroke='#8c959f'/>{''.join(points)}"
-        f"<text x={MARGIN} y={HEIGHT - MARGIN + 16}>{_amount(cost, low)}</text>"
-        f"<text x={WIDTH - MARGIN} y={HEIGHT - MARGIN + 16} text-anchor=end>{_amount(cost, high)}</text>"
-        f"<text x={MARGIN - 6} y={HEIGHT - MARGIN} text-anchor=end>{min(scores):.3f}</text>"
-        f"<text x={MARGIN - 6} y={MARGIN + 4} text-anchor=end>{max(scores):.3f}</text></svg>"
-        f"<figcaption>{html.escape(found.metric)} ({better}) against {html.escape(title)}, logarithmic</figcaption>"
-        "</figure>"
-    )
-
-
-def _amount(cost: str, group: Group) -> str:
-    """A cost in its unit."""
-    value = group.figures[cost]
-    if cost.endswith("_bytes"):
-        return format_bytes(int(value))
-    return format_duration(value) if cost.endswith("_seconds") else f"{value:,.0f}"
-
-
-def _cost(name: str) -> Callable[[Group], float]:
-    return lambda group: group.figures[name]
-
-
-def _scaled(value: float, values: Sequence[float], start: float, end: float) -> float:
-    low, high = min(values), max(values)
-    share = 0.5 if high == low else (value - low) / (high - low)
-    return start + share * (end - start)
+def _html(table: Table) -> str:
+    escaped = html.escape
+    title = f"<h2>{escaped(table.title)}</h2>" if table.title else ""
+    head = "".join(f"<th>{escaped(heading)}</th>" for heading in ("", *table.header))
+    body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escaped(table.explained)}</p>"

@@ -16,11 +16,13 @@ from safetensors.torch import save
 from fathom import files
 from fathom.data.batch import collate_rows, model_inputs
 from fathom.data.draw import EVALUATION, Draw
+from fathom.data.hidden import digest_tokens
 from fathom.data.section import READING
 from fathom.data.store import TokenStore
 from fathom.device import process_age_seconds
 from fathom.log import get_console
 from fathom.model.four_bit import num_parameters
+from fathom.model.ledger import Ledger
 from fathom.model.reload import ReloadProcess, answer_of, verify_reload
 from fathom.model.save import save_model
 from fathom.recipe import Recipe, recipe_digest
@@ -29,12 +31,13 @@ from fathom.runs.forecast import Forecast
 from fathom.runs.frozen_prefix import FrozenPrefix
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import PreparedModel
-from fathom.runs.prepared import PreparedData
+from fathom.runs.prepared import PreparedData, examples_digest
 from fathom.runs.report import write_report
 from fathom.runs.result import write_metrics
 from fathom.runs.scoring import Scorer, score
 from fathom.runs.shared import Shared
-from fathom.training.loop import Clock, LoopState
+from fathom.runs.windows import WindowExamples
+from fathom.training.loop import Clock, LoopState, Plan
 from fathom.training.scores import plain_scores
 
 COUNTS = "examples.safetensors"
@@ -83,13 +86,13 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     if outcome.frozen is not None:
         outcome.frozen.prefix.remove()
     model = work.model.eval()
-    parameters = _parameters(model)
+    parameters = _parameters(model, outcome.expected.ledger)
     recipe.tuning.fold(model)
     if work.vocabulary is not None:
         work.vocabulary.release()
     settings = recipe.training
     scorer = Scorer(model, work.packed, data.task, settings.eval_batch_size, work.vocabulary)
-    scores = _score_splits(scorer, data, outcome.folder)
+    scores, digests = _score_splits(scorer, data, outcome.folder)
     metrics = {
         "recipe_digest": recipe_digest(recipe),
         "task": recipe.task.kind,
@@ -102,12 +105,13 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
         "stopped_early": outcome.state.stopped_early,
         "before": outcome.state.before,
         **scores,
+        "examples": digests,
         "parameters": parameters,
         **({} if outcome.frozen is None else {"frozen_cache": outcome.frozen.facts}),
         "forecast": outcome.expected.to_json(),
         **({} if outcome.shared.together == 1 else {"together": outcome.shared.together}),
         "measured": _measured(outcome, parameters["trainable"]),
-        "timing": _timing(outcome),
+        "timing": _timing(outcome, Plan.of(settings, work.num_sequences).steps_per_epoch),
     }
     if outcome.shared.together == 1 and outcome.shared.earlier == 0:  # a new process is what forecasts are made for
         outcome.expected.remember(outcome.clock, outcome.peak_bytes)
@@ -124,9 +128,13 @@ def finish(recipe: Recipe, data: PreparedData, prepared: PreparedModel, outcome:
     return write_metrics(folder, finite(metrics))  # last: a run with this file is finished
 
 
-def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str, Any]:
-    """Score every split, and keep what each example added to its main score, for comparisons."""
+def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Score every split, and keep what each example added to its main score, for comparisons.
+
+    The digests are of the examples of each split that is kept: results are paired where they are equal.
+    """
     scores: dict[str, Any] = {}
+    digests: dict[str, str] = {}
     kept: dict[str, torch.Tensor] = {}
     for name in ("validation", "test"):
         split = data.split(name)
@@ -149,9 +157,12 @@ def _score_splits(scorer: Scorer, data: PreparedData, folder: Path) -> dict[str,
             files.write_atomic(folder / WRITTEN.format(split=name), lines)
         if counts:
             kept[name] = torch.tensor(counts, dtype=torch.float64)
+            # of a corpus the windows are the examples, and they are the tokenizer's
+            windows = isinstance(split[1], WindowExamples)
+            digests[name] = digest_tokens(split[0], ("input_ids",)) if windows else examples_digest(split[1])
     if kept:
         files.write_atomic(folder / COUNTS, save(kept))
-    return scores
+    return scores, digests
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,10 +176,13 @@ def finite(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _parameters(model: torch.nn.Module) -> dict[str, int]:
+def _parameters(model: torch.nn.Module, ledger: Ledger) -> dict[str, Any]:
+    """Count the parameters, and by the ledger those that began to learn at each depth in each component."""
     total = num_parameters(model)
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return {"total": total, "trainable": trainable}
+    rows = [row for row in ledger.rows if row.trainable]
+    places = [{"depth": row.depth, "component": row.component, "trainable": row.trainable} for row in rows]
+    return {"total": total, "trainable": trainable, "num_blocks": ledger.num_blocks, "places": places}
 
 
 def _measured(outcome: Outcome, trainable: int) -> dict[str, Any]:
@@ -179,7 +193,7 @@ def _measured(outcome: Outcome, trainable: int) -> dict[str, Any]:
     return found
 
 
-def _timing(outcome: Outcome) -> dict[str, float]:
+def _timing(outcome: Outcome, steps_per_epoch: int) -> dict[str, float]:
     clock, began = outcome.clock, outcome.shared.began_seconds
     once = 0.0 if outcome.frozen is None else float(outcome.frozen.facts["computed_seconds"])
     seconds = clock.train_seconds + once  # what was computed before the first step is training too
@@ -192,6 +206,8 @@ def _timing(outcome: Outcome) -> dict[str, float]:
         "real_tokens_per_s": clock.tokens / seconds if clock.tokens else 0.0,
         "peak_memory_bytes": outcome.peak_bytes,
     }
+    if clock.steps:
+        timing["seconds_per_epoch"] = clock.train_seconds / clock.steps * steps_per_epoch
     if clock.seconds_to_first_step is not None:
         timing["seconds_to_first_step"] = clock.seconds_to_first_step - began
     return timing

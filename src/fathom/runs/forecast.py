@@ -42,6 +42,8 @@ class Forecast:
     device: Literal["cpu", "cuda"] = "cpu"
     """Whose memory the run lives in."""
     disk: Disk | None = None
+    alone_bytes: int | None = None
+    """Forecast peak of a process that trains this run alone, where the ledger's memory is that of several runs."""
 
     @property
     def peak_memory_bytes(self) -> int:
@@ -70,6 +72,7 @@ class Forecast:
             "peak_memory_bytes": self.peak_memory_bytes,
             "trainable": self.ledger.trainable,
             "memory": self.ledger.memory.to_json(),
+            **({} if self.alone_bytes is None else {"alone_peak_memory_bytes": self.alone_bytes}),
             **({} if self.disk is None else {"disk": self.disk.to_json()}),
             "step_seconds": self.time.step_seconds,
             "train_seconds": self.time.step_seconds * self.num_steps,

@@ -12,6 +12,7 @@ from fathom import catalog
 from fathom.config import parse_yaml, validate
 from fathom.errors import ConfigError, ModelError
 from fathom.model.section import ModelSection
+from fathom.runs.strategies import ALL, every_strategy
 from fathom.runs.subject import BASE_CLASS, Shape, architecture, read_subject
 
 MASKED_SHARE = 0.15
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from fathom.tasks.base import Task
     from fathom.training.settings import Training
     from fathom.tuning.base import Tuning
-
-ALL = "all"
-NEEDED: dict[str, dict[str, Any]] = {"layers": {"layers": [0, -1]}}
-"""Options by strategy that has no defaults, where all are compared: the lowest and the highest block."""
 
 
 @dataclass(frozen=True)
@@ -284,7 +281,7 @@ def _strategies(text: str) -> list[tuple[str, Any]]:
         ) from None
     found = []
     if items == [ALL]:
-        items = [{"kind": name, **NEEDED.get(name, {})} for name in catalog.names("tuning")]
+        items = every_strategy()
     for item in items:
         options = item if isinstance(item, dict) else {"kind": str(item)}
         kind = str(options.get("kind"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ import yaml
 
 from fathom.config import parse_yaml, read_yaml
 from fathom.errors import ConfigError
+from fathom.runs.settle import settled_products, take_within
 from fathom.runs.trials import axis_values, one_line
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class Range:
 def read_ranges(edits: Iterable[str]) -> tuple[list[str], list[Range]]:
     """Tell edits that hold for every trial from ranges.
 
+    An edit of a key in a section that is searched is a range of one value: it holds where the section has the key.
+
     Raises:
         ConfigError: A range has no values or is written wrongly, or there is none.
     """
@@ -122,6 +124,8 @@ def read_ranges(edits: Iterable[str]) -> tuple[list[str], list[Range]]:
         found[one.key] = one
     if not found:
         raise ConfigError("nothing is searched", mend=f"give a key a range: {EXAMPLES}")
+    fixed, within = take_within(fixed, found)
+    found = {key: Range(key, "list", (text,)) for key, text in within.items()} | found
     # What a section is comes before what is in it: `tuning` before `tuning.rank`.
     return fixed, sorted(found.values(), key=lambda item: item.key.count("."))
 
@@ -133,26 +137,6 @@ def read_space(path: str | Path) -> list[str]:
         ConfigError: It is not a mapping of keys to ranges or values.
     """
     return [f"{key}={one_line(value)}" for key, value in read_yaml(path).items()]
-
-
-def settle(
-    ranges: Iterable[Range], choose: Callable[[Range], str], accepts: Callable[[Mapping[str, str]], bool]
-) -> dict[str, str]:
-    """Choose a value for every key; a key that the section chosen before does not have is left out.
-
-    Args:
-        ranges: Sections before their keys.
-        choose: Returns the value of one.
-        accepts: Whether settings make a valid recipe.
-    """
-    settings: dict[str, str] = {}
-    varied: set[str] = set()
-    for one in ranges:
-        depends = any(one.key.startswith(f"{key}.") for key in varied)
-        if not depends or any(accepts({**settings, one.key: value}) for value in one.ends):
-            settings[one.key] = choose(one)
-        varied.add(one.key)
-    return settings
 
 
 def combinations(ranges: list[Range], accepts: Callable[[Mapping[str, str]], bool]) -> list[dict[str, str]]:
@@ -168,45 +152,7 @@ def combinations(ranges: list[Range], accepts: Callable[[Mapping[str, str]], boo
             mend = "write a list, or a step: 'uniform(0, 0.3, step=0.1)'; or take another sampler"
             raise ConfigError(f"a grid has no end with {one.to_text()}", where=one.key, mend=mend)
         axes.append(values)
-    found: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
-    for chosen in itertools.product(*axes):
-        values_by_key = {one.key: value for one, value in zip(ranges, chosen, strict=True)}
-        settings = settle(ranges, lambda one, values=values_by_key: values[one.key], accepts)  # type: ignore[misc]
-        found.setdefault(tuple(settings.items()), settings)
-    return list(found.values())
-
-
-def check_ranges(ranges: list[Range], load: Callable[[Mapping[str, str]], object]) -> dict[str, str]:
-    """Refuse a value that makes a valid recipe with none of the sections it may stand in.
-
-    Args:
-        ranges: Sections before their keys.
-        load: Makes a recipe of settings; raises ConfigError.
-
-    Returns:
-        Settings that are valid.
-
-    Raises:
-        ConfigError: A key does not exist, or a value is not one of its.
-    """
-
-    def accepts(settings: Mapping[str, str]) -> bool:
-        try:
-            load(settings)
-        except ConfigError:
-            return False
-        return True
-
-    for one in ranges:
-        sections = [other for other in ranges if one.key.startswith(f"{other.key}.")]
-        for value in one.ends:
-            tried = [
-                {**{other.key: taken for other, taken in zip(sections, chosen, strict=True)}, one.key: value}
-                for chosen in itertools.product(*(other.ends for other in sections))
-            ]
-            if not any(map(accepts, tried)):
-                load(tried[0])  # raises
-    return settle(ranges, lambda one: one.ends[0], accepts)
+    return settled_products(ranges, axes, accepts)
 
 
 def _range(key: str, text: str) -> Range | None:

@@ -13,16 +13,17 @@ from pydantic import Field
 from fathom import files
 from fathom.config import Part, validate
 from fathom.device import probe_machine
-from fathom.errors import ConfigError, FathomError
+from fathom.errors import FathomError
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recipe, resolve
 from fathom.runs.chooser import chooser
 from fathom.runs.duration import Budget, parse_duration
 from fathom.runs.finished import finished_metrics
 from fathom.runs.one_process import shared_start
-from fathom.runs.ranges import check_ranges, read_ranges
+from fathom.runs.ranges import read_ranges
 from fathom.runs.search_report import html_report, markdown_report
 from fathom.runs.search_result import ERROR, SECONDS, SearchResult, collect, final_score, read_curve
+from fathom.runs.settle import accepts_by, check_values, settle
 from fathom.runs.shared_process import SharedProcess
 from fathom.runs.study import Identity, Pruning, Rules, Sampler, Study, Taken
 from fathom.runs.trial_process import train_trial
@@ -65,14 +66,6 @@ class Job:
         own = [f"{key}={value}" for key, value in settings.items()]
         return load_recipe(self.source, [*self.fixed, *own, f"output={self.folder / 'trials' / name}"])
 
-    def accepts(self, settings: Mapping[str, str]) -> bool:
-        """Whether settings make a valid recipe."""
-        try:
-            self.recipe(settings)
-        except ConfigError:
-            return False
-        return True
-
 
 def search(source: str, edits: Iterable[str], output: str | Path | None = None, **options: Any) -> SearchResult:
     """Look for the best values of keys of a recipe, each trial an ordinary run.
@@ -101,8 +94,10 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     fixed, ranges = read_ranges(edits)
     base = load_recipe(source, fixed)
     job = Job(source, fixed, Path(output or f"{RUNS_FOLDER}/search-{base.name}"))
-    first = check_ranges(ranges, job.recipe)
-    study = Study(job.folder, ranges, job.accepts, settings.sampler, settings.seed)
+    check_values(ranges, job.recipe)
+    accepts = accepts_by(job.recipe)
+    first = settle(ranges, lambda one: one.ends[0], accepts)
+    study = Study(job.folder, ranges, accepts, settings.sampler, settings.seed)
     rules = Rules(settings.pruning, settings.reduction_factor)
     identity = study.open(deciding(base), lambda: chooser(job.recipe(first)), rules)
     most = settings.trials or (DEFAULT_TRIALS if budget.seconds is None and study.grid is None else 1_000_000)

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from fathom.model.ledger_text import align, mebibytes, percent
 
 if TYPE_CHECKING:
-    from fathom.model.ledger import Ledger, Row
+    from fathom.model.ledger import Ledger
 
-Place = tuple[str, Callable[["Row"], bool]]
+
+class Learns(Protocol):
+    """How many parameters learn at one place: a row of a ledger."""
+
+    @property
+    def depth(self) -> int | None:
+        """Of the block; None beside the blocks."""
+
+    @property
+    def component(self) -> str:
+        """Of the block, or of the model."""
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that learn."""
+
+
+class Learned(Protocol):
+    """Where the parameters of a model learn: a ledger, or what is kept of it."""
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of all stacks."""
+
+    @property
+    def rows(self) -> Sequence[Learns]:
+        """Of every place where something learns."""
+
+
+Place = tuple[str, Callable[[Learns], bool]]
 """A column: its heading, and the rows of a ledger that belong to it."""
 
 
@@ -43,29 +72,32 @@ def cost_table(ledgers: Mapping[str, Ledger | None], length: int) -> list[str]:
 
 def learning_blocks(ledger: Ledger) -> str:
     """Return how many blocks have a parameter that learns."""
-    learning = [d for d in range(ledger.num_blocks) if any(row.trainable for row in ledger.block_rows(d))]
+    learning = [depth for depth in range(ledger.num_blocks) if trainable_at(ledger, ("", _in_block(depth)))]
     return f"{len(learning)} of {ledger.num_blocks}"
 
 
-def place_table(ledgers: Mapping[str, Ledger], places: list[Place]) -> list[str]:
+def place_table(ledgers: Mapping[str, Learned], places: list[Place]) -> list[str]:
     """Return a line for each strategy: how many parameters learn in each place, a point for none."""
-    rows = [("trainable in", *(heading for heading, _ in places))]
-    for name, ledger in ledgers.items():
-        counts = [trainable_at(ledger, place) for place in places]
-        rows.append((name, *(f"{count:,}" if count else "." for count in counts)))
-    return align(rows)
+    header = ("trainable in", *(heading for heading, _ in places))
+    return align([header, *([name, *place_cells(ledger, places)] for name, ledger in ledgers.items())])
 
 
-def trainable_at(ledger: Ledger, place: Place) -> int:
+def place_cells(ledger: Learned, places: list[Place]) -> list[str]:
+    """Return how many parameters learn in each place, a point for none."""
+    counts = [trainable_at(ledger, place) for place in places]
+    return [f"{count:,}" if count else "." for count in counts]
+
+
+def trainable_at(ledger: Learned, place: Place) -> int:
     """Return how many parameters of a place learn."""
     return sum(row.trainable for row in ledger.rows if place[1](row))
 
 
-def depth_places(ledgers: Mapping[str, Ledger]) -> list[Place]:
+def depth_places(ledgers: Mapping[str, Learned]) -> list[Place]:
     """Return the model from bottom to top; neighbours in which every strategy trains as much are one column."""
     each = list(ledgers.values())
     runs: list[tuple[int, int]] = []
-    for depth in range(each[0].num_blocks):
+    for depth in range(max(ledger.num_blocks for ledger in each)):
         if runs and _counts(each, depth) == _counts(each, runs[-1][0]):
             runs[-1] = (runs[-1][0], depth)
         else:
@@ -74,27 +106,27 @@ def depth_places(ledgers: Mapping[str, Ledger]) -> list[Place]:
     return [("embeddings", _beside("embeddings")), *blocks, ("above", _above)]
 
 
-def component_places(ledgers: Mapping[str, Ledger]) -> list[Place]:
+def component_places(ledgers: Mapping[str, Learned]) -> list[Place]:
     """Return the components, those of all blocks added up; what no strategy trains is left out."""
     found = dict.fromkeys(row.component for ledger in ledgers.values() for row in ledger.rows if row.trainable)
     return [(component, _of_component(component)) for component in found]
 
 
-def _counts(ledgers: list[Ledger], depth: int) -> list[int]:
-    return [sum(row.trainable for row in ledger.block_rows(depth)) for ledger in ledgers]
+def _counts(ledgers: list[Learned], depth: int) -> list[int]:
+    return [trainable_at(ledger, ("", _in_block(depth))) for ledger in ledgers]
 
 
-def _in_block(depth: int) -> Callable[[Row], bool]:
+def _in_block(depth: int) -> Callable[[Learns], bool]:
     return lambda row: row.depth == depth
 
 
-def _beside(component: str) -> Callable[[Row], bool]:
+def _beside(component: str) -> Callable[[Learns], bool]:
     return lambda row: row.depth is None and row.component == component
 
 
-def _of_component(component: str) -> Callable[[Row], bool]:
+def _of_component(component: str) -> Callable[[Learns], bool]:
     return lambda row: row.component == component
 
 
-def _above(row: Row) -> bool:
+def _above(row: Learns) -> bool:
     return row.depth is None and row.component != "embeddings"

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fathom.errors import ArtifactError, ConfigError, FathomError, MissingExtraError
 from fathom.files import digest
-from fathom.runs.ranges import Range, combinations, settle
+from fathom.runs.ranges import Range, combinations
+from fathom.runs.settle import settle
 from fathom.training.checkpoint import differences
 
 if TYPE_CHECKING:

@@ -127,7 +127,7 @@ def _train_in_one_pass(recipes: Sequence[Recipe], machine: Machine, time_limit: 
 def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None, *, earlier: int) -> list[Result]:
     """Train the first of these runs, as many as fit the memory."""
     try:
-        base, members = _gather(recipes, machine)
+        base, members, ledgers = _gather(recipes, machine)
         recipes = recipes[: len(members)]
         works = [prepared.work for _, prepared in members]
         steps = JointSteps(base, works)
@@ -145,7 +145,7 @@ def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None,
         for recipe, (data, prepared) in zip(recipes, members, strict=True)
     ]
     steps.most_tokens = _most_tokens(runs, machine)
-    runs = _forecast_together(runs, steps.most_tokens)
+    runs = _forecast_together(runs, ledgers, steps.most_tokens)
     for run in runs:
         score_before(run)
     done = sum(run.state.step for run in runs)
@@ -166,8 +166,13 @@ def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None,
     return results
 
 
-def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, list[tuple[PreparedData, PreparedModel]]]:
-    """Read the data once, load the base once, and put the adapters over it, as many as fit the memory."""
+def _gather(
+    recipes: Sequence[Recipe], machine: Machine
+) -> tuple[SharedBase, list[tuple[PreparedData, PreparedModel]], list[Ledger]]:
+    """Read the data once, load the base once, and put the adapters over it, as many as fit the memory.
+
+    The ledgers are those of each run alone.
+    """
     shared = prepare_data(recipes[0])
     check_data(shared.stores["train"], shared.task)
     for note in shared.splits.notes:
@@ -196,7 +201,7 @@ def _gather(recipes: Sequence[Recipe], machine: Machine) -> tuple[SharedBase, li
         work = prepared.work
         base.add(Adapter(prepared.model, prepared.anatomy, work.packed, work.compute, work.dropout))
         members.append((data, prepared))
-    return base, members
+    return base, members, ledgers[: len(members)]
 
 
 def _close(run: OpenRun, loop: Loop, shared: Shared) -> Result:
@@ -240,15 +245,17 @@ class _Share:
         self.progress.update(sum(self.steps.values()), values if self.number == 0 else None)
 
 
-def _forecast_together(runs: Sequence[OpenRun], most_tokens: int | None) -> list[OpenRun]:
-    """Let every run expect the memory of the process that trains them all."""
+def _forecast_together(runs: Sequence[OpenRun], ledgers: Sequence[Ledger], most_tokens: int | None) -> list[OpenRun]:
+    """Let every run expect the memory of the process that trains them all, and know what it would take alone."""
     memory = joint_memory([run.expected.ledger for run in runs], most_tokens)
     if runs[0].expected.device == "cpu":
         memory = memory.in_process(current_memory_bytes(), peak_memory_bytes())
     get_console().info(f"{len(runs)} runs in one pass: memory forecast {format_bytes(memory.total)}")
     found = []
-    for run in runs:
-        expected = replace(run.expected, ledger=replace(run.expected.ledger, memory=memory))
+    for run, ledger in zip(runs, ledgers, strict=True):
+        alone = replace(run.expected, ledger=ledger).peak_memory_bytes
+        own = replace(run.expected.ledger, memory=memory)
+        expected = replace(run.expected, ledger=own, alone_bytes=alone)
         limit = expected.memory_limit_bytes
         found.append(replace(run, expected=expected, memory_bytes=limit, name=str(run.folder)))
     return found

@@ -11,23 +11,36 @@ from typing import Any
 
 import yaml
 
-from fathom import catalog
 from fathom.config import parse_yaml
 from fathom.errors import ConfigError
 from fathom.recipe import Recipe, load_recipe
+from fathom.runs.settle import accepts_by, is_within, settled_products, take_within
+from fathom.runs.strategies import ALL, every_strategy
 
+TUNING = "tuning"
 SEED = "training.seed"
 """The key whose values are repetitions of one trial and not different trials."""
-ALL = "all"
 LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A key that varies, and its values as YAML."""
+    """A key that varies, and its values as YAML.
+
+    Attributes:
+        key: Of the recipe, dotted.
+        values: As YAML.
+        every: Whether they are all there are, and the user named none of them.
+    """
 
     key: str
     values: tuple[str, ...]
+    every: bool = False
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The values."""
+        return self.values
 
 
 @dataclass(frozen=True)
@@ -50,10 +63,39 @@ class Trial:
         return tuple((key, value) for key, value in self.settings.items() if key != SEED)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A combination that makes no recipe: a strategy among all of them that cannot train this model or task.
+
+    Attributes:
+        name: As a trial's.
+        settings: As a trial's.
+        error: What is wrong with it.
+    """
+
+    name: str
+    settings: dict[str, str]
+    error: ConfigError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison trains.
+
+    Attributes:
+        trials: In the order of the axes, seeds last; at least one.
+        refused: Of `tuning=all`, what no trial can be made of.
+    """
+
+    trials: list[Trial]
+    refused: list[Refused]
+
+
 def read_edits(edits: Iterable[str]) -> tuple[list[str], list[Axis]]:
     """Tell edits that hold for every trial from axes: an edit whose value is a list varies.
 
-    `tuning=all` varies over every strategy of the catalog. Of a key that takes a list itself, write a list of lists.
+    `tuning=all` varies over every strategy of the catalog. Of a key that takes a list itself, write a list of lists. An
+    edit of a key in a section that varies is an axis of one value: it holds where the section has the key.
 
     Raises:
         ConfigError: An axis is empty, or nothing varies.
@@ -70,7 +112,10 @@ def read_edits(edits: Iterable[str]) -> tuple[list[str], list[Axis]]:
             raise ConfigError(f"'{edit}' names no value", mend="write what varies, e.g. tuning=[full,lora]")
         if key.strip() in axes:
             raise ConfigError(f"'{key.strip()}' varies twice", mend="put all of its values into one list")
-        axes[key.strip()] = Axis(key.strip(), tuple(dict.fromkeys(values)))
+        every = text.strip() == ALL
+        axes[key.strip()] = Axis(key.strip(), tuple(dict.fromkeys(values)), every)
+    fixed, within = take_within(fixed, axes)
+    axes = {key: Axis(key, (text,)) for key, text in within.items()} | axes
     if not any(len(axis.values) > 1 for axis in axes.values()):
         raise ConfigError(
             "nothing varies",
@@ -79,8 +124,10 @@ def read_edits(edits: Iterable[str]) -> tuple[list[str], list[Axis]]:
     return fixed, list(axes.values())
 
 
-def plan_trials(source: str, edits: Iterable[str], folder: Path) -> list[Trial]:
+def plan_trials(source: str, edits: Iterable[str], folder: Path) -> Plan:
     """Return every combination of the axes, seeds last, each a valid recipe with a folder of its own.
+
+    A key of a section that varies (`tuning.rank` beside `tuning`) is left out where the section does not have it.
 
     Args:
         source: As `load_recipe` takes it.
@@ -88,30 +135,52 @@ def plan_trials(source: str, edits: Iterable[str], folder: Path) -> list[Trial]:
         folder: Of the comparison.
 
     Raises:
-        ConfigError: A trial's recipe is wrong; names the trial.
+        ConfigError: A trial's recipe is wrong; names the trial. One that `tuning=all` brought is refused alone.
     """
     fixed, axes = read_edits(edits)
-    axes.sort(key=lambda axis: axis.key == SEED)  # stable: the order given, seeds last
-    found: list[Trial] = []
-    names: set[str] = set()
-    for combination in itertools.product(*(axis.values for axis in axes)):
-        settings = {axis.key: value for axis, value in zip(axes, combination, strict=True)}
+    keys = [axis.key for axis in axes]
+    # Stable: the order given, what is within a section after it, seeds last.
+    axes.sort(key=lambda axis: (axis.key == SEED, axis.key.count(".") if is_within(axis.key, keys) else 0))
+    load = _Loader(source, fixed)
+    found = settled_products(axes, [axis.values for axis in axes], accepts_by(load))
+    for axis in axes:
+        if not any(axis.key in settings for settings in found):
+            load({one.key: one.values[0] for one in axes})  # raises: no section has the key
+    plan, names = Plan([], []), set[str]()
+    for settings in found:
+        name = _name(settings, names)
+        try:
+            plan.trials.append(Trial(name, settings, load(settings, f"output={folder / 'trials' / name}")))
+        except ConfigError as error:
+            if not any(axis.every for axis in axes):
+                raise
+            plan.refused.append(Refused(name, settings, error))
+    for one in plan.refused:
+        rest = {key: value for key, value in one.settings.items() if key != TUNING}
+        if not any(rest.items() <= trial.settings.items() for trial in plan.trials):
+            raise one.error  # not the strategy is wrong
+    return plan
+
+
+class _Loader:
+    """Makes the recipe of a trial of its settings."""
+
+    def __init__(self, source: str, fixed: list[str]) -> None:
+        self.source, self.fixed = source, fixed
+
+    def __call__(self, settings: Mapping[str, str], *more: str) -> Recipe:
         # Longer keys later: `tuning=lora` replaces the section that `tuning.rank=8` edits.
         own = [f"{key}={value}" for key, value in sorted(settings.items(), key=lambda item: item[0].count("."))]
-        name = _name(settings, names)
-        output = f"output={folder / 'trials' / name}"
         try:
-            recipe = load_recipe(source, [*fixed, *own, output])
+            return load_recipe(self.source, [*self.fixed, *own, *more])
         except ConfigError as error:
             raise ConfigError(f"{', '.join(own)}: {error.message}", where=error.where, mend=error.mend) from None
-        found.append(Trial(name, settings, recipe))
-    return found
 
 
 def axis_values(key: str, text: str) -> list[str] | None:
     """Return the values of an axis as YAML, or None where the edit holds for every trial."""
-    if key == "tuning" and text.strip() == ALL:
-        return catalog.names("tuning")
+    if key == TUNING and text.strip() == ALL:
+        return [one_line(options if len(options) > 1 else options["kind"]) for options in every_strategy()]
     try:
         value = parse_yaml(text)
     except yaml.YAMLError:

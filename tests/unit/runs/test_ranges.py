@@ -8,8 +8,9 @@ import optuna
 import pytest
 
 from fathom.errors import ConfigError
-from fathom.runs.ranges import Range, check_ranges, combinations, read_ranges, read_space
+from fathom.runs.ranges import Range, combinations, read_ranges, read_space
 from fathom.runs.search import Job
+from fathom.runs.settle import accepts_by, check_values
 from runs_for_tests import make_model, make_recipe
 
 
@@ -97,13 +98,13 @@ def test_a_space_may_lie_in_a_file(tmp_path: Path) -> None:
 )
 def test_a_key_or_value_that_does_not_exist_is_told_at_once(job: Job, edits: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_ranges(read_ranges(edits)[1], job.recipe)
+        check_values(read_ranges(edits)[1], job.recipe)
 
 
 def test_a_key_of_one_section_is_left_out_of_the_others(job: Job) -> None:
     ranges = read_ranges(["tuning=[full,lora,dora]", "tuning.rank=[2,4]"])[1]
-    check_ranges(ranges, job.recipe)
-    assert combinations(ranges, job.accepts) == [
+    check_values(ranges, job.recipe)
+    assert combinations(ranges, accepts_by(job.recipe)) == [
         {"tuning": "full"},
         {"tuning": "lora", "tuning.rank": "2"},
         {"tuning": "lora", "tuning.rank": "4"},
@@ -112,8 +113,16 @@ def test_a_key_of_one_section_is_left_out_of_the_others(job: Job) -> None:
     ]
 
 
+def test_an_edit_within_a_section_that_is_searched_holds_where_the_section_has_the_key(job: Job) -> None:
+    fixed, ranges = read_ranges(["tuning.rank=2", "tuning=[full,lora]", "training.batch_size=4"])
+    assert fixed == ["training.batch_size=4"]
+    found = combinations(ranges, accepts_by(job.recipe))
+    assert found == [{"tuning": "full"}, {"tuning": "lora", "tuning.rank": "2"}]
+    assert job.recipe(found[1]).tuning.model_dump()["rank"] == 2
+
+
 def test_a_grid_needs_values_that_can_be_counted(job: Job) -> None:
     stepped = read_ranges(["training.dropout=uniform(0, 0.3, step=0.1)", "training.epochs=int(1,3)"])[1]
-    assert len(combinations(stepped, job.accepts)) == 12
+    assert len(combinations(stepped, accepts_by(job.recipe))) == 12
     with pytest.raises(ConfigError, match="no end"):
-        combinations(read_ranges(["training.learning_rate=log(1e-5,1e-3)"])[1], job.accepts)
+        combinations(read_ranges(["training.learning_rate=log(1e-5,1e-3)"])[1], accepts_by(job.recipe))

@@ -16,7 +16,8 @@ from fathom.model.many_lora import SharedBase
 from fathom.recipe import Recipe, dump_recipe
 from fathom.runs import trial_groups, trial_process
 from fathom.runs.compare import compare
-from fathom.runs.comparison_report import SHARED, markdown_report
+from fathom.runs.comparison_report import markdown_report
+from fathom.runs.comparison_tables import FORECAST, SHARED
 from fathom.runs.together import shared_base, train_together
 from fathom.runs.train import train
 from fathom.runs.trial_groups import group_trials
@@ -182,17 +183,21 @@ def test_a_comparison_trains_in_one_pass_what_can_be(
     assert sorted(group.settings["tuning.rank"] for group in found.groups) == ["2", "3"]
     assert [(item.settings["tuning.rank"], item.error) for item in found.failures] == [("4", "it went wrong")]
     assert all(group.figures["together"] == 3 for group in found.groups)
+    for group in found.groups:
+        alone, process = group.figures["own_memory_bytes"], group.figures["forecast_memory_bytes"]
+        assert 0 < alone != process
     page = markdown_report(found, "job.yaml")
     assert f"B{SHARED} |" in page and f"- {SHARED} These trials" in page
-    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out"))
+    assert f"| {FORECAST}" in page and f"- {FORECAST} What the trial would have taken" in page
+    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out").trials)
 
 
 def test_trials_that_share_nothing_are_left_alone(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_recipe(tiny, tmp_path)
     job = str(tmp_path / "job.yaml")
-    groups = group_trials(plan_trials(job, ["tuning=[head,lora,dora]", "training.seed=[1,2]"], tmp_path / "a"))
+    groups = group_trials(plan_trials(job, ["tuning=[head,lora,dora]", "training.seed=[1,2]"], tmp_path / "a").trials)
     assert [[trial.settings["tuning"] for trial in group] for group in groups] == [["head", "head"], ["lora", "lora"]]
-    assert not group_trials(plan_trials(job, ["tuning=[head,lora,dora]"], tmp_path / "b"))
+    assert not group_trials(plan_trials(job, ["tuning=[head,lora,dora]"], tmp_path / "b").trials)
     with pytest.raises(ConfigError, match="auto or never"):
         compare(job, ["tuning=[head,lora]"], tmp_path / "c", together="always")
 
@@ -201,7 +206,7 @@ def test_what_cannot_train_in_one_pass_is_left_to_be_trained_one_by_one(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_recipe(tiny, tmp_path)
-    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out")
+    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out").trials
     monkeypatch.setattr(trial_groups, "train_group", lambda *_: Ended(error="its blocks are in two stacks"))
     assert trial_groups.train_groups(trials, tmp_path / "out") == {}
     told = capsys.readouterr().err
@@ -219,7 +224,7 @@ def test_trials_above_the_same_frozen_blocks_have_one_process(
     assert [len(group.scores) for group in found.groups] == [2, 1]
     assert [item.error for item in found.failures] == ["it went wrong"]
     assert "4 trials begin above the same frozen blocks and train in one process" in capsys.readouterr().err
-    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out"))
+    assert not group_trials(plan_trials(str(tmp_path / "job.yaml"), edits, tmp_path / "out").trials)
 
 
 def test_a_process_of_several_runs_tells_of_each_whatever_it_ends_with(
@@ -227,7 +232,7 @@ def test_a_process_of_several_runs_tells_of_each_whatever_it_ends_with(
 ) -> None:
     make_recipe(tiny, tmp_path)
     (tmp_path / "out" / "trials").mkdir(parents=True)
-    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out")
+    trials = plan_trials(str(tmp_path / "job.yaml"), ["tuning=lora", "tuning.rank=[2,3]"], tmp_path / "out").trials
     program = tmp_path / "program"
     said = json.dumps({"runs": [{"folder": "a"}, {"error": "it is not finite"}]})
     program.write_text(f"#!/bin/sh\necho '{said}'\necho \"$@\" > {tmp_path / 'asked'}\nexit 1\n", encoding="utf-8")

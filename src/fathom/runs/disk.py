@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from fathom.data.hidden import CachedSequences
+from fathom.log import format_bytes
 from fathom.model.ledger import Ledger
 from fathom.model.save import FLOAT_BYTES, saved_bytes
 from fathom.recipe import Recipe
@@ -37,6 +38,14 @@ class Disk:
     def total(self) -> int:
         """What is in the run's folder in the end."""
         return self.checkpoints + self.best + self.model
+
+    def to_text(self) -> str:
+        """Return a line for people."""
+        cached = f"; {format_bytes(self.cache)} in the cache, of frozen blocks" if self.cache else ""
+        return (
+            f"disk forecast: {format_bytes(self.total)}, of these {format_bytes(self.model)} for the model; "
+            f"{format_bytes(self.writing)} more while a checkpoint is written{cached}"
+        )
 
     def to_json(self) -> dict[str, int]:
         """Return bytes by kind, with their total."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from fathom.device import Machine, current_memory_bytes, probe_machine, release_free_memory
 from fathom.device import peak_memory_bytes as host_peak
-from fathom.log import format_bytes
 from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.prepared import Layouts
 from fathom.model.steptime import step_work
@@ -59,12 +58,7 @@ class Forecast:
     def to_text(self) -> str:
         """Return the ledger and the time as lines for people."""
         text = f"{self.ledger.to_text()}\n\n{self.time.to_text(self.num_steps)}"
-        if self.disk is None:
-            return text
-        return (
-            f"{text}\ndisk forecast: {format_bytes(self.disk.total)}, of these {format_bytes(self.disk.model)} for the "
-            f"model; {format_bytes(self.disk.writing)} more while a checkpoint is written"
-        )
+        return text if self.disk is None else f"{text}\n{self.disk.to_text()}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what is compared with the measurement, and by what it was made up."""

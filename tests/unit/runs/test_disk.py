@@ -55,6 +55,15 @@ def test_a_total_is_what_stays() -> None:
     assert disk.to_json() == {"checkpoints": 20, "best": 3, "model": 5, "writing": 10, "cache": 0, "total": 28}
 
 
+def test_what_is_in_the_cache_is_told_where_there_is_any() -> None:
+    megabyte = 10**6
+    sizes = {"checkpoints": 20, "best": 3, "model": 5, "writing": 10, "cache": 7}
+    text = Disk(**{name: size * megabyte for name, size in sizes.items()}).to_text()
+    assert text.startswith("disk forecast: 28 MB, of these 5 MB for the model")
+    assert text.endswith("; 7 MB in the cache, of frozen blocks")
+    assert "cache" not in Disk(checkpoints=1, best=1, model=1, writing=1).to_text()
+
+
 def test_a_folder_is_measured_with_what_lies_below(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "below" / "file").write_bytes(b"12345")

@@ -253,7 +253,9 @@ def _forecast_together(runs: Sequence[OpenRun], ledgers: Sequence[Ledger], most_
     get_console().info(f"{len(runs)} runs in one pass: memory forecast {format_bytes(memory.total)}")
     found = []
     for run, ledger in zip(runs, ledgers, strict=True):
-        alone = replace(run.expected, ledger=ledger).peak_memory_bytes
+        # alone, a process has what this one has beside the states of its runs
+        bare = replace(ledger, memory=replace(ledger.memory, process=memory.process))
+        alone = replace(run.expected, ledger=bare).peak_memory_bytes
         own = replace(run.expected.ledger, memory=memory)
         expected = replace(run.expected, ledger=own, alone_bytes=alone)
         limit = expected.memory_limit_bytes

@@ -185,7 +185,7 @@ def test_a_comparison_trains_in_one_pass_what_can_be(
     assert all(group.figures["together"] == 3 for group in found.groups)
     for group in found.groups:
         alone, process = group.figures["own_memory_bytes"], group.figures["forecast_memory_bytes"]
-        assert 0 < alone != process
+        assert 0.3 * process < alone < process
     page = markdown_report(found, "job.yaml")
     assert f"B{SHARED} |" in page and f"- {SHARED} These trials" in page
     assert f"| {FORECAST}" in page and f"- {FORECAST} What the trial would have taken" in page

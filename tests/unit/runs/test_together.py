@@ -186,6 +186,8 @@ def test_a_comparison_trains_in_one_pass_what_can_be(
     for group in found.groups:
         alone, process = group.figures["own_memory_bytes"], group.figures["forecast_memory_bytes"]
         assert 0.3 * process < alone < process
+        [place] = (tmp_path / "out" / "trials").glob(f"*rank-{group.settings['tuning.rank']}/metrics.json")
+        assert alone == json.loads(place.read_text(encoding="utf-8"))["forecast"]["alone_peak_memory_bytes"]
     page = markdown_report(found, "job.yaml")
     assert f"B{SHARED} |" in page and f"- {SHARED} These trials" in page
     assert f"| {FORECAST}" in page and f"- {FORECAST} What the trial would have taken" in page

@@ -22,9 +22,13 @@ class FathomError(Exception):
         self.mend = mend
         super().__init__(self.__str__())
 
+    @property
+    def problem(self) -> str:
+        """What is wrong, and where; without the mend, for a warning that goes on to say what is done instead."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text}\n  mend: {self.mend}" if self.mend else text
+        return f"{self.problem}\n  mend: {self.mend}" if self.mend else self.problem
 
 
 class InputError(FathomError, ValueError):

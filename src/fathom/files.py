@@ -8,7 +8,6 @@ hidden temporary that a later call removes.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,14 +15,18 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
 from fathom.errors import ArtifactError, FathomError
+from fathom.locks import hold
 
 MANIFEST = "manifest.json"
+_MANIFEST_BEGINS = b'{\n "files": {'
+COPY_AGAIN = "copy the whole folder again from where it came from, or make it again"
+"""The mend of a damaged file."""
 _TEMPORARY = ".fathom-tmp"
 _REPLACED = ".fathom-old"
 _STALE_SECONDS = 24 * 3600.0
@@ -108,7 +111,8 @@ def write_json(path: str | Path, value: Any) -> None:
     try:
         text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
-        raise ArtifactError(f"cannot be written as JSON: {error}", where=str(path)) from None
+        mend = "find what makes a number NaN or infinite"
+        raise ArtifactError(f"cannot be written as JSON: {error}", where=str(path), mend=mend) from None
     write_atomic(path, text + "\n")
 
 
@@ -123,9 +127,10 @@ def read_json(path: str | Path) -> Any:
             Path(path).read_bytes().decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_unique_keys
         )
     except (ValueError, RecursionError) as error:  # ValueError covers bad UTF-8 and bad JSON; both say where
-        raise ArtifactError(f"damaged: not JSON ({error})", where=str(path)) from None
+        raise _damaged(f"not JSON ({error})", path) from None
     except OSError as error:
-        raise ArtifactError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        mend = "check the path and its permissions"
+        raise ArtifactError(f"cannot be read: {error.strerror}", where=str(path), mend=mend) from None
 
 
 @contextmanager
@@ -168,10 +173,23 @@ def publish(
             os.close(held)
 
 
-def verify(folder: str | Path) -> dict[str, Any]:
+def is_published(folder: str | Path) -> bool:
+    """Whether a folder has a manifest that `publish` wrote; one of another program's does not count."""
+    try:
+        with open(Path(folder) / MANIFEST, "rb") as stream:
+            return stream.read(len(_MANIFEST_BEGINS)) == _MANIFEST_BEGINS
+    except OSError:
+        return False
+
+
+def verify(folder: str | Path, compared: Collection[str] = ()) -> dict[str, Any]:
     """Check every file of a published folder against its manifest and return the manifest.
 
     Files the manifest does not name are tolerated.
+
+    Args:
+        folder: The folder.
+        compared: Names of files that the caller has compared already; they are not read again.
 
     Raises:
         ArtifactError: No manifest, or a file is missing, of another size or digest; names the file.
@@ -180,7 +198,8 @@ def verify(folder: str | Path) -> dict[str, Any]:
     _restore(root.absolute())
     manifest = _read_manifest(root / MANIFEST)
     for name, record in manifest["files"].items():
-        check_file(root / name, record)
+        if name not in compared:
+            check_file(root / name, record)
     return manifest
 
 
@@ -189,11 +208,12 @@ def check_file(path: Path, record: FileRecord) -> None:
     try:
         size = path.stat().st_size
         if size != record["bytes"]:
-            raise ArtifactError(f"damaged: {size:,} bytes, {record['bytes']:,} were written", where=str(path))
+            raise _damaged(f"{size:,} bytes, {record['bytes']:,} were written", path)
         if sha256_file(path) != record["sha256"]:
-            raise ArtifactError("damaged: its content is not what was written (sha256 differs)", where=str(path))
+            raise _damaged("its content is not what was written (sha256 differs)", path)
     except OSError as error:
-        raise ArtifactError(f"missing or not readable: {error.strerror}", where=str(path)) from None
+        message = f"missing or not readable: {error.strerror}"
+        raise ArtifactError(message, where=str(path), mend=COPY_AGAIN) from None
 
 
 def remove_folder(folder: str | Path) -> None:
@@ -215,34 +235,8 @@ def remove_temporaries(parent: str | Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-@contextmanager
-def only_one(folder: str | Path, what: str = "another process") -> Iterator[None]:
-    """Hold a folder until the block or the process ends; a `FathomError` says that another process holds it."""
-    root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _hold(descriptor) is False:
-            raise FathomError(f"{what} is at work here", where=str(root), mend="wait for it, or choose another folder")
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _temporary_of(target: Path) -> Path:
     return target.parent / f".{target.name}.{secrets.token_hex(4)}{_TEMPORARY}"
-
-
-def _hold(descriptor: int) -> bool | None:
-    """Lock an open file or folder: True held, False someone else holds it, None where the disk knows no locks."""
-    # The kernel drops the lock of a dead process; a process number may be used again or be another container's.
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _remove_if_abandoned(path: Path) -> None:
@@ -251,7 +245,7 @@ def _remove_if_abandoned(path: Path) -> None:
     except OSError:
         return
     try:
-        held = _hold(descriptor)
+        held = hold(descriptor)
         stale = time.time() - os.fstat(descriptor).st_mtime > _STALE_SECONDS
         if held or (held is None and stale):
             if path.is_dir():
@@ -270,7 +264,7 @@ def _make_held(target: Path, folder: bool) -> tuple[Path, int]:
         flags = os.O_RDONLY if folder else os.O_WRONLY | os.O_CREAT | os.O_EXCL
         descriptor = os.open(temporary, flags | os.O_CLOEXEC, 0o666)
         # Another process may take it for abandoned before it is held; then that process removes it.
-        if _hold(descriptor) is not False and temporary.exists():
+        if hold(descriptor) is not False and temporary.exists():
             return temporary, descriptor
         os.close(descriptor)
 
@@ -338,18 +332,24 @@ def _render_manifest(manifest: Mapping[str, Any]) -> bytes:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not path.exists():
-        found = "incomplete, or not written by Fathom: no manifest" if path.parent.is_dir() else "no such folder"
-        raise ArtifactError(found, where=str(path.parent))
+        if not path.parent.is_dir():
+            raise ArtifactError("no such folder", where=str(path.parent), mend="check the path")
+        found = "incomplete, or not written by Fathom: no manifest"
+        raise ArtifactError(found, where=str(path.parent), mend=COPY_AGAIN)
     manifest = read_json(path)
     files = manifest.get("files") if isinstance(manifest, dict) else None
     # The manifest has one form only, so a flipped bit anywhere in it shows.
     if not isinstance(files, dict) or _render_manifest(manifest) != path.read_bytes():
-        raise ArtifactError("damaged: not a manifest as it was written", where=str(path))
+        raise _damaged("not a manifest as it was written", path)
     for name, record in files.items():
         inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts and "\0" not in name
         if not inside or not isinstance(record, dict) or set(record) != {"sha256", "bytes"}:
-            raise ArtifactError(f"damaged: the entry '{name}' is not one of a manifest", where=str(path))
+            raise _damaged(f"the entry '{name}' is not one of a manifest", path)
     return dict(manifest)
+
+
+def _damaged(what: str, path: str | Path) -> ArtifactError:
+    return ArtifactError(f"damaged: {what}", where=str(path), mend=COPY_AGAIN)
 
 
 def _refuse(name: str) -> Any:

@@ -17,6 +17,7 @@ from fathom.data.corpus import build
 from fathom.data.corpus.build import CorpusRequest, open_or_build_corpus
 from fathom.data.section import DataSection
 from fathom.errors import FathomError
+from fathom.locks import only_one
 
 PROGRAM = """
 import os, signal, sys
@@ -194,7 +195,7 @@ def test_two_at_once_do_not_disturb_each_other(corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
     request = request_of(corpus)
     with (
-        files.only_one(tmp_path / "cache" / "corpus" / f".{request.key()}.parts"),
+        only_one(tmp_path / "cache" / "corpus" / f".{request.key()}.parts"),
         pytest.raises(FathomError, match="another process that encodes this corpus"),
     ):
         open_or_build_corpus(request, byte_encoder)

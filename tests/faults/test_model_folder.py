@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import fathom
+from fathom import files
 from fathom.errors import ArtifactError
 from fathom.model.folder import open_folder
-from folders_for_tests import Saved, make_saved
+from fathom.model.load import load_model
+from folders_for_tests import Saved, make_base, make_saved
+from runs_for_tests import make_recipe
 
 DAMAGES_PER_FILE = 12
 LONG_FORM = 300
@@ -94,3 +98,47 @@ def test_files_of_two_models_are_not_mixed(saved: Saved, tmp_path: Path) -> None
         with pytest.raises(ArtifactError):
             open_folder(tmp_path / "copy")
         (tmp_path / "copy" / name).write_bytes(whole)
+
+
+def one_bit(path: Path) -> None:
+    path.write_bytes(flip_bit(path.read_bytes(), random.Random(path.name)))
+
+
+def test_a_damaged_model_trains_no_further(tmp_path: Path) -> None:
+    saved = make_saved(tmp_path, "full")
+    weights = saved.folder / "model.safetensors"
+    one_bit(weights)
+    recipe = make_recipe(saved.folder, tmp_path)
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: damaged.*\n  mend: copy"):
+        fathom.train(recipe)
+    assert not list(tmp_path.glob("run/checkpoints/*"))
+
+
+def test_a_model_to_go_on_from_is_refused_whatever_file_is_damaged(tmp_path: Path) -> None:
+    saved = make_saved(tmp_path, "full")
+    for path in sorted(saved.folder.iterdir()):
+        whole = path.read_bytes()
+        for damage in DAMAGES[:2]:
+            path.write_bytes(damage(whole, random.Random(path.name)))
+            with pytest.raises(ArtifactError):
+                load_model(str(saved.folder), saved.auto_class, {}, seed=0)
+        path.write_bytes(whole)
+    (saved.folder / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match="no manifest"):
+        load_model(str(saved.folder), saved.auto_class, {}, seed=0)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_no_digest_is_computed_twice_in_one_load(tuning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = make_saved(tmp_path, tuning)
+    with files.publish(saved.base, replace=True) as folder:
+        shutil.copytree(make_base(tmp_path / "again"), folder, dirs_exist_ok=True)
+    read: list[str] = []
+    digest = files.sha256_file
+    monkeypatch.setattr(files, "sha256_file", lambda path: read.append(str(path)) or digest(path))
+    open_folder(saved.folder).load_model(saved.auto_class)
+    assert len(read) == len(set(read))
+    weights = [name for name in read if name.endswith(".safetensors")]
+    assert len(weights) == (1 if tuning == "full" else 2)
+    small = str(saved.base / "config.json")
+    assert (small in read) == (tuning == "lora"), "the small files of a base are compared too"

@@ -10,6 +10,7 @@ import pytest
 
 from fathom import files
 from fathom.errors import ArtifactError, FathomError
+from fathom.locks import only_one
 
 
 def publish_two(folder: Path, text: str = "one", **options: bool) -> None:
@@ -197,12 +198,12 @@ def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     with (
-        files.only_one(tmp_path / "run"),
+        only_one(tmp_path / "run"),
         pytest.raises(FathomError, match="at work here"),
-        files.only_one(tmp_path / "run"),
+        only_one(tmp_path / "run"),
     ):
         pytest.fail("held twice")
-    with files.only_one(tmp_path / "run"):
+    with only_one(tmp_path / "run"):
         pass
 
 
@@ -218,3 +219,22 @@ def test_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytes
     assert files.cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("FATHOM_CACHE")
     assert files.cache_folder() == Path.home() / ".cache" / "fathom"
+
+
+def test_a_folder_is_published_by_its_own_manifest_only(tmp_path: Path) -> None:
+    with files.publish(tmp_path / "model") as temporary:
+        (temporary / "a.txt").write_text("one")
+    assert files.is_published(tmp_path / "model")
+    (tmp_path / "model" / "manifest.json").write_text('{"name": "a web page", "files": {}}')
+    assert not files.is_published(tmp_path / "model")
+    assert not files.is_published(tmp_path / "nowhere")
+
+
+def test_files_that_were_compared_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with files.publish(tmp_path / "model") as temporary:
+        (temporary / "a.txt").write_text("one")
+        (temporary / "b.txt").write_text("two")
+    read: list[str] = []
+    monkeypatch.setattr(files, "check_file", lambda path, record: read.append(path.name))
+    files.verify(tmp_path / "model", {"a.txt"})
+    assert read == ["b.txt"]

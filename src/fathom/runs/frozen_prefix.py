@@ -199,7 +199,7 @@ def _find(key: dict[str, Any], opened: dict[str, HiddenStates]) -> HiddenStates 
     try:
         found = opened.get(name) or find_states(key)
     except ArtifactError as error:
-        get_console().warn(f"{error}; the frozen blocks' outputs are computed again")
+        get_console().warn(f"{error.problem}; the frozen blocks' outputs are computed again")
         return None
     if found is not None:
         opened[name] = found

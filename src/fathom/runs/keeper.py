@@ -150,7 +150,7 @@ class RunKeeper:
         try:
             files.verify(folder)
         except ArtifactError as error:
-            get_console().warn(f"{error}\n  the best weights cannot be used; the last ones are kept")
+            get_console().warn(f"{error.problem}\n  the best weights cannot be used; the last ones are kept")
             return False
         weights = load_file(str(folder / BEST_WEIGHTS))
         for name, slot in self.parameters.slots.items():

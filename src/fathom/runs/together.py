@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from fathom import files
 from fathom.device import (
     Machine,
     available_memory_bytes,
@@ -21,6 +20,7 @@ from fathom.device import (
     reset_peak_memory,
 )
 from fathom.errors import ConfigError, FathomError, ModelError
+from fathom.locks import only_one
 from fathom.log import Progress, Value, format_bytes, get_console
 from fathom.model.ledger import Ledger
 from fathom.model.many_lora import Adapter, SharedBase
@@ -93,7 +93,7 @@ def train_together(recipes: Sequence[Recipe], *, time_limit: float | None = None
     if waiting:
         with ExitStack() as held:
             for number in waiting:
-                held.enter_context(files.only_one(folders[number], what="another training run"))
+                held.enter_context(only_one(folders[number], what="another training run"))
             trained = train(list(waiting.values()), machine, time_limit)
         results |= dict(zip(waiting, trained, strict=True))
     return [results[number] for number in range(len(recipes))]

@@ -192,8 +192,6 @@ def _save_extended_model(name: str, extended: Extended, output: str | Path, repl
 
     location = Path(resolve_model(name))
     info = files.read_json(location / INFO) if (location / INFO).is_file() else None
-    if info is not None:
-        files.verify(location)
     model = load_as_saved(name)
     extend_embeddings(model, {item.id: item.pieces for item in extended.new})
     check_matches(extended.tokenizer, model.config)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fathom import files
 from fathom.device import probe_machine
+from fathom.locks import only_one
 from fathom.log import get_console
 from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
@@ -49,7 +49,7 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
     for note in data.splits.notes:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
-    with files.only_one(folder, what="another training run"):
+    with only_one(folder, what="another training run"):
         return train_prepared(recipe, data, prepared, pause_at(deadline))
 
 

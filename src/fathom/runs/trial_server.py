@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fathom import files
 from fathom.device import Machine, probe_machine
 from fathom.errors import FathomError
+from fathom.locks import only_one
 from fathom.log import quietly
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import load_recipe, resolve
@@ -71,7 +71,7 @@ class _Server:
         _write_errors_to(asked["log"])
         try:
             recipe = resolve(load_recipe(asked["recipe"]), self.machine)
-            with files.only_one(Path(str(recipe.output)), what="another training run"):
+            with only_one(Path(str(recipe.output)), what="another training run"):
                 self.series = self.series or Series(recipe, self.machine, self.fresh)
                 result = self.series.train(recipe, asked["to_come"], pause=self._pause)
         except _Left:

@@ -141,7 +141,9 @@ def load_latest(run_folder: str | Path) -> TrainingState | None:
             return load_checkpoint(folder)
         except ArtifactError as error:
             aside = _set_aside(folder)
-            get_console().warn(f"{error}\n  this checkpoint is set aside as {aside.name}; the one before is tried")
+            get_console().warn(
+                f"{error.problem}\n  this checkpoint is set aside as {aside.name}; the one before is tried"
+            )
     if steps:
         get_console().warn(f"no checkpoint in {parent} is whole: the run starts from the beginning")
     return None

@@ -12,7 +12,7 @@ import torch
 
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.model import load
-from fathom.model.load import build_on_meta, dropout_overrides, load_config, load_model, resolve_model
+from fathom.model.load import build_on_meta, draw_model, dropout_overrides, load_config, load_model, resolve_model
 
 TOKENS = "AutoModelForTokenClassification"
 TEXTS = "AutoModelForSequenceClassification"
@@ -27,9 +27,13 @@ TINY = {
 }
 
 
+def draw(preset: str, auto_class: str, size: dict[str, Any], seed: int) -> Any:
+    return draw_model(load_config(preset, size, from_preset=True), auto_class, seed)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    model: Any = load_model("bert-base", "AutoModel", TINY, seed=3, random_weights=True)
+    model: Any = draw("bert-base", "AutoModel", TINY, seed=3)
     model.save_pretrained(tmp_path / "body")
     return tmp_path / "body"
 
@@ -59,26 +63,26 @@ def test_the_body_is_loaded_and_the_head_comes_from_the_seed(folder: Path, capsy
 def test_loading_does_not_move_the_callers_random_state(folder: Path) -> None:
     before = torch.get_rng_state()
     load_model(str(folder), TOKENS, {}, seed=7)
-    load_model("bert-base", TOKENS, TINY, seed=7, random_weights=True)
+    draw("bert-base", TOKENS, TINY, seed=7)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_random_weights_are_the_seeds() -> None:
-    one, two, other = (load_model("bert-base", TEXTS, TINY, seed=s, random_weights=True) for s in (5, 5, 6))
+    one, two, other = (draw("bert-base", TEXTS, TINY, seed=s) for s in (5, 5, 6))
     name = "bert.encoder.layer.0.attention.self.query.weight"
     assert torch.equal(one.get_parameter(name), two.get_parameter(name))
     assert not torch.equal(one.get_parameter(name), other.get_parameter(name))
 
 
 def test_half_precision_files_are_loaded_as_float32(tmp_path: Path) -> None:
-    model: Any = load_model("bert-base", "AutoModel", TINY, seed=3, random_weights=True)
+    model: Any = draw("bert-base", "AutoModel", TINY, seed=3)
     model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
     loaded = load_model(str(tmp_path / "half"), TEXTS, {}, seed=1)
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
 
 
 def test_a_head_of_another_size_is_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model: Any = load_model("bert-base", TEXTS, {**TINY, "num_labels": 3}, seed=3, random_weights=True)
+    model: Any = draw("bert-base", TEXTS, {**TINY, "num_labels": 3}, seed=3)
     model.save_pretrained(tmp_path / "three")
     loaded: Any = load_model(str(tmp_path / "three"), TEXTS, {"num_labels": 4}, seed=1)
     assert head_of(loaded).shape == (4, 16)
@@ -111,7 +115,7 @@ def test_a_body_of_another_size_is_refused(folder: Path) -> None:
 def test_a_truncated_weights_file_is_named(folder: Path, cut: int) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:cut])
-    with pytest.raises(ArtifactError, match=r"model\.safetensors: the weights file is damaged"):
+    with pytest.raises(ArtifactError, match=r"model\.safetensors: a weights file is damaged"):
         load_model(str(folder), TEXTS, {}, seed=1)
 
 
@@ -174,7 +178,7 @@ def test_overrides_a_family_has_no_key_for(folder: Path) -> None:
 
 def test_a_family_without_the_head(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no head for TokenClassification"):
-        load_model("whisper-tiny", TOKENS, {}, seed=1, random_weights=True)
+        draw("whisper-tiny", TOKENS, {}, seed=1)
 
 
 def test_every_dropout_rate_is_found(folder: Path) -> None:

@@ -247,7 +247,7 @@ def test_what_cannot_learn_is_refused_and_leaves_nothing(
 
 HOLDER = """
 import sys
-from fathom.files import only_one
+from fathom.locks import only_one
 with only_one(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()

@@ -35,6 +35,7 @@ from fathom.data.corpus.store import (
 from fathom.data.section import DataSection
 from fathom.errors import ArtifactError, DataError, FathomError, ModelError
 from fathom.files import FileRecord
+from fathom.locks import only_one
 from fathom.log import Progress, get_console
 
 BATCH_CHARACTERS = 1 << 18
@@ -112,10 +113,10 @@ def open_or_build_corpus(
     store = _open_whole(folder)
     if store is not None:
         if parts.is_dir():  # whoever published it was killed before these were removed, or is removing them
-            with suppress(FathomError), files.only_one(parts):
+            with suppress(FathomError), only_one(parts):
                 files.remove_folder(parts)
         return store
-    with files.only_one(parts, "another process that encodes this corpus"):
+    with only_one(parts, "another process that encodes this corpus"):
         if folder.is_dir():
             if (store := _open_whole(folder)) is not None:  # another process has just published it
                 files.remove_folder(parts)
@@ -139,7 +140,7 @@ def _open_whole(folder: Path) -> CorpusStore | None:
     try:
         return open_corpus(folder)
     except ArtifactError as error:
-        get_console().warn(f"{error}; the damaged part is made again")
+        get_console().warn(f"{error.problem}; the damaged part is made again")
         return None
 
 
@@ -246,7 +247,7 @@ class _Builder:
             for name, written in record["files"].items():
                 files.check_file(self._parts / name, written)
         except ArtifactError as error:
-            get_console().warn(f"{error}; this shard is made again")
+            get_console().warn(f"{error.problem}; this shard is made again")
             return False
         return True
 

@@ -12,6 +12,8 @@ import pytest
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
 from fathom.errors import DataError
+from fathom.runs.data import check
+from fathom.runs.guess import guess_data
 
 HEADER = "text,label\n"
 GOOD = "good one,pos\nbad one,neg\n"
@@ -212,6 +214,33 @@ def test_a_faulty_file_is_refused_with_place_and_mend(fault: Fault, tmp_path: Pa
         assert f"{fault.file}:{fault.line} column '{fault.column}'" in said, said
 
 
+GUESSED = {
+    "semicolon file", "semicolon file with commas in it", "tab file called csv", "bar file called csv",
+    "comma file called tsv",
+}  # fmt: skip
+"""Faults that whoever writes a recipe for the file sees and mends."""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_init_and_check_refuse_a_faulty_file_as_its_reader_does(fault: Fault, tmp_path: Path) -> None:
+    path = tmp_path / fault.file
+    path.write_bytes(fault.data)
+    if fault.name in GUESSED:
+        assert guess_data(str(path), fault.options).options["delimiter"]
+        return
+    with pytest.raises(DataError) as caught:
+        guess_data(str(path), fault.options)
+    assert caught.value.mend
+    assert fault.file in str(caught.value.where) or fault.options.get("encoding") in {"klingon", "hex"}
+    try:
+        report = check(str(path), [f"{key}={json.dumps(value)}" for key, value in fault.options.items()])
+    except DataError as error:
+        assert error.mend
+    else:
+        assert report.exit_code == 2
+        assert all(finding.mend for finding in report.findings)
+
+
 def test_there_are_at_least_sixty_faults_of_different_names() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 60
 
@@ -269,7 +298,8 @@ def test_a_damaged_parquet_file_is_refused_by_name(damage: str, tmp_path: Path) 
     else:
         data = bytearray()
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError) as caught:
-        load_examples(str(path), "text")
-    assert "data.parquet" in str(caught.value.where)
-    assert caught.value.mend
+    for read in (lambda path: load_examples(path, "text"), guess_data, check):
+        with pytest.raises(DataError) as caught:
+            read(str(path))
+        assert "data.parquet" in str(caught.value.where)
+        assert caught.value.mend

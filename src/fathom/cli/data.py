@@ -50,6 +50,10 @@ def preview_command(
 @guarded
 def init_command(
     data: Annotated[str, typer.Argument(help="Data file.")],
+    edits: Annotated[
+        list[str] | None,
+        typer.Argument(help="How it is read, where that must be said: encoding=big5.", show_default=False),
+    ] = None,
     output: Annotated[str | None, typer.Option(help="Recipe to write; left out, beside the data's name here.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +61,7 @@ def init_command(
     from fathom.config import read_yaml
     from fathom.runs.init import STAND_INS, init
 
-    path = init(data, output)
+    path = init(data, output, edits or ())
     content = read_yaml(path)
     if as_json:
         say_json({"recipe": str(path), "content": content})

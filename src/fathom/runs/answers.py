@@ -18,6 +18,7 @@ from fathom.data.section import DataSection
 from fathom.errors import DataError
 from fathom.log import get_console
 from fathom.runs.guess_preference import answers_in
+from fathom.runs.guess_table import Source
 
 if TYPE_CHECKING:
     from fathom.runs.predict import Inputs
@@ -46,7 +47,7 @@ def holds_answers(model: str | Path | Predictor, inputs: Inputs, read: Mapping[s
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return False
     mapped = {**info.get("data", {}), **(read or {})}.get("columns", {})
-    return bool(set(ANSWERS) & mapped.keys()) or answers_in(path) is not None
+    return bool(set(ANSWERS) & mapped.keys()) or answers_in(Source(str(path))) is not None
 
 
 def judge_answers(

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fathom.data.conversation import has_answer
 from fathom.data.example import Example
-from fathom.data.load import SUFFIXES, detect_format, load_examples
+from fathom.data.load import SUFFIXES
 from fathom.data.readers.base import Form
 from fathom.data.readers.columns import USUAL_NAMES
 from fathom.data.readers.parallel import split_path
-from fathom.data.section import DataSection
 from fathom.errors import DataError
 from fathom.runs.guess_files import guess_files
+from fathom.runs.guess_form import form_of_columns
 from fathom.runs.guess_preference import answers_in, has_verdicts
 from fathom.runs.guess_relation import relation_columns
-from fathom.runs.guess_table import as_number, read_table
+from fathom.runs.guess_table import TABLES, Source, as_number, column_names, read_table, with_separator
 from fathom.runs.guess_writing import are_written, read_written, writing_task
 
 MAX_CLASSES = 200
 """More distinct labels than this are not taken for classes."""
 MOST = 0.9
 """Share of a column's cells that must look alike for the column to count as such."""
-TABLES = ("csv", "tsv", "json", "jsonl", "parquet")
-"""Formats whose rows have named columns."""
+PROBLEMS: dict[Form, str] = {
+    "spans": "tokens",
+    "relation": "relations",
+    "questions": "answers",
+    "chat": "conversations",
+    "preference": "comparisons",
+    "pairs": "pairs",
+    "image": "files",
+    "sound": "files",
+    "speech": "transcripts",
+    "interactions": "interactions",
+}
+"""What is learnt of a form, where one thing only can be."""
 SEPARATORS = ("|", ";", ",")
 """Between the labels of one row, the least ambiguous first."""
 
@@ -53,63 +64,90 @@ class Guess:
     notes: tuple[str, ...]
 
 
-def guess_data(path: str) -> Guess:
+def guess_data(path: str, stated: Mapping[str, Any] | None = None) -> Guess:
     """Read a file and tell what it is for.
+
+    Args:
+        path: As in a recipe.
+        stated: What is known: keys of the `data:` section besides `train`, which the guess has among its options.
 
     Raises:
         DataError: The file is missing or damaged, or nothing in it looks like a text with labels.
+        ConfigError: A stated key or value is none of the section.
     """
+    try:
+        source = with_separator(Source(path, stated or {}))
+        guess = _guess(source)
+    except PermissionError:
+        raise DataError("the file may not be read", where=path, mend="change its permissions") from None
+    return replace(guess, options={**source.stated, **guess.options})
+
+
+def _guess(source: Source) -> Guess:
+    form = form_of_columns(source.section())
+    if form is not None:
+        return _as_stated(source, form)
+    path = source.path
     if split_path(path) is not None:
-        written = _guess_written(path)
+        written = _guess_written(source)
         if written is not None:
             return written
-    compared = _guess_preference(path)
+    compared = _guess_preference(source)
     if compared is not None:
         return compared
-    answers = _guess_questions(path)
+    answers = _guess_questions(source)
     if answers is not None:
         return answers
-    files = guess_files(path)
+    files = guess_files(source)
     if files is not None:
         form, examples, notes = files
-        return Guess(form, "transcripts" if form == "speech" else "files", {}, examples, notes)
-    section = DataSection(train=path)
-    name = detect_format(path, "spans", section)
+        return Guess(form, PROBLEMS[form], {}, examples, notes)
+    name = source.format("spans")
     if path.startswith("helpdesk:") and not path.startswith(("helpdesk:entities", "helpdesk:relations")):
-        return _guess_text(path, name)
-    columns = _columns(path, name)
+        return _guess_text(source, name)
+    columns = column_names(source, name)
     if name == "shop" or _are_interactions(columns):
-        examples, notes = load_examples(path, "interactions")
-        return Guess("interactions", "interactions", {}, examples, notes)
+        return Guess("interactions", PROBLEMS["interactions"], {}, *source.read("interactions"))
     pairs = _pairs_of(columns)
     if pairs is not None:
-        examples, notes = load_examples(path, "pairs")
-        return Guess("pairs", pairs, {}, examples, notes)
-    relations = _guess_relation(path, section)
+        return Guess("pairs", pairs, {}, *source.read("pairs"))
+    relations = _guess_relation(source)
     if relations is not None:
         return relations
     try:
-        examples, notes = load_examples(path, "spans")
+        examples, notes = source.read("spans")
     except DataError:
-        if SUFFIXES.get(Path(path.partition("#")[0]).suffix.lower()) == "conll":
+        if _are_spans(columns) or SUFFIXES.get(Path(source.plain).suffix.lower()) == "conll":
             raise
     else:
         if any(tag != "O" for example in examples for tag in example.get("tags", ())):
-            return Guess("spans", "tokens", {}, examples, notes)
+            return Guess("spans", PROBLEMS["spans"], {}, examples, notes)
     try:
-        name = detect_format(path, "text", section)
+        name = source.format("text")
     except DataError:
         if Path(path).suffix.lower() != ".txt":
             raise
         mend = f"to pretrain on it: fathom train bert data.train={path} (or gpt, or t5)"
         raise DataError("this is running text, without labels to learn", where=path, mend=mend) from None
-    return _guess_text(path, name)
+    return _guess_text(source, name)
 
 
-def _columns(path: str, name: str) -> list[str]:
-    """Names of a table's columns as they are compared; none of a file that is no table."""
-    names = read_table(path.partition("#")[0], name)[0] if name in TABLES else []
-    return [str(column).strip().lower() for column in names]
+def _as_stated(source: Source, form: Form) -> Guess:
+    """The file as the columns that were named say it."""
+    examples, notes = source.read(form)
+    if form == "text":
+        return _with_problem(source, examples, notes, {})
+    problem = writing_task(examples) if form == "writing" else PROBLEMS[form]
+    return Guess(form, problem, {}, examples, notes)
+
+
+def _are_spans(columns: Collection[str]) -> bool:
+    """Whether columns can be nothing but words with tags, or a text with entities."""
+
+    def named(role: str) -> set[str]:
+        return {*columns} & {*USUAL_NAMES[role]} - {*USUAL_NAMES["label"]}
+
+    return bool((named("tokens") and named("tags")) or (named("text") and named("entities")))
 
 
 def _are_interactions(columns: Iterable[str]) -> bool:
@@ -126,15 +164,15 @@ def _pairs_of(columns: Iterable[str]) -> str | None:
     return "relevance" if {"label", "relevance", "score"} & names else "pairs"
 
 
-def _guess_relation(path: str, section: DataSection) -> Guess | None:
+def _guess_relation(source: Source) -> Guess | None:
     """The file as pairs of entities; None where it holds none. A few bad rows are left out, and the recipe says so."""
     options: dict[str, Any] = {}
     try:
-        name = detect_format(path, "relation", section)
+        name = source.format("relation")
     except DataError:
         return None
-    if name != "semeval" and not path.startswith("helpdesk:relations"):
-        names, rows, header = read_table(path.partition("#")[0], name)
+    if name != "semeval" and not source.path.startswith("helpdesk:relations"):
+        names, rows, header = read_table(source, name)
         places = {key: [row[place] for row in rows if place < len(row)] for place, key in enumerate(names)}
         columns = relation_columns(places, _may_be_label)
         if columns is None:
@@ -142,94 +180,105 @@ def _guess_relation(path: str, section: DataSection) -> Guess | None:
         if columns:
             options = {"columns": columns, **({} if header is None else {"header": header})}
     try:
-        examples, notes = load_examples(path, "relation", DataSection(train=path, **options))
+        examples, notes = source.read("relation", **options)
     except DataError as error:
+        options["on_error"] = "skip"
         try:
-            examples, notes = load_examples(path, "relation", DataSection(train=path, on_error="skip", **options))
+            examples, notes = source.read("relation", **options)
         except DataError:
             raise error from None
-        options["on_error"] = "skip"
     if not any("label" in example for example in examples):
         return None
-    return Guess("relation", "relations", options, examples, notes)
+    return Guess("relation", PROBLEMS["relation"], options, examples, notes)
 
 
-def _guess_text(path: str, name: str) -> Guess:
+def _guess_text(source: Source, name: str) -> Guess:
     options: dict[str, Any] = {}
     try:
-        examples, notes = load_examples(path, "text")
+        examples, notes = source.read("text")
         found = any("label" in example for example in examples)
-        mistake = DataError("no column is known to hold the label", where=path)
+        mend = "say which column is what: columns.text=NAME columns.label=NAME"
+        mistake = DataError("no column is known to hold the label", where=source.path, mend=mend)
     except DataError as error:
         found, mistake, examples, notes = False, error, [], ()
     if not found:
-        conversations = _guess_chat(path)
+        conversations = _guess_chat(source)
         if conversations is not None:
             return conversations
-        pairs = _guess_written(path)
+        pairs = _guess_written(source)
         if pairs is not None:
             return pairs
-        options = _columns_by_content(path, name)
+        options = _columns_by_content(source, name)
         if not options:
             raise mistake
-        examples, notes = load_examples(path, "text", DataSection(train=path, **options))
+        examples, notes = source.read("text", **options)
+    return _with_problem(source, examples, notes, options)
+
+
+def _with_problem(source: Source, examples: list[Example], notes: tuple[str, ...], options: dict[str, Any]) -> Guess:
+    """What texts with labels are for, by the labels."""
     labels = [example["label"] for example in examples if "label" in example]
     flat = [text for label in labels for text in (label if isinstance(label, list) else [label])]
     if len(set(flat)) > MAX_CLASSES and not options and all(isinstance(text, str) for text in flat):
-        pairs = _guess_written(path) if are_written(flat) else None
+        pairs = _guess_written(source) if are_written(flat) else None
         if pairs is not None:
             return pairs
     problem, separator = _problem_of(labels)
     if separator is not None:
-        options["label_separator"] = separator
-        examples, notes = load_examples(path, "text", DataSection(train=path, **options))
+        options = {**options, "label_separator": separator}
+        examples, notes = source.read("text", **options)
     return Guess("text", problem, options, examples, notes)
 
 
-def _guess_questions(path: str) -> Guess | None:
+def _guess_questions(source: Source) -> Guess | None:
     """The file as questions on passages; None where it is none, or has no answers."""
     try:
-        examples, notes = load_examples(path, "questions")
+        examples, notes = source.read("questions")
     except DataError:
-        json_file = SUFFIXES.get(Path(path).suffix.lower()) in {"json", "jsonl"} and Path(path).is_file()
-        if json_file and detect_format(path, "questions", DataSection(train=path)) == "squad":
+        file = Path(source.plain)
+        json_file = SUFFIXES.get(file.suffix.lower()) in {"json", "jsonl"} and file.is_file()
+        if json_file and source.format("questions") == "squad":
             raise
         return None
-    return Guess("questions", "answers", {}, examples, notes) if any("answers" in item for item in examples) else None
+    return (
+        Guess("questions", PROBLEMS["questions"], {}, examples, notes)
+        if any("answers" in item for item in examples)
+        else None
+    )
 
 
-def _guess_preference(path: str) -> Guess | None:
+def _guess_preference(source: Source) -> Guess | None:
     """The file as compared or judged answers; None where its columns hold none. A few bad rows are left out."""
-    plain = Path(path.partition("#")[0])
+    plain = Path(source.plain)
     name = SUFFIXES.get(plain.suffix.lower())
     if name not in TABLES or not plain.is_file():
         return None
-    if answers_in(plain) != "pairs":
-        names, rows, _ = read_table(str(plain), name)
+    if answers_in(source) != "pairs":
+        names, rows, _ = read_table(source, name)
         columns = {str(key): [row[place] for row in rows if place < len(row)] for place, key in enumerate(names)}
         if not has_verdicts(columns):
             return None
     options: dict[str, Any] = {}
     try:
-        examples, notes = load_examples(path, "preference")
+        examples, notes = source.read("preference")
     except DataError:
         options = {"on_error": "skip"}
-        examples, notes = load_examples(path, "preference", DataSection(train=path, on_error="skip"))
-    return Guess("preference", "comparisons", options, examples, notes)
+        examples, notes = source.read("preference", **options)
+    return Guess("preference", PROBLEMS["preference"], options, examples, notes)
 
 
-def _guess_chat(path: str) -> Guess | None:
+def _guess_chat(source: Source) -> Guess | None:
     """The file as conversations; None where it holds none, or none with an answer."""
     try:
-        examples, notes = load_examples(path, "chat")
+        examples, notes = source.read("chat")
     except DataError:
         return None
-    return Guess("chat", "conversations", {}, examples, notes) if any(map(has_answer, examples)) else None
+    return Guess("chat", PROBLEMS["chat"], {}, examples, notes) if any(map(has_answer, examples)) else None
 
 
-def _guess_written(path: str) -> Guess | None:
+def _guess_written(source: Source) -> Guess | None:
     """The file as sources with what is written for them; None where it holds none."""
-    found = read_written(path)
+    found = read_written(source)
     return None if found is None else Guess("writing", writing_task(found[0]), {}, *found)
 
 
@@ -249,9 +298,9 @@ def _problem_of(labels: Sequence[Any]) -> tuple[str, str | None]:
     return "single-label", None
 
 
-def _columns_by_content(path: str, name: str) -> dict[str, Any]:
+def _columns_by_content(source: Source, name: str) -> dict[str, Any]:
     """Options that say which columns are text and label, told by what is in them; empty where that fails."""
-    names, rows, header = read_table(path, name)
+    names, rows, header = read_table(source, name)
     columns = {position: [row[position] for row in rows if position < len(row)] for position in range(len(names))}
     prose = {
         position: sum(map(len, values)) / len(values)

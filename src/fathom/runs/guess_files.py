@@ -7,13 +7,12 @@ from typing import Any
 
 from fathom.data.example import Example
 from fathom.data.images import SUFFIXES as IMAGE_SUFFIXES
-from fathom.data.load import detect_format, load_examples
 from fathom.data.readers.base import Form
 from fathom.data.readers.built_in import built_in
-from fathom.data.section import DataSection
 from fathom.data.sounds import SUFFIXES as SOUND_SUFFIXES
 from fathom.data.sounds import check_sound
 from fathom.errors import DataError
+from fathom.runs.guess_table import Source
 
 FORMS: dict[str, Form] = {
     "image-folder": "image",
@@ -48,28 +47,28 @@ def split_folders(data: str) -> dict[str, str]:
     return found if "train" in found else {"train": data}
 
 
-def guess_files(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | None:
+def guess_files(source: Source) -> tuple[Form, list[Example], tuple[str, ...]] | None:
     """Return what a folder or a table of files is read as, its examples and notes; None for what holds texts.
 
     Raises:
         DataError: A folder of images or sounds without classes, or with files that cannot be used.
     """
-    section = DataSection(train=path)
+    path = source.path
     if Path(path).is_dir() or built_in(path) is not None:
-        form = FORMS.get(detect_format(path, "text", section))
+        form = FORMS.get(source.format("text"))
         if form is None:
             return None
-        examples, notes = load_examples(path, form)
+        examples, notes = source.read(form)
         if not any(LEARNT[form] in example for example in examples):
             raise DataError(
                 "the files are in no folders of classes", where=path, mend="put those of each class in one of its name"
             )
         return form, examples, notes
-    return _guess_table(path)
+    return _guess_table(source)
 
 
-def _guess_table(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | None:
-    plain = Path(path.partition("#")[0])
+def _guess_table(source: Source) -> tuple[Form, list[Example], tuple[str, ...]] | None:
+    plain = Path(source.plain)
     if plain.suffix.lower() not in {".csv", ".tsv", ".jsonl", ".json"} or not plain.is_file():
         return None
     with plain.open("rb") as stream:
@@ -80,7 +79,7 @@ def _guess_table(path: str) -> tuple[Form, list[Example], tuple[str, ...]] | Non
     if suffixes[form] < max(lines // 2, 1):
         return None
     for kind in (form, "speech") if form == "sound" else (form,):
-        examples, notes = load_examples(path, kind)
+        examples, notes = source.read(kind)
         if any(LEARNT[kind] in example for example in examples):
             return kind, examples, notes
     return None

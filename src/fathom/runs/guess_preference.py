@@ -8,18 +8,15 @@ from typing import Literal
 
 from fathom.data.load import SUFFIXES
 from fathom.data.readers.columns import USUAL_NAMES
-from fathom.runs.guess_table import read_table
-
-TABLES = ("csv", "tsv", "json", "jsonl", "parquet")
-"""Formats whose rows have named columns."""
+from fathom.runs.guess_table import TABLES, Source, column_names
 
 
-def answers_in(path: Path) -> Literal["pairs", "single"] | None:
+def answers_in(source: Source) -> Literal["pairs", "single"] | None:
     """Return what the columns of a file hold: a better and a worse answer, an answer with its prompt, or neither."""
-    name = SUFFIXES.get(path.suffix.lower())
+    name = SUFFIXES.get(Path(source.plain).suffix.lower())
     if name not in TABLES:
         return None
-    names = {str(column).strip().lower() for column in read_table(str(path), name)[0]}
+    names = {*column_names(source, name)}
     if all(names & set(USUAL_NAMES[role]) for role in ("chosen", "rejected")):
         return "pairs"
     single = all(names & set(USUAL_NAMES[role]) for role in ("completion", "prompt"))

@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from fathom.data.example import Example
-from fathom.data.load import load_examples
-from fathom.data.section import DataSection
 from fathom.errors import DataError
+from fathom.runs.guess_table import Source
 from fathom.tasks.text_units import guess_units
 
 MOST_DIFFERENT = 0.5
@@ -17,10 +16,10 @@ SHORT = 0.6
 """Median ratio of lengths below which a target in the language of its source is a summary of it."""
 
 
-def read_written(path: str) -> tuple[list[Example], tuple[str, ...]] | None:
+def read_written(source: Source) -> tuple[list[Example], tuple[str, ...]] | None:
     """Read a file as pairs; None where it holds none, or where one side are labels."""
     try:
-        examples, notes = load_examples(path, "writing", DataSection(train=path))
+        examples, notes = source.read("writing")
     except DataError:
         return None
     pairs = [example for example in examples if "references" in example]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fathom.config import write_yaml
+from fathom.config import apply_reading_edits, validate, write_yaml
 from fathom.data.conversation import text_of
 from fathom.data.example import FILE_KEYS, Example
 from fathom.data.load import load_examples
+from fathom.data.readers.delimited import DELIMITER_NAMES
 from fathom.data.section import DataSection
 from fathom.errors import ConfigError, DataError
 from fathom.files import write_atomic
@@ -37,26 +39,28 @@ TEST_NAMES = ("test",)
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
-def init(data: str, output: str | Path | None = None) -> Path:
+def init(data: str, output: str | Path | None = None, edits: Sequence[str] = ()) -> Path:
     """Read a data file, guess what it is for, write a recipe and say what was guessed and what to run next.
 
     Args:
         data: A file, or any path a recipe takes under `data.train`.
         output: The recipe to write; left out, the data's name with `.yaml` in the working folder.
+        edits: What is known of the data (`data.encoding=big5`, `data.` may be left out); the recipe says it too.
 
     Returns:
         The recipe's path.
 
     Raises:
         DataError: The file is missing, damaged, or has no text with labels.
-        ConfigError: The recipe exists already.
+        ConfigError: The recipe exists already, or an edit is wrong.
     """
     name = _run_name(data)
     path = Path(output) if output is not None else Path(f"{name}.yaml")
     if path.exists():
         raise ConfigError("this file exists", where=str(path), mend="remove it, or write elsewhere with --output")
+    stated = _stated(data, edits)
     splits = split_folders(data)
-    guess = guess_data(splits["train"])
+    guess = guess_data(splits["train"], stated)
     remarks = _remarks(guess)
     raw = _raw_recipe(splits["train"], guess)
     if guess.form in FILE_KEYS:
@@ -70,7 +74,8 @@ def init(data: str, output: str | Path | None = None) -> Path:
         raw["training"] |= {"epochs": ITEM_EPOCHS, "batch_size": 128 if len(guess.examples) >= 1000 else 32}
     if "validation" in splits or guess.form == "interactions":  # there the last items of each user are the splits
         raw["data"].pop("validation_fraction", None)
-    comments = [f"# Written by `fathom init {shlex.quote(data)}`. Everything here was guessed: look it over."]
+    command = shlex.join([data, *edits])
+    comments = [f"# Written by `fathom init {command}`. Everything here was guessed: look it over."]
     comments += [f"# {remark}" for remark in remarks]
     write_atomic(path, "\n".join(comments) + "\n" + write_yaml(raw))
     console = get_console()
@@ -80,10 +85,20 @@ def init(data: str, output: str | Path | None = None) -> Path:
     return path
 
 
+def _stated(data: str, edits: Sequence[str]) -> dict[str, Any]:
+    """What edits say of the data, as the section writes it."""
+    raw = apply_reading_edits({"train": data}, edits, DataSection)
+    said: dict[str, Any] = validate(DataSection, raw, "data").model_dump(mode="json", exclude_unset=True)
+    del said["train"]
+    if "delimiter" in said:
+        said["delimiter"] = DELIMITER_NAMES.get(said["delimiter"], said["delimiter"])
+    return said
+
+
 def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
-    section: dict[str, Any] = {"train": data, **_siblings(data, guess)}
+    section: dict[str, Any] = {"train": data, **_siblings(data, guess), **guess.options}
     if "validation" not in section:
-        section["validation_fraction"] = 0.1
+        section.setdefault("validation_fraction", 0.1)
     task: Any = "reranking" if guess.problem == "relevance" else DEFAULT_TASKS[guess.form]
     if guess.form == "writing":
         task = guess.problem
@@ -92,7 +107,7 @@ def _raw_recipe(data: str, guess: Guess) -> dict[str, Any]:
     num_examples = len(guess.examples)
     return {
         "model": STAND_INS.get(guess.form, DEFAULT_MODEL),
-        "data": {**section, **guess.options},
+        "data": section,
         "task": task,
         "tuning": "full",
         "training": {"epochs": _epochs(num_examples), "batch_size": 32 if num_examples >= 1000 else 16, "seed": 7},

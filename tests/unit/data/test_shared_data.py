@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -195,3 +196,31 @@ def test_finre_has_an_empty_second_line_each_time():
     examples, notes = load_examples(path, "text", DataSection(train=path, columns={"text": 3, "label": 2}))
     assert len(examples) == 13_486
     assert any("13486 blank lines skipped" in note for note in notes)
+
+
+def test_restaurant8k_texts_lie_in_an_object_and_zeros_are_left_out():
+    path = f"{SHARED}/restaurant8k/train_3.json"
+    with pytest.raises(DataError, match=r"inside the object: 'userInput\.text'"):
+        load_examples(path, "spans", DataSection(train=path, columns={"text": "userInput", "entities": "labels"}))
+    section = DataSection(train=path, columns={"text": "userInput.text", "entities": "labels"}, on_error="skip")
+    examples, notes = load_examples(path, "spans", section)
+    raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    assert (len(raw), len(examples)) == (1024, 1019), "five rows have one time as a date too"
+    assert_consistent(examples)
+    assert any(note == "363 rows without labels have no entity" for note in notes)
+    assert sum(not entities([example]) for example in examples) == 363
+    begun, left_out = Counter(), 0
+    for row in raw:
+        for label in row.get("labels", ()):
+            begun[row["userInput"]["text"], label["valueSpan"].get("startIndex", 0)] += 1
+            left_out += "startIndex" not in label["valueSpan"]
+    found = Counter(
+        (example["text"], word[0])
+        for example in examples
+        for word, tag in zip(example["words"], example["tags"], strict=True)
+        if tag[0] == "B"
+    )
+    assert left_out == 153
+    assert (begun - found).total() <= 11, "two of each of the five rows, and one that begins with a space"
+    assert sum(count for (_, start), count in found.items() if start == 0) >= 150
+    assert set(entities(examples)) == {"date", "time", "people", "first_name", "last_name"}

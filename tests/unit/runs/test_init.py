@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from fathom.errors import ConfigError, DataError
+from fathom.cli.main import app
+from fathom.data.load import load_splits
+from fathom.errors import ConfigError, DataError, InputError
 from fathom.recipe import load_recipe
+from fathom.runs.data import check
 from fathom.runs.guess import guess_data
 from fathom.runs.init import init
 
@@ -135,3 +139,67 @@ def test_chinese_text_is_told_that_the_model_knows_little(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     data = _csv(tmp_path, ["文本", "标签"], [(f"我想退掉第{n}件商品", "退货换货"[n % 2 * 2 :][:2]) for n in range(40)])
     assert "chinese" in init(data).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "bar")])
+def test_a_csv_file_of_another_separator_gets_a_recipe_that_reads_it(tmp_path, separator, name):
+    rows = [(f"{text}, with a comma" if n % 3 else text, "ab"[n % 2]) for n, text in enumerate(TEXTS)]
+    path = _csv(tmp_path, ["text", "label"], rows, separator=separator)
+    written = init(path, tmp_path / "r.yaml")
+    assert f"delimiter: {name}" in written.read_text(encoding="utf-8")
+    splits = load_splits(load_recipe(written).data, "text")
+    assert len(splits.train) + len(splits.validation) == len(TEXTS)
+    assert check(path).exit_code == 0
+    assert check(str(written)).splits["train"]["num_examples"] == len(splits.train)
+
+
+def test_columns_of_another_separator_are_told_by_content(tmp_path):
+    rows = [(text, "xyz"[n % 3], n * 7) for n, text in enumerate(TEXTS)]
+    path = _csv(tmp_path, ["what was said", "kind of thing", "weight"], rows, separator=";")
+    options = guess_data(path).options
+    assert options["delimiter"] == "semicolon"
+    assert options["columns"] == {"text": "what was said", "label": "kind of thing"}
+
+
+def test_what_the_user_says_is_read_by_and_written(tmp_path):
+    path = tmp_path / "data.csv"
+    lines = [
+        "text,label",
+        *(f"我的訂單第{n}次還沒有到請問什麼時候會發貨呢謝謝,{'物流' if n % 2 else '其他'}" for n in range(40)),
+    ]
+    path.write_bytes("\n".join(lines).encode("big5"))
+    with pytest.raises(DataError, match=r"data\.encoding=") as caught:
+        init(str(path), tmp_path / "r.yaml")
+    assert "it may be big5" in str(caught.value)
+    result = CliRunner().invoke(app, ["init", str(path), "encoding=big5", "--output", str(tmp_path / "r.yaml")])
+    assert result.exit_code == 0, result.output
+    recipe = load_recipe(tmp_path / "r.yaml")
+    assert recipe.data.encoding == "big5"
+    assert "encoding=big5" in (tmp_path / "r.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert len(load_splits(recipe.data, "text").train) == 36
+
+
+def test_stated_columns_say_what_a_file_is_for(tmp_path):
+    rows = [(text, "ab"[n % 2], "xyz"[n % 3]) for n, text in enumerate(TEXTS)]
+    path = _csv(tmp_path, ["text", "label", "mood"], rows)
+    recipe = load_recipe(init(path, tmp_path / "r.yaml", ["columns.label=mood", "data.validation_fraction=0.2"]))
+    assert recipe.data.columns == {"label": "mood"}
+    assert recipe.data.validation_fraction == 0.2
+    assert {example["label"] for example in load_splits(recipe.data, "text").train} == set("xyz")
+    path = _csv(tmp_path, ["a", "b"], [(text, text.upper()) for text in TEXTS], "pairs.csv")
+    stated = ["columns={source: a, target: b}"]
+    assert load_recipe(init(path, tmp_path / "w.yaml", stated)).task.kind == "translation"
+
+
+@pytest.mark.parametrize("edit", ["encodng=big5", "epochs=3", "columns.text=nowhere", "delimiter=comma and more"])
+def test_a_wrong_edit_is_refused(tmp_path, edit):
+    path = _csv(tmp_path, ["text", "label"], [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)])
+    with pytest.raises(InputError) as caught:
+        init(path, tmp_path / "r.yaml", [edit])
+    assert caught.value.mend
+    assert not (tmp_path / "r.yaml").exists()
+
+
+def test_a_very_long_text_is_no_obstacle(tmp_path):
+    rows = [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)] + [("long " * 40_000, "a")]
+    assert guess_data(_csv(tmp_path, ["text", "label"], rows)).problem == "single-label"

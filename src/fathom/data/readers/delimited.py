@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,9 +21,10 @@ from fathom.data.readers.problems import Problems, Skipped
 from fathom.data.section import DataSection
 
 Row = tuple[int, list[str]]
+"""The line a row begins in, and its cells."""
 
+DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _LINE = re.compile(r"\r\n|\n|\r")
-_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _FIELD_LIMIT = 16 * 1024 * 1024
 _QUOTE_MEND = 'enclose the field in quotes and double the ones inside it (""), or say data.quoting=none'
 _WIDTH_MEND = "enclose a text that holds the separator or a line end in quotes; give every row all columns"
@@ -43,9 +44,9 @@ class DelimitedReader(Reader):
         if not decoded.text.strip():
             raise problems.fail("the file is empty", "give a file with rows")
         delimiter = options.delimiter or self.delimiter
-        quoted = options.quoting == "standard" or (options.quoting == "auto" and _quotes(decoded.text, delimiter))
+        quoted, read = table_rows(decoded.text, delimiter, options.quoting, problems)
         refuse_characters(decoded.text, problems)
-        rows = list(_quoted_rows(decoded.text, delimiter, problems) if quoted else _plain_rows(decoded.text, delimiter))
+        rows = list(read)
         num_blank = sum(1 for _, cells in rows if not any(cells))
         rows = [row for row in rows if any(row[1])]
         if not rows:
@@ -57,7 +58,7 @@ class DelimitedReader(Reader):
         layout = find_columns(names, request, header)
         rows = rows[1:] if header else rows
         notes = [
-            f"format: {_NAMES.get(delimiter, delimiter)}-separated, {'with' if header else 'no'} header, "
+            f"format: {DELIMITER_NAMES.get(delimiter, delimiter)}-separated, {'with' if header else 'no'} header, "
             f"quotes {'enclose fields' if quoted else 'are plain characters'}",
             *decoded.notes,
             layout.note(),
@@ -82,6 +83,19 @@ class TsvReader(DelimitedReader):
     """Tab-separated values; quotes count as such only where they are well formed."""
 
     delimiter = "\t"
+
+
+def table_rows(text: str, delimiter: str, quoting: str, problems: Problems) -> tuple[bool, Iterator[Row]]:
+    """Return whether quotes enclose fields, and the rows with the line each begins in.
+
+    Args:
+        text: The file.
+        delimiter: Between columns.
+        quoting: As `data.quoting` says it.
+        problems: Takes what is wrong with quotes.
+    """
+    quoted = quoting == "standard" or (quoting == "auto" and _quotes(text, delimiter))
+    return quoted, _quoted_rows(text, delimiter, problems) if quoted else _plain_rows(text, delimiter)
 
 
 def _quotes(text: str, delimiter: str) -> bool:
@@ -156,26 +170,40 @@ def _unread(problems: Problems, rows: list[Row]) -> int:
     return len(problems.rows - {line for line, _ in rows}) if len(problems) else 0
 
 
-def _refuse_other_delimiter(rows: list[Row], delimiter: str, request: Request) -> None:
-    """A file read as one column whose lines hold another separator regularly was read with the wrong one."""
-    first_line, first = rows[0]
+def other_delimiter(rows: Sequence[Row], delimiter: str, known: Collection[str]) -> str | None:
+    """Return what parts the columns of a file that was read as one column; None where nothing else does.
+
+    Args:
+        rows: The file as it was read.
+        delimiter: What it was read with.
+        known: Names of columns in lower case; a first line that holds one of them names its columns.
+    """
+    first = rows[0][1]
     if len(first) != 1:
-        return
-    wanted = {str(column).lower() for column in request.options.columns.values()}
-    usual = {name for role in ROLES_OF_FORM[request.form] for name in usual_names(request.form, role)}
+        return None
     sample = [delimiter.join(cells) for _, cells in rows[:100]]
     for other in (",", "\t", ";", "|"):
         count = first[0].count(other)
         if other == delimiter or not count:
             continue
-        named = {cell.strip().strip('"').lower() for cell in first[0].split(other)} & (wanted | usual)
+        named = {cell.strip().strip('"').lower() for cell in first[0].split(other)} & {*known}
         if named or (len(sample) > 1 and all(line.count(other) == count for line in sample)):
-            raise request.problems.fail(
-                f"read as {_NAMES.get(delimiter, delimiter)}-separated there is one column, "
-                f"but the lines hold {_NAMES[other]}s",
-                f"say data.delimiter={_NAMES[other]}",
-                line=first_line,
-            )
+            return other
+    return None
+
+
+def _refuse_other_delimiter(rows: list[Row], delimiter: str, request: Request) -> None:
+    """A file read as one column whose lines hold another separator regularly was read with the wrong one."""
+    wanted = {str(column).lower() for column in request.options.columns.values()}
+    usual = {name for role in ROLES_OF_FORM[request.form] for name in usual_names(request.form, role)}
+    other = other_delimiter(rows, delimiter, wanted | usual)
+    if other is not None:
+        raise request.problems.fail(
+            f"read as {DELIMITER_NAMES.get(delimiter, delimiter)}-separated there is one column, "
+            f"but the lines hold {DELIMITER_NAMES[other]}s",
+            f"say data.delimiter={DELIMITER_NAMES[other]}",
+            line=rows[0][0],
+        )
 
 
 def _check_widths(rows: Iterable[Row], width: int, problems: Problems) -> Iterator[Row]:

@@ -41,17 +41,18 @@ class JsonLinesReader(Reader):
         text = decoded.text
         if not text.strip():
             raise problems.fail("the file is empty", "give a file with rows")
-        if _is_document(text):
-            name, records = "JSON", list(_document_records(text, problems))
-        else:
-            name, records = "JSON Lines", list(_line_records(text, problems))
+        name, read = json_records(text, problems)
+        records = list(read)
         num_rows = len(records) + len(problems.rows)
         if not records:
             raise problems.error() if len(problems) else problems.fail("no rows", "give a file with rows")
         request = Request(form, options, problems)
         names = list(dict.fromkeys(key for _, record in records for key in record))
-        layout = find_columns(names, request)
-        rows = ((number, [record.get(name) for name in names]) for number, record in records)
+        paths = _paths(options, names, records)
+        layout = find_columns([*names, *paths], request)
+        rows = (
+            (number, [*map(record.get, names), *(_inside(record, one) for one in paths)]) for number, record in records
+        )
         examples, more = collect(rows, num_rows, layout, request)
         notes = (f"format: {name}", *decoded.notes, layout.note(), *more)
         skipped: tuple[Skipped, ...] = ()
@@ -62,6 +63,30 @@ class JsonLinesReader(Reader):
 
 class JsonReader(JsonLinesReader):
     """Reads a JSON array of objects, or an object that holds one; one object a line is read as such."""
+
+
+def json_records(text: str, problems: Problems) -> tuple[str, Iterator[Record]]:
+    """Return whether a file is one array (`JSON`) or an object a line (`JSON Lines`), and its objects with their lines.
+
+    Args:
+        text: The file, not blank.
+        problems: Takes what is wrong with single rows; reading the objects raises `DataError` where no row can be told.
+    """
+    if _is_document(text):
+        return "JSON", _document_records(text, problems)
+    return "JSON Lines", _line_records(text, problems)
+
+
+def _paths(options: DataSection, names: list[str], records: list[Record]) -> list[str]:
+    """Return the stated columns that lie inside an object, `outer.inner`, where some record has them."""
+    stated = [str(column) for column in options.columns.values() if "." in str(column) and column not in names]
+    return [path for path in stated if any(_inside(record, path) is not None for _, record in records)]
+
+
+def _inside(record: Any, path: str) -> Any:
+    for key in path.split("."):
+        record = record.get(key) if isinstance(record, dict) else None
+    return record
 
 
 def _row_text(records: dict[int, dict[str, Any]], lines: list[str], line: int) -> tuple[int, str]:

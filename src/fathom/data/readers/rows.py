@@ -235,7 +235,14 @@ class TextRows(RowChecks):
     def _wrong_text(self, line: int, role: str, value: Any) -> None:
         kinds = {Numeral: "number", int: "number", float: "number", bool: "true or false", dict: "mapping"}
         kind = "missing" if value is None else f"a {kinds.get(type(value), type(value).__name__)}, not a text"
-        self.problems.add(f"the {role} is {kind}", "give every row a text", line=line, column=self.layout.name(role))
+        name = self.layout.name(role)
+        self.problems.add(f"the {role} is {kind}", text_mend(name, value), line=line, column=name)
+
+
+def text_mend(column: str, value: Any) -> str:
+    """Return what to do about a cell that should be a text; of an object, to name the key in it."""
+    inner = [key for key, held in value.items() if isinstance(held, str)] if isinstance(value, dict) else []
+    return f"name the text inside the object: '{column}.{inner[0]}'" if inner else "give every row a text"
 
 
 def empty_notes(

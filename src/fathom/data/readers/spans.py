@@ -9,14 +9,16 @@ from fathom.data.encodings import bad_character
 from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
-from fathom.data.readers.rows import RowChecks
+from fathom.data.readers.rows import RowChecks, text_mend
 from fathom.data.readers.tags import UNTYPED, Schemed, parse_tag, to_iob2
 from fathom.data.readers.words import Span, join_words, split_words
 from fathom.data.section import DataSection
 
-_START = ("start", "start_offset", "begin", "start_char")
-_END = ("end", "end_offset", "stop", "end_char")
-_LABEL = ("label", "type", "entity", "tag", "entity_group")
+_START = ("start", "start_offset", "begin", "start_char", "startIndex")
+_END = ("end", "end_offset", "stop", "end_char", "endIndex")
+_LABEL = ("label", "type", "entity", "tag", "entity_group", "slot")
+_SPAN = "valueSpan"
+"""Where annotations of slots keep start and end; they are protocol buffers, which leave out a 0 and an empty list."""
 
 
 class SpanRows(RowChecks):
@@ -28,6 +30,7 @@ class SpanRows(RowChecks):
         self._tags: list[list[str]] = []
         self._untagged: list[int] = []
         self._trimmed = 0
+        self._leaves_out_empty = False
 
     def add_words(self, line: int, words: Any, tags: Any) -> None:
         """Check one row of words and tags; `line` counts from 1. `tags` None marks a row without tags."""
@@ -52,7 +55,7 @@ class SpanRows(RowChecks):
         """Check one row of text and character spans; `entities` None marks a row without them."""
         name = self.layout.name("text")
         if not isinstance(text, str):
-            self.problems.add("the text is missing or no text", "give every row a text", line=line, column=name)
+            self.problems.add("the text is missing or no text", text_mend(name, text), line=line, column=name)
             return
         bad = bad_character(text)
         if bad is not None:
@@ -76,7 +79,7 @@ class SpanRows(RowChecks):
         Raises:
             DataError: Problems were found (and are not skipped), or there is no example.
         """
-        if self._untagged and self._tagged:
+        if self._untagged and self._tagged and not self._leaves_out_empty:
             for line in self._untagged:
                 self.problems.add("the tags are missing", "tag every row", line=line)
             self.examples = [example for example in self.examples if "tags" in example]
@@ -91,6 +94,10 @@ class SpanRows(RowChecks):
             for example, tags in zip(labelled, schemed.sentences, strict=True):
                 example["tags"] = tags
             notes += scheme_notes(schemed, [str(line) for line in self._tagged], self.options)
+        if self._untagged and self._leaves_out_empty:
+            notes.append(f"{len(self._untagged)} rows without {self.layout.name('entities')} have no entity")
+            for example in self.examples:
+                example.setdefault("tags", ["O"] * len(example["words"]))
         return self.examples, notes
 
     def _keep(self, line: int, text: str, spans: list[Span], tags: list[str] | None) -> None:
@@ -129,6 +136,7 @@ class SpanRows(RowChecks):
             return None
         found = []
         for number, entity in enumerate(entities):
+            self._leaves_out_empty |= isinstance(entity, dict) and _SPAN in entity
             span = _read_entity(entity)
             problem = span if isinstance(span, str) else _span_problem(span, text, entity)
             if problem is not None:
@@ -189,9 +197,9 @@ def _read_entity(entity: Any) -> tuple[int, int, str] | str:
     if isinstance(entity, list | tuple) and len(entity) == 3:
         start, end, label = entity
     elif isinstance(entity, dict):
-        start, end, label = (
-            next((entity[key] for key in keys if key in entity), None) for keys in (_START, _END, _LABEL)
-        )
+        span = entity.get(_SPAN)
+        held = {"startIndex": 0, **span, **entity} if isinstance(span, dict) else entity
+        start, end, label = (next((held[key] for key in keys if key in held), None) for keys in (_START, _END, _LABEL))
         if isinstance(label, list) and len(label) == 1:
             label = label[0]
     else:

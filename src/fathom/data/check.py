@@ -38,6 +38,8 @@ class CheckOptions:
         max_leak_share: Share of a split that may also be in train before it is an error.
         allow_leaks: Leaks are warnings, however many.
         windows: Long texts are cut into windows, so nothing is lost.
+        numeric: Whether labels are numbers to be predicted; None tells it by the labels.
+        classes: Each example is given one of the labels, which must then be two at least.
     """
 
     max_length: int | None = None
@@ -45,6 +47,8 @@ class CheckOptions:
     max_leak_share: float = 0.05
     allow_leaks: bool = False
     windows: bool = False
+    numeric: bool | None = None
+    classes: bool = False
 
 
 def check_splits(parts: Parts, options: CheckOptions) -> tuple[dict[str, dict[str, Any]], tuple[Finding, ...]]:
@@ -56,12 +60,14 @@ def check_splits(parts: Parts, options: CheckOptions) -> tuple[dict[str, dict[st
     parts = {split: examples for split, examples in parts.items() if examples}
     counts = {split: count_labels(examples) for split, examples in parts.items()}
     findings: list[Finding] = []
-    numeric = _are_numbers(parts.get("train", ()))
+    look_numeric = _are_numbers(parts.get("train", ()))
+    numeric = look_numeric if options.numeric is None else options.numeric
     if numeric:
         findings += _check_numbers(parts)
     else:
         findings += _check_label_sets(parts, counts)
-        findings += _check_balance(counts)
+        findings += _check_balance(counts, options.classes and not _have_several(parts.get("train", ())))
+        findings += [_NUMBERS_AS_CLASSES] if look_numeric else []
     for split, examples in parts.items():
         findings += _check_repeats(split, examples)
         findings += _check_characters(split, examples)
@@ -111,6 +117,21 @@ def _are_numbers(examples: Sequence[Example]) -> bool:
     except ValueError:
         return False
     return len(values) > len(labels) // 2 or any(number % 1 for number in numbers if math.isfinite(number))
+
+
+_NUMBERS_AS_CLASSES = Finding(
+    "numbers-as-classes",
+    "warning",
+    "the labels look like measurements, and each of them counts as a class",
+    1,
+    (),
+    "to predict the number: task.problem=regression",
+)
+
+
+def _have_several(examples: Sequence[Example]) -> bool:
+    """Whether an example may have several labels."""
+    return any(isinstance(example.get("label"), list) for example in examples)
 
 
 def _check_numbers(parts: Parts) -> list[Finding]:
@@ -182,15 +203,14 @@ def _check_joined(train: Counter[str]) -> list[Finding]:
     return []
 
 
-def _check_balance(counts: Mapping[str, Counter[str]]) -> list[Finding]:
+def _check_balance(counts: Mapping[str, Counter[str]], classes: bool) -> list[Finding]:
     train = counts.get("train", Counter())
     if not train:
         return []
     findings = []
-    if len(train) == 1 and "tags" not in counts:
-        only = next(iter(train))
-        said = f"train has one label only, '{only}'"
-        findings.append(Finding("one-label", "warning", said, 1, (), "a classifier needs at least two classes"))
+    if len(train) == 1 and classes:
+        said, mend = f"train has one label only, '{next(iter(train))}'", "a classifier needs at least two classes"
+        findings.append(Finding("one-label", "error", said, 1, (), f"{mend}; check the label column"))
     rare = [label for label, count in train.items() if count < RARE]
     if rare:
         said = f"{len(rare)} of {len(train)} labels have fewer than {RARE} training examples"

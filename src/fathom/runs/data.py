@@ -27,6 +27,7 @@ from fathom.errors import ConfigError, DataError, ModelError
 from fathom.runs.answer_lengths import answer_lengths, answer_titles
 from fathom.runs.corpus_preview import preview_window
 from fathom.runs.guess_files import FORMS as FILE_FORMS
+from fathom.runs.guess_form import form_of_columns
 from fathom.runs.media_preview import MediaPreview, preview_media
 from fathom.runs.spoken_checks import check_spoken
 from fathom.runs.written_lengths import written_lengths
@@ -58,7 +59,8 @@ DEFAULT_TASKS: dict[Form, str] = {
 }
 """The task a bare data file is previewed for."""
 
-
+ONE_CLASS_EACH = ("text", "relation", "image", "sound")
+"""Forms of which an example has one class, where it has not a list of them."""
 EMPTY = ("text", "source", "target", "transcript")
 """What readers leave out where it is empty."""
 
@@ -72,6 +74,8 @@ class _Source:
     task: Task | None = None
     model: str | None = None
     recipe: Recipe | None = None
+    problem: str | None = None
+    """What a label is, where the task leaves that open: said by the recipe, or guessed of a bare file."""
 
 
 def check(source: str, edits: Iterable[str] = ()) -> CheckReport:
@@ -225,7 +229,7 @@ def _read_source(source: str, edits: list[str]) -> _Source:
         recipe = load_recipe(source, edits)
         form: Form = catalog.load("task", recipe.task.kind).form
         model = None if form in FILE_KEYS else recipe.model.tokenizer_source
-        return _Source(recipe.data, form, recipe.task, model, recipe)
+        return _Source(recipe.data, form, recipe.task, model, recipe, recipe.task.model_dump().get("problem"))
     from fathom.runs.guess import guess_data
 
     keys = {"data", "task", "model"}
@@ -238,8 +242,10 @@ def _read_source(source: str, edits: list[str]) -> _Source:
         return _Source(section, named)
     if task is None and not edits:
         guess = guess_data(source)
-        return _Source(validate(DataSection, {"train": source, **guess.options}, "data"), guess.form)
-    return _Source(section, _guess_form(section, task), None, _model_name(raw.get("model")))
+        section = validate(DataSection, {"train": source, **guess.options}, "data")
+        return _Source(section, guess.form, problem=guess.problem)
+    problem = task.get("problem") if isinstance(task, Mapping) else None
+    return _Source(section, _guess_form(section, task), None, _model_name(raw.get("model")), problem=problem)
 
 
 def _is_recipe(source: str) -> bool:
@@ -264,19 +270,12 @@ def _guess_form(section: DataSection, task: Any) -> Form:
     if kind is not None:
         form: Form = catalog.load("task", kind).form
         return form
-    if {"head", "tail", "head_start", "relations"} & set(section.columns):
-        return "relation"
-    if {"tokens", "tags", "entities"} & set(section.columns):
-        return "spans"
-    if {"context", "question", "answers"} & set(section.columns):
-        return "questions"
-    if {"chosen", "rejected", "completion"} & set(section.columns):
-        return "preference"
-    if {"messages", "prompt", "response"} & set(section.columns):
-        return "chat"
-    if {"user", "item", "items"} & set(section.columns) or built_in(section.train) == "shop":
+    named = form_of_columns(section)
+    if named is not None:
+        return named
+    if built_in(section.train) == "shop":
         return "interactions"
-    if {"source", "target"} & set(section.columns) or split_path(section.train) is not None:
+    if split_path(section.train) is not None:
         return "writing"
     return "spans" if detect_format(section.train, "text", section) == "conll" else "text"
 
@@ -293,7 +292,12 @@ def _model_name(model: Any) -> str | None:
 
 def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
     section = found.section
-    options = CheckOptions(max_leak_share=section.max_leak_share, allow_leaks=section.allow_leaks)
+    options = CheckOptions(
+        max_leak_share=section.max_leak_share,
+        allow_leaks=section.allow_leaks,
+        numeric=_numeric(found),
+        classes=found.form in ONE_CLASS_EACH and found.problem != "multi-label",
+    )
     if found.model is None or found.form in FILE_KEYS:
         return options, []
     try:
@@ -334,6 +338,13 @@ def _options(found: _Source) -> tuple[CheckOptions, list[Finding]]:
 
     limit = _max_length(section, tokenizer)
     return replace(options, max_length=limit, lengths=lengths, windows=found.form in ("spans", "questions")), more
+
+
+def _numeric(found: _Source) -> bool | None:
+    """Whether labels are numbers to be predicted; None where neither recipe nor guess says it."""
+    if found.problem == "regression":
+        return True
+    return False if found.recipe is not None and found.problem is not None else None
 
 
 def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:

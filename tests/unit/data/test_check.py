@@ -10,7 +10,11 @@ import pytest
 from fathom.data import leaks
 from fathom.data.check import CheckOptions, check_splits
 from fathom.data.leaks import compare, count_edits, find_leaks
+from fathom.data.load import load_splits
+from fathom.errors import DataError
+from fathom.recipe import load_recipe
 from fathom.runs.data import check, preview
+from tokenizers_for_tests import tokenizer_of
 
 
 def examples(rows, name="train"):
@@ -141,6 +145,77 @@ def test_truncation_mojibake_joined_labels_and_numbers():
     facts, findings = check_splits({"train": examples(numbers)}, CheckOptions())
     assert kinds(findings)["label-type"].count == 1
     assert facts["train"]["labels"] == {}
+
+
+def job(folder, task, train, validation):
+    """A recipe over two files; the names of the files say their format."""
+    for name, text in (train, validation):
+        (folder / name).write_text(text, encoding="utf-8")
+    path = folder / "job.yaml"
+    data = f"{{train: '{folder / train[0]}', validation: '{folder / validation[0]}'}}"
+    path.write_text(f"data: {data}\nmodel: nowhere\ntask: {task}\n", encoding="utf-8")
+    return str(path)
+
+
+def rows_of(labels, name):
+    return name, "text,label\n" + "".join(
+        f"a text of {name} with the number {n},{label}\n" for n, label in enumerate(labels)
+    )
+
+
+def opened(recipe):
+    """What training makes of the labels of a recipe: it opens the task on train and encodes both splits."""
+    recipe = load_recipe(recipe)
+    splits = load_splits(recipe.data, type(recipe.task).form)
+    task = recipe.task.open(splits.train, tokenizer_of("bpe"), 32)
+    return [task.encode(examples) for examples in (splits.train, splits.validation)]
+
+
+def test_one_class_is_an_error_as_in_training(tmp_path):
+    path = job(tmp_path, "text-classification", rows_of(["spam"] * 60, "a.csv"), rows_of(["spam"] * 60, "b.csv"))
+    with pytest.raises(DataError, match="only the class"):
+        opened(path)
+    report = check(path)
+    assert report.exit_code == 2
+    assert kinds(report.findings)["one-label"].severity == "error"
+    assert kinds(check(str(tmp_path / "a.csv")).findings)["one-label"].severity == "error", "a bare file alike"
+
+
+def test_one_type_of_entity_is_fine(tmp_path):
+    words = "".join(f"word{n}\tO\nAnna{n}\tB-PER\n\n" for n in range(60))
+    path = job(tmp_path, "token-classification", ("a.conll", words), ("b.conll", words.replace("word", "other")))
+    assert opened(path)
+    report = check(path)
+    assert report.exit_code == 0
+    assert "one-label" not in kinds(report.findings)
+    several = "text-classification, problem: multi-label}"
+    path = job(tmp_path, f"{{kind: {several}", rows_of(["spam"] * 60, "a.csv"), rows_of(["spam"] * 60, "b.csv"))
+    assert opened(path)
+    assert "one-label" not in kinds(check(path).findings)
+
+
+def test_ratings_of_a_regression_are_numbers_and_of_a_classifier_classes(tmp_path):
+    files = rows_of([1, 2, 4, 5] * 20, "a.csv"), rows_of([1, 3, 5] * 20, "b.csv")
+    number = job(tmp_path, "{kind: text-classification, problem: regression}", *files)
+    assert opened(number)
+    assert check(number).exit_code == 0
+    classes = job(tmp_path, "text-classification", *files)
+    with pytest.raises(DataError, match="'3' does not occur"):
+        opened(classes)
+    assert "unknown-label" in kinds(check(classes).findings)
+    edits = ["task={kind: text-classification, problem: regression}", f"validation={tmp_path / 'b.csv'}"]
+    assert check(str(tmp_path / "a.csv"), edits).exit_code == 0
+
+
+def test_measurements_that_would_be_classes_are_told(tmp_path):
+    files = rows_of([n / 7 for n in range(80)], "a.csv"), rows_of([n / 3 for n in range(80)], "b.csv")
+    path = job(tmp_path, "text-classification", *files)
+    with pytest.raises(DataError, match="does not occur in the training split"):
+        opened(path)
+    found = kinds(check(path).findings)
+    assert found["unknown-label"].severity == "error"
+    assert "task.problem=regression" in found["numbers-as-classes"].mend
+    assert check(path, ["task={kind: text-classification, problem: regression}"]).exit_code == 0
 
 
 def test_check_of_files_reports_every_bad_file(tmp_path):

@@ -104,6 +104,11 @@ def choice(family: str, default: str | None = None, bare: str = "kind") -> Choic
     return Choice(key=bare, family=family, default=default)
 
 
+_MEND_YAML = "correct the line: two spaces a level, 'key: value', and quotes round a text with ': ' or ' #' in it"
+_MENDS = {"extra_forbidden": "correct or remove the key", "missing": "add the key"}
+"""What to do about a mistake, by pydantic's name of its kind."""
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping.
 
@@ -116,21 +121,24 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError("no such file", where=str(path), mend="check the path") from None
     except IsADirectoryError:
-        raise ConfigError("this is a folder, a recipe is a file", where=str(path)) from None
+        mend = "name the .yaml file in it"
+        raise ConfigError("this is a folder, a recipe is a file", where=str(path), mend=mend) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(path), mend="save the file as UTF-8") from None
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        mend = "check the path and its permissions"
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path), mend=mend) from None
     try:
         raw = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"not valid YAML: {error.problem}", where=place) from None
+        raise ConfigError(f"not valid YAML: {error.problem}", where=place, mend=_MEND_YAML) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+        raise ConfigError(f"not valid YAML: {error}", where=str(path), mend=_MEND_YAML) from None
     if not isinstance(raw, dict):
-        raise ConfigError("a recipe is a mapping of sections such as 'model:' and 'data:'", where=str(path))
+        mend = "write sections such as 'model:' and 'data:'"
+        raise ConfigError("a recipe is a mapping of sections, and this is none", where=str(path), mend=mend)
     return raw
 
 
@@ -189,13 +197,15 @@ def validate(cls: type[PartType], raw: Mapping[str, Any], where: str = "recipe")
 def explain(cls: type[Part], raw: Mapping[str, Any], error: ValidationError, where: str) -> ConfigError:
     """Return the one error that tells every mistake of a validation in the words of the recipe."""
     messages: dict[str, list[str]] = {}
+    mends = dict.fromkeys(_MENDS.get(item["type"], "correct the value") for item in error.errors())
     for item in error.errors():
         place, message = _describe(cls, raw, item)
         known = messages.setdefault(place, [])
         if message not in known:
             known.append(message)
     lines = [": ".join(filter(None, [place, " or ".join(found)])) for place, found in messages.items()]
-    return ConfigError(lines[0] if len(lines) == 1 else f"{len(lines)} mistakes\n  " + "\n  ".join(lines), where=where)
+    said = lines[0] if len(lines) == 1 else f"{len(lines)} mistakes\n  " + "\n  ".join(lines)
+    return ConfigError(said, where=where, mend=", ".join(mends))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -300,7 +310,8 @@ def _set(target: dict[str, Any], path: list[str], value: Any, cls: type[Part] | 
     elif child is None:
         child = {}
     elif not isinstance(child, dict):
-        raise ConfigError(f"'{head}' is a plain value and has no key '{rest[0]}'", where=".".join(path))
+        message = f"'{head}' is a plain value and has no key '{rest[0]}'"
+        raise ConfigError(message, where=".".join(path), mend=f"write {head}=VALUE, or leave out the rest of the key")
     target[head] = dict(child)
     _set(target[head], rest, value, _part_of(field, child))
 

@@ -6,6 +6,9 @@ traceback.
 
 from __future__ import annotations
 
+REPORT = "this is a defect: please report it with the output of 'fathom env'"
+"""The mend where nothing that the user gave is wrong."""
+
 
 class FathomError(Exception):
     """Any failure Fathom reports by itself.

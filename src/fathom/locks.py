@@ -20,7 +20,8 @@ def only_one(folder: str | Path, what: str = "another process") -> Iterator[None
         InputError: A file is in its place, or nothing can be written there.
     """
     root = Path(folder)
-    make_writable(root)
+    require_writable(root)
+    root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if hold(descriptor) is False:
@@ -30,28 +31,22 @@ def only_one(folder: str | Path, what: str = "another process") -> Iterator[None
         os.close(descriptor)
 
 
-def make_writable(folder: Path) -> None:
-    """Make a folder that results are to be written to, before any work is done for them.
+def require_writable(folder: str | Path) -> None:
+    """Refuse a folder that results cannot be written to, before any work is done for them; makes nothing.
 
     Raises:
         InputError: A file is in its place, or nothing can be written there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        mend = "name a folder that is not there yet, or remove the file"
-        raise InputError(
-            "this is a file, or lies below one, and a folder is needed", where=str(folder), mend=mend
-        ) from None
-    except OSError as error:
-        raise _unwritable(folder, error.strerror) from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise _unwritable(folder, "it is read-only for this user")
-
-
-def _unwritable(folder: Path, reason: str) -> InputError:
-    mend = "name a folder that you may write to, or change its permissions"
-    return InputError(f"nothing can be written here: {reason}", where=str(folder), mend=mend)
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        message = "this is a file" if place == Path(folder).absolute() else f"'{place}' is a file"
+        mend = "name another folder, or remove the file"
+        raise InputError(f"{message}, and a folder is to be written here", where=str(folder), mend=mend)
+    if not os.access(place, os.W_OK | os.X_OK):
+        mend = "name a folder that you may write to, or change its permissions"
+        raise InputError(f"nothing can be written to '{place}'", where=str(folder), mend=mend)
 
 
 def hold(descriptor: int) -> bool | None:

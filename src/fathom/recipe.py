@@ -277,7 +277,8 @@ def _call(source: str) -> dict[str, Any]:
         raise ConfigError(f"no Python module '{error.name}'", where=source, mend="run from its folder") from None
     function = vars(module).get(function_name)
     if not callable(function):
-        raise ConfigError(f"the module has no function '{function_name}'", where=source)
+        mend = "name a function that the module has, as module:function"
+        raise ConfigError(f"the module has no function '{function_name}'", where=source, mend=mend)
     try:
         made = function()
     except ValidationError as error:
@@ -286,7 +287,8 @@ def _call(source: str) -> dict[str, Any]:
         return made.model_dump(mode="json")
     if isinstance(made, Mapping):
         return dict(made)
-    raise ConfigError(f"the function returned {type(made).__name__}, not a Recipe or a dict", where=source)
+    message = f"the function returned {type(made).__name__}, not a Recipe or a dict"
+    raise ConfigError(message, where=source, mend="return fathom.Recipe(...), or the sections as a dict")
 
 
 def _ready_folder() -> Traversable:

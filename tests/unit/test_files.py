@@ -10,7 +10,6 @@ import pytest
 
 from fathom import files
 from fathom.errors import ArtifactError, FathomError
-from fathom.locks import only_one
 
 
 def publish_two(folder: Path, text: str = "one", **options: bool) -> None:
@@ -194,17 +193,6 @@ def test_too_little_space_is_said_before_anything_is_written(tmp_path: Path) -> 
     assert "1,000,000,000,000,000,000" in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert os.listdir(tmp_path) == []
-
-
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with (
-        only_one(tmp_path / "run"),
-        pytest.raises(FathomError, match="at work here"),
-        only_one(tmp_path / "run"),
-    ):
-        pytest.fail("held twice")
-    with only_one(tmp_path / "run"):
-        pass
 
 
 def test_remove_folder_is_quiet_about_a_missing_one(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fathom import device
 from fathom.cli.main import app
 from fathom.data.readers.base import Form
-from fathom.errors import ConfigError, DataError, ModelError
+from fathom.errors import ConfigError, DataError, InputError, ModelError
 from fathom.runs.evaluate import evaluate
 from fathom.runs.merge import merge
 from fathom.runs.predict import how_to_read, predict, read_inputs
@@ -176,6 +176,7 @@ def test_csv_out(classifier: Predictor, tagger: Predictor, tmp_path: Path) -> No
         ("bad.jsonl", None, DataError, r"bad\.jsonl:2"),
         ("good.txt", "out.xlsx", ConfigError, "neither .jsonl nor .csv"),
         ("good.csv", "good.csv", ConfigError, "take the place of the input"),
+        ("good.txt", "good.csv/out.jsonl", InputError, "is a file"),
         (["a", 3], None, DataError, "input 2"),
     ],
 )
@@ -192,9 +193,25 @@ def test_bad_input_is_named_and_nothing_written(
         (tmp_path / name).write_text(content)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     given = str(tmp_path / inputs) if isinstance(inputs, str) else inputs
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         predict(classifier, given, output=tmp_path / output if output else None)
+    assert caught.value.mend  # type: ignore[attr-defined]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    classifier: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))  # root may read everything
+
+    for name in ("a.txt", "a.csv"):
+        (tmp_path / name).write_text("text\na\n")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for name in ("a.txt", "a.csv"):
+        with pytest.raises(DataError) as caught:
+            predict(classifier, tmp_path / name)
+        assert name in str(caught.value.where) and "permissions" in str(caught.value.mend)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def guarded(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(FAILED) from None
         except OSError as error:
-            _report(error.strerror or str(error), error.filename, None, as_json)
+            mend = "check the path, its permissions and the disk"
+            _report(error.strerror or str(error), error.filename, mend, as_json)
             raise typer.Exit(FAILED) from None
 
     return run

@@ -233,7 +233,8 @@ def _open(folder: Path) -> HiddenStates:
     format: Format = said["format"]
     shape = tuple(said["shape"])
     if (folder / VALUES).stat().st_size != shape[0] * shape[1] * BYTES[format]:
-        raise ArtifactError("not as many states as it says", where=str(folder / VALUES))
+        mend = "remove the folder; it is made again"
+        raise ArtifactError("not as many states as it says", where=str(folder / VALUES), mend=mend)
     values = np.memmap(folder / VALUES, dtype=_NUMPY[format], mode="r", shape=shape)
     scales = np.memmap(folder / SCALES, dtype="float32", mode="r", shape=shape[:1]) if format == "int8" else None
     with suppress(OSError):  # a cache that may only be read

@@ -150,9 +150,9 @@ def read_path(path: str, form: Form, section: DataSection) -> Reading:
         path, size = match["path"], int(match["size"])
         if size < 1:
             raise DataError("a sample of 0 rows", where=f"{path}#{size}", mend="give a number from 1 after #")
-    name = detect_format(path, form, section)
-    reader = cast(Reader, catalog.load("reader", name)())
     try:
+        name = detect_format(path, form, section)
+        reader = cast(Reader, catalog.load("reader", name)())
         reading = reader.read(path, form, section)
     except PermissionError:
         raise DataError("the file may not be read", where=path, mend="change its permissions") from None

@@ -160,7 +160,8 @@ def open_store(folder: Path) -> TokenStore:
     files.verify(folder)
     description = files.read_json(folder / DESCRIPTION)
     if description["schema"] != SCHEMA:
-        raise ArtifactError("written by another version of Fathom", where=str(folder))
+        mend = "remove the folder; it is made again"
+        raise ArtifactError("written by another version of Fathom", where=str(folder), mend=mend)
     fields = {
         name: np.memmap(folder / f"{name}.bin", dtype=entry["dtype"], mode="r", shape=tuple(entry["shape"]))
         for name, entry in description["fields"].items()

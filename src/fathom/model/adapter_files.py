@@ -54,6 +54,7 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> None:
         raise ArtifactError(
             f"the adapter does not fit the base model: {', '.join(sorted(different)[:3])}",
             where=str(folder / WEIGHTS_FILE),
+            mend="put it over the base model it was trained on",
         )
     with torch.no_grad():
         for name, tensor in wanted.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fathom import files
-from fathom.errors import ArtifactError, ModelError
+from fathom.errors import REPORT, ArtifactError, ModelError
 from fathom.model.folder import ModelFolder, open_folder
 from fathom.model.merge import fold, put_heads_in_place
 from fathom.model.save import ADAPTER_CONFIG
@@ -109,9 +109,13 @@ def _check(opened: Sequence[ModelFolder], weights: Sequence[float]) -> None:
                 mend="merge this one by itself",
             )
         if item.info["task"] != first.info["task"]:
-            raise ModelError(f"another task or other labels than those of {first.path}", where=str(item.path))
+            mend = "combine adapters that were trained for one task with the same labels"
+            raise ModelError(
+                f"another task or other labels than those of {first.path}", where=str(item.path), mend=mend
+            )
         if item.info.get("four_bit") != first.info.get("four_bit"):
-            raise ModelError(f"one of this and {first.path} has its base in 4 bits", where=str(item.path))
+            mend = "combine adapters that were all trained by qlora, or none of them"
+            raise ModelError(f"one of this and {first.path} has its base in 4 bits", where=str(item.path), mend=mend)
 
 
 def require_one_base(opened: Sequence[ModelFolder]) -> None:
@@ -123,9 +127,11 @@ def require_one_base(opened: Sequence[ModelFolder]) -> None:
     first = opened[0]
     for item in opened:
         if item.info["weights"] != "adapter":
-            raise ModelError("this is a whole model, not an adapter", where=str(item.path))
+            mend = "name folders that hold adapters"
+            raise ModelError("this is a whole model, not an adapter", where=str(item.path), mend=mend)
         if item.info["base_files"] != first.info["base_files"]:
-            raise ModelError(f"another base model than that of {first.path}", where=str(item.path))
+            mend = "name adapters of one base model"
+            raise ModelError(f"another base model than that of {first.path}", where=str(item.path), mend=mend)
 
 
 def _check_sum(model: nn.Module, weights: Mapping[str, float]) -> None:
@@ -135,7 +141,7 @@ def _check_sum(model: nn.Module, weights: Mapping[str, float]) -> None:
         expected = torch.stack(parts).sum(0)
         apart = float((layer.get_delta_weight(COMBINED) - expected).abs().max())
         if not apart <= _TOLERANCE * max(1.0, float(expected.abs().max())):
-            raise ArtifactError(f"the combined update is {apart:.3g} from the weighted sum", where=path)
+            raise ArtifactError(f"the combined update is {apart:.3g} from the weighted sum", where=path, mend=REPORT)
 
 
 def _layers(model: nn.Module) -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fathom import files
-from fathom.errors import ArtifactError, ModelError
+from fathom.errors import REPORT, ArtifactError, ModelError
 from fathom.model.folder import ModelFolder, open_folder
 from fathom.model.four_bit import dequantize
 from fathom.model.generation import tell_generation
@@ -46,7 +46,8 @@ def merge(
     """
     opened = open_folder(folder)
     if opened.info["weights"] != "adapter":
-        raise ModelError("this is a whole model, there is nothing to merge", where=str(folder))
+        mend = "use the folder as it is"
+        raise ModelError("this is a whole model, there is nothing to merge", where=str(folder), mend=mend)
     _require_mergeable(opened)
     said = {"step": "merge", "adapter": Path(folder).name}
     return fold(opened, opened.load_model(auto_class), output, (auto_class, said), generation or {})
@@ -86,7 +87,8 @@ def fold(
     kept = difference if before.dim() == 2 or mask is None else difference[mask.bool()]
     apart = float(kept.max())
     if not apart <= _TOLERANCE * max(1.0, float(before.abs().max())):
-        raise ArtifactError(f"merging changed the answers: logits are up to {apart:.3g} apart", where=str(opened.path))
+        message = f"merging changed the answers: logits are up to {apart:.3g} apart"
+        raise ArtifactError(message, where=str(opened.path), mend=REPORT)
     info: dict[str, Any] = copy.deepcopy(dict(opened.info))
     for key in ("files", "base", "base_files", "four_bit", "weights", "architecture", "config"):
         info.pop(key, None)

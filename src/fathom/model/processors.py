@@ -70,11 +70,16 @@ def load_speech_processor(name: str) -> Any:
         tokenizer = kind.from_pretrained(name, local_files_only=not hub_reachable())
     except OSError as error:
         if folder.is_dir():
-            raise ModelError(f"the tokenizer cannot be loaded: {error}", where=name) from None
+            raise _no_tokenizer(name, error) from None
         return extractor  # a model that was never taught to write
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the tokenizer cannot be loaded: {error}", where=name) from None
+        raise _no_tokenizer(name, error) from None
     return with_tokenizer(extractor, tokenizer)
+
+
+def _no_tokenizer(name: str, error: Exception) -> ModelError:
+    mend = "copy or save the tokenizer's files again"
+    return ModelError(f"the tokenizer cannot be loaded: {error}", where=name, mend=mend)
 
 
 def with_tokenizer(extractor: Any, tokenizer: Any) -> Any:
@@ -217,7 +222,8 @@ def scaling(processor: Any) -> tuple[list[float], list[float]]:
         return [factor] * 3, [0.0] * 3
     mean, deviation = settings.get("image_mean"), settings.get("image_std")
     if not mean or not deviation or len(mean) != 3 or len(deviation) != 3:
-        raise ModelError("the image processor has no mean and deviation of three channels", where=FILE)
+        mend = "choose a model whose processor has an image_mean and an image_std of three numbers"
+        raise ModelError("the image processor has no mean and deviation of three channels", where=FILE, mend=mend)
     return [factor / value for value in deviation], [
         -shift / value for shift, value in zip(mean, deviation, strict=True)
     ]

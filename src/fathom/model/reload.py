@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fathom.errors import ArtifactError
+from fathom.errors import REPORT, ArtifactError
 from fathom.model.folder import open_folder
 
 ERRORS = "errors.txt"
@@ -142,7 +142,7 @@ class ReloadProcess:
         said = (place / ERRORS).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         self.close()
         last = said[-1] if said else "no message"
-        raise ArtifactError(f"transformers alone cannot load the folder: {last}", where=str(folder))
+        raise ArtifactError(f"transformers alone cannot load the folder: {last}", where=str(folder), mend=REPORT)
 
     def _begin(self) -> tuple[subprocess.Popen[str], Path]:
         if self._begun is None:
@@ -209,7 +209,7 @@ def verify_reload(
     reference = reference_logits.detach().float().cpu()
     if logits.shape != reference.shape:
         raise ArtifactError(
-            f"reloaded logits are {list(logits.shape)}, trained {list(reference.shape)}", where=str(folder)
+            f"reloaded logits are {list(logits.shape)}, trained {list(reference.shape)}", where=str(folder), mend=REPORT
         )
     mask = inputs.get("attention_mask")
     if reference.dim() == 3 and mask is not None and mask.shape == reference.shape[:2]:  # not of samples
@@ -218,6 +218,8 @@ def verify_reload(
     difference = float((logits - reference).abs().max())
     if not difference <= tolerance * max(1.0, float(reference.abs().max())):
         raise ArtifactError(
-            f"the reloaded model answers differently: logits are up to {difference:.3g} apart", where=str(folder)
+            f"the reloaded model answers differently: logits are up to {difference:.3g} apart",
+            where=str(folder),
+            mend=REPORT,
         )
     return difference

@@ -142,7 +142,8 @@ def _complete(
 ) -> FathomInfo:
     missing = [key for key in ("task", "base_model", "max_length") if key not in info]
     if missing or "kind" not in info["task"]:
-        raise ModelError(f"the model folder needs {', '.join(missing) or 'task.kind'} in its info", where=INFO)
+        said = ", ".join(missing) or "task.kind"
+        raise ModelError(f"the model folder needs {said} in its info", where=INFO, mend=f"give {said} in `info`")
     adapter = is_adapter(model)
     outer: Any = model
     inner = outer.get_base_model() if is_peft(model) else outer
@@ -260,4 +261,5 @@ def _peft_bytes(model: Any) -> int:
 def _require_finite(model: nn.Module) -> None:
     for name, tensor in model.named_parameters():
         if not bool(torch.isfinite(tensor).all()):
-            raise ModelError("the weight holds NaN or Inf, and such a model is not saved", where=name)
+            mend = "train again with a lower learning rate, or with training.precision=fp32"
+            raise ModelError("the weight holds NaN or Inf, and such a model is not saved", where=name, mend=mend)

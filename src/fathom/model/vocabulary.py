@@ -194,7 +194,10 @@ class _ConstantBias:
     def of(cls, model: PreTrainedModel) -> _ConstantBias:
         name = next((name for name, _ in model.named_buffers() if name == "final_logits_bias"), None)
         if name is not None and bool(model.get_buffer(name).any()):
-            raise ModelError("the model adds a bias of its own to its logits (final_logits_bias is not zero)")
+            raise ModelError(
+                "the model adds a bias of its own to its logits (final_logits_bias is not zero)",
+                mend="choose another model",
+            )
         return cls(model, name)
 
     @contextmanager

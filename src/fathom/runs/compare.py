@@ -62,7 +62,8 @@ def compare(
         DataError: The file of texts is missing or empty.
     """
     if together not in TOGETHER:
-        raise ConfigError(f"together is auto or never, not '{together}'", where="--together")
+        mend = "say auto or never"
+        raise ConfigError(f"'{together}' is no way to share a process", where="--together", mend=mend)
     edits = list(edits)
     seconds = None if budget is None else parse_duration(budget)
     fixed, _ = read_edits(edits)

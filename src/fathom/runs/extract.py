@@ -33,9 +33,12 @@ class Extractor:
         self.entities = Predictor.load(entities)
         self.relations = Predictor.load(relations)
         if self.entities.task.kind != "token-classification":
-            raise ModelError(f"a model of {self.entities.task.kind} finds no entities", where=str(entities))
+            mend = "give a model of token-classification first"
+            raise ModelError(f"a model of {self.entities.task.kind} finds no entities", where=str(entities), mend=mend)
         if not isinstance(self.relations.task, OpenRelationTask):
-            raise ModelError(f"a model of {self.relations.task.kind} finds no relations", where=str(relations))
+            mend = "give a model of relation-extraction second"
+            message = f"a model of {self.relations.task.kind} finds no relations"
+            raise ModelError(message, where=str(relations), mend=mend)
         self.task = self.relations.task
         if not self.task.pairs:
             mend = "train it on data whose entities have types"

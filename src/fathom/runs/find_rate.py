@@ -15,6 +15,7 @@ from fathom import files
 from fathom.data.sampler import Indices
 from fathom.device import probe_machine
 from fathom.errors import ConfigError, TrainingError
+from fathom.locks import require_writable
 from fathom.log import get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, load_recipe, resolve
 from fathom.runs.find_rate_report import html_report, markdown_report
@@ -104,6 +105,7 @@ def find_rate(
         raise ConfigError(f"{num_steps} steps show nothing", where="steps", mend=f"give at least {FEWEST_STEPS}")
     asked = load_recipe(source, edits)
     folder = Path(output or f"{RUNS_FOLDER}/find-rate-{asked.name}")
+    require_writable(folder)
     own = resolve(asked, probe_machine()).training.learning_rate
     recipe = _tested(asked, lowest, highest, num_steps)
     meter = Meter()
@@ -137,7 +139,7 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
     """Train with the rising rate; returns the rate at which the loss left, None where it never did."""
     machine, settings = probe_machine(), recipe.training
     data = prepare_data(recipe)
-    check_data(data.stores["train"], data.task)
+    check_data(data.stores["train"], data.task, data.splits.train)
     prepared = prepare_model(recipe, data, machine)
     work = prepared.work
     places = {name: prepared.anatomy.component_of(name) for name in work.parameters.slots}

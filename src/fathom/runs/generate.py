@@ -84,7 +84,8 @@ def generate_file(
     prompts = read_prompts(inputs, generator.info)
     for prompt in prompts:
         if "text_pair" in prompt:
-            raise DataError("a prompt is one text, not a pair", where=str(prompt.get("where")))
+            mend = "put both into one text"
+            raise DataError("a prompt is one text, not a pair", where=str(prompt.get("where")), mend=mend)
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(prompts) * wanted.num_return_sequences, "generate") as progress:
         for generation in generator.iterate((prompt["text"] for prompt in prompts), wanted, batch_size=batch_size):

@@ -188,7 +188,8 @@ def inspect(
         found.append(_apply(named, bare, shape, (settings, positions)))
         bare = build_on_meta(config, auto_class) if len(found) < len(wanted) else bare
     if all(item.ledger is None for item in found):
-        raise ModelError(found[0].refusal or "the model refuses the strategy", where=subject.section.label)
+        refusal = found[0].refusal or "the model refuses the strategy"
+        raise ModelError(refusal, where=subject.section.label, mend="choose another --tuning, or another model")
     head = "no task head" if auto_class == BASE_CLASS else auto_class.removeprefix("AutoModelFor")
     return InspectReport(
         subject.section.label, config.model_type, head, settings, positions, parameters, sizes, tuple(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fathom.errors import ArtifactError
+from fathom.locks import require_writable
 from fathom.log import get_console
 from fathom.model.combine import combine
 from fathom.model.folder import open_folder
@@ -26,8 +28,12 @@ def merge(model: str | Path | Sequence[str | Path], output: str | Path, weights:
     Raises:
         ModelError: A folder holds no adapter that fits into weights, the base model is missing, or the adapters do not
             belong together.
-        ArtifactError: A file is damaged, or the merged model answers differently.
+        InputError: Nothing can be written to `output`.
+        ArtifactError: `output` is there, a file is damaged, or the merged model answers differently.
     """
+    if Path(output).exists():
+        raise ArtifactError("already there", where=str(output), mend="choose another folder, or remove it")
+    require_writable(output)
     folders = [model] if isinstance(model, str | Path) else list(model)
     task = open_task(open_folder(folders[0]))
     told = task.generation_config

@@ -81,7 +81,7 @@ class Series:
 
     def __init__(self, first: Recipe, machine: Machine, fresh: ReloadProcess) -> None:
         self.data = prepare_data(first)
-        check_data(self.data.stores["train"], self.data.task)
+        check_data(self.data.stores["train"], self.data.task, self.data.splits.train)
         for note in self.data.splits.notes:
             get_console().info(note)
         self.machine = machine

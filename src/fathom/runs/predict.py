@@ -19,6 +19,7 @@ from fathom.data.readers.base import Form
 from fathom.data.readers.honoured import passed_over
 from fathom.data.section import InputSection
 from fathom.errors import ConfigError, DataError
+from fathom.locks import require_writable
 from fathom.log import get_console
 from fathom.runs.questions import read_questions
 
@@ -152,7 +153,7 @@ def read_inputs(inputs: Inputs, form: Form, read: Mapping[str, Any] | None = Non
     for note in notes:
         get_console().info(f"{path}: {note}")
     if not examples:
-        raise DataError("the file has no rows", where=str(path))
+        raise DataError("the file has no rows", where=str(path), mend="give a file with rows")
     return [{key: example[key] for key in (*_INPUT_KEYS, "where") if key in example} for example in examples]
 
 
@@ -188,7 +189,12 @@ def _has_lines(inputs: str | Path) -> bool:
 def _read_lines(inputs: str | Path) -> list[Mapping[str, Any]]:
     if str(inputs) == STANDARD_INPUT:
         return _lines(sys.stdin.buffer.read(), "standard input")
-    return _lines(Path(inputs).read_bytes(), str(inputs))
+    try:
+        data = Path(inputs).read_bytes()
+    except OSError as error:
+        mend = "check its permissions"
+        raise DataError(f"the file cannot be read: {error.strerror}", where=str(inputs), mend=mend) from None
+    return _lines(data, str(inputs))
 
 
 def how_to_read(info: Mapping[str, Any], read: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -237,6 +243,7 @@ def check_output(output: str | Path | None, inputs: Inputs, *, vectors: bool = F
 
     Raises:
         ConfigError: Its name ends neither in `.jsonl` nor in `.csv`, it is a folder, or the input itself.
+        InputError: Nothing can be written to its folder.
     """
     if output is None:
         return
@@ -247,6 +254,7 @@ def check_output(output: str | Path | None, inputs: Inputs, *, vectors: bool = F
         raise ConfigError("this is a folder", where=str(output), mend="name a file in it")
     if isinstance(inputs, str | Path) and Path(inputs).exists() and path.resolve() == Path(inputs).resolve():
         raise ConfigError("the output would take the place of the input", where=str(output), mend="choose another name")
+    require_writable(path.absolute().parent)
 
 
 def _check_asked(predictor: Predictor, output: str | Path | None, read: Mapping[str, Any] | None) -> None:
@@ -286,7 +294,7 @@ def _lines(data: bytes, name: str) -> list[Mapping[str, Any]]:
     if lines[-1] == "":
         lines.pop()
     if not lines:
-        raise DataError("nothing to predict: no line of text", where=name)
+        raise DataError("nothing to predict: no line of text", where=name, mend="give a text in each line")
     for number, line in enumerate(lines, start=1):
         if "\x00" in line:
             raise DataError("a NUL character", where=f"{name}:{number}", mend="give a file of text")

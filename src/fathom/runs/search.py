@@ -14,6 +14,7 @@ from fathom import files
 from fathom.config import Part, validate
 from fathom.device import probe_machine
 from fathom.errors import FathomError
+from fathom.locks import require_writable
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recipe, resolve
 from fathom.runs.chooser import chooser
@@ -94,6 +95,7 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     fixed, ranges = read_ranges(edits)
     base = load_recipe(source, fixed)
     job = Job(source, fixed, Path(output or f"{RUNS_FOLDER}/search-{base.name}"))
+    require_writable(job.folder)
     check_values(ranges, job.recipe)
     accepts = accepts_by(job.recipe)
     first = settle(ranges, lambda one: one.ends[0], accepts)

@@ -174,7 +174,7 @@ def _gather(
     The ledgers are those of each run alone.
     """
     shared = prepare_data(recipes[0])
-    check_data(shared.stores["train"], shared.task)
+    check_data(shared.stores["train"], shared.task, shared.splits.train)
     for note in shared.splits.notes:
         get_console().info(note)
     if "input_ids" not in shared.stores["train"][0]:

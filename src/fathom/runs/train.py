@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fathom.device import probe_machine
-from fathom.locks import only_one
+from fathom.locks import only_one, require_writable
 from fathom.log import get_console
 from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
@@ -44,8 +44,9 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
     if finished is not None:
         get_console().info(f"{folder} is finished; give another output to train again")
         return RunResult(folder, finished)
+    require_writable(folder)
     data = prepare_data(recipe)
-    check_data(data.stores["train"], data.task)
+    check_data(data.stores["train"], data.task, data.splits.train)
     for note in data.splits.notes:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)

@@ -58,7 +58,8 @@ def weigh_classes(chosen: ClassWeights, labels: Sequence[str], counts: Mapping[s
                 mend=f"known: {', '.join(labels)}",
             )
         if weight <= 0:
-            raise ConfigError(f"the weight of '{label}' must be above zero", where="task.class_weights")
+            mend = "give a weight above zero; to leave a class out, remove its examples"
+            raise ConfigError(f"the weight of '{label}' is {weight:g}", where="task.class_weights", mend=mend)
     return [float(chosen.get(label, 1.0)) for label in labels]
 
 

@@ -175,7 +175,8 @@ class OpenQuestionTask(OpenTask):
         features: list[Features] = []
         for index, example in enumerate(examples):
             if labelled and "answers" not in example:
-                raise DataError("answers are missing here and given elsewhere", where=place(example))
+                mend = "give answers to every question; an empty list says that there is none"
+                raise DataError("answers are missing here and given elsewhere", where=place(example), mend=mend)
             number = passages[example["text"]]
             windows = self._windows(asked.of(index)[0], encoded.of(number), first_index + index)
             if labelled:

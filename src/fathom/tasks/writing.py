@@ -281,4 +281,5 @@ def _frame(tokenizer: PreTrainedTokenizerBase, **given: str) -> tuple[list[int],
     for start in range(len(framed) - len(plain) + 1):
         if framed[start : start + len(plain)] == plain:
             return framed[:start], framed[start + len(plain) :]
-    raise ModelError("the tokenizer writes a text differently beside its special tokens", where="model")
+    mend = "choose a model with another tokenizer"
+    raise ModelError("the tokenizer writes a text differently beside its special tokens", where="model", mend=mend)

@@ -268,7 +268,8 @@ def _fill_up(state: dict[str, Any], vocabulary: dict[str, int], first_id: int) -
         return
     for number in range(len(model_vocabulary), first_id):
         if number not in token_of:
-            raise ModelError(f"the vocabulary has no token {number} and cannot go on behind it")
+            mend = "save the tokenizer again without gaps between its ids, or take another"
+            raise ModelError(f"the vocabulary has no token {number} and cannot go on behind it", mend=mend)
         model_vocabulary.append([token_of[number], 0.0])
 
 

@@ -105,7 +105,7 @@ def load_checkpoint(folder: str | Path) -> TrainingState:
     manifest = files.verify(root)
     names = sorted(manifest["files"])
     if VALUES not in names:
-        raise ArtifactError("damaged: no values in the checkpoint", where=str(root))
+        raise ArtifactError("damaged: no values in the checkpoint", where=str(root), mend=files.COPY_AGAIN)
     document = files.read_json(root / VALUES)
     if document["schema"] != SCHEMA:
         raise FathomError(
@@ -114,14 +114,15 @@ def load_checkpoint(folder: str | Path) -> TrainingState:
             mend="use the version of Fathom that wrote it, or another output folder",
         )
     if _step_of(root) not in {None, document["step"]}:
-        raise ArtifactError(f"damaged: this is the checkpoint of step {document['step']}", where=str(root))
+        message = f"damaged: this is the checkpoint of step {document['step']}"
+        raise ArtifactError(message, where=str(root), mend=files.COPY_AGAIN)
     tensors: dict[str, Tensor] = {}
     for name in names:
         if name.endswith(".safetensors"):
             try:
                 tensors.update(load_file(root / name))
             except SafetensorError as error:
-                raise ArtifactError(f"damaged: {error}", where=str(root / name)) from None
+                raise ArtifactError(f"damaged: {error}", where=str(root / name), mend=files.COPY_AGAIN) from None
     for alias, name in document["aliases"].items():
         tensors[alias] = tensors[name]
     return TrainingState(document["step"], tensors, _decode(document["values"]))
@@ -314,7 +315,8 @@ def _require_finite(tensors: Mapping[str, Tensor]) -> None:
         # One pass without a mask in memory; NaN comes through both ends.
         low, high = tensor.aminmax()
         if not (math.isfinite(low.item()) and math.isfinite(high.item())):
-            raise TrainingError(f"'{name}' is not finite: no checkpoint is written of it")
+            mend = "go on from the checkpoint before with a lower learning rate, or training.precision=fp32"
+            raise TrainingError(f"'{name}' is not finite: no checkpoint is written of it", mend=mend)
 
 
 def _without_aliases(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -55,7 +55,8 @@ class Ladder(Adapted):
         top = stack.blocks[-1]
         layers = [model.get_submodule(path) for path in (top.feed_forward or top.attention)[-1:]]
         if not layers:
-            raise ModelError(f"the blocks of {type(model).__name__} have no linear layer that tells their width")
+            message = f"the blocks of {type(model).__name__} have no linear layer that tells their width"
+            raise ModelError(message, mend="use tuning 'lora'")
         paths = tuple(block.path for block in stack.blocks)
         attach(model, LadderSpec(paths, _outputs(layers[0]), self.width, self.inner, heads))
         mark_trainable(model, lambda name: under(name, (MODULE, *heads)))

@@ -46,7 +46,8 @@ class Lora(LowRank):
 
         options = self.lora_options(model, anatomy)
         if self.initialization == "orthogonal" and self.rank % 2:
-            raise ConfigError(f"orthogonal initialization takes an even rank, not {self.rank}", where="tuning.rank")
+            message = f"orthogonal initialization takes an even rank, not {self.rank}"
+            raise ConfigError(message, where="tuning.rank", mend=f"tuning.rank={self.rank + 1}")
         if self.initialization == "olora" and options["fan_in_fan_out"]:
             raise ModelError(
                 f"OLoRA decomposes Linear weights, and {type(model).__name__} has transposed ones (Conv1D)",

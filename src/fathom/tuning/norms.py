@@ -40,7 +40,8 @@ class Norms(Adapted):
         paths = [path for block in anatomy.blocks for path in block.norms] + list(anatomy.final)
         paths = [path for path in paths if next(model.get_submodule(path).parameters(), None) is not None]
         if not paths:
-            raise ModelError(f"tuning 'norms' trains norms, and the blocks of {type(model).__name__} have none")
+            message = f"tuning 'norms' trains norms, and the blocks of {type(model).__name__} have none"
+            raise ModelError(message, mend="use tuning 'lora'")
         config = LNTuningConfig(
             task_type=task_type(model), target_modules=paths, modules_to_save=trained_heads(model, anatomy)
         )

@@ -47,7 +47,8 @@ class Prompt(Virtual):
         from peft import PromptTuningConfig, PromptTuningInit
 
         if (self.initialization == "text") != bool(self.text):
-            raise ConfigError("`text` and `initialization: text` go together", where="tuning.text")
+            mend = "give both tuning.text and tuning.initialization=text, or neither"
+            raise ConfigError("`text` and `initialization: text` go together", where="tuning.text", mend=mend)
         begins: dict[str, Any] = {"prompt_tuning_init": PromptTuningInit.RANDOM}
         if not on_meta(model):
             if self.initialization == "vocabulary":

@@ -46,7 +46,7 @@ class QLora(LowRank):
         from transformers import PreTrainedModel
 
         if not isinstance(model, PreTrainedModel):
-            raise ModelError("4 bits are for a plain transformers model", where="tuning")
+            raise ModelError("4 bits are for a plain transformers model", where="tuning", mend="use tuning 'lora'")
         options = self.lora_options(model, anatomy)
         options["fan_in_fan_out"] = options["fan_in_fan_out"] and on_meta(model)  # what is packed is [out, in]
         quantize(model, quantizable(model, anatomy))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from fathom import catalog
 from fathom.data.sampler import Sampler
 from fathom.data.store import from_features
 from fathom.device import peak_memory_bytes, probe_machine
 from fathom.errors import ConfigError, DataError, ModelError
+from fathom.log import set_quiet
 from fathom.recipe import Recipe, resolve
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import facts_of
@@ -26,6 +29,9 @@ from fathom.runs.train import train
 from fathom.training.loop import Clock
 from folders_for_tests import make_task
 from runs_for_tests import make_model, make_recipe
+from tokenizers_for_tests import tokenizer_of
+
+EXAMPLES = [{"text": "a", "where": "a.csv:2"}]
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +143,40 @@ def test_a_split_without_a_supervised_token_is_refused() -> None:
     ids = np.arange(4, dtype=np.int32)
     task = make_task("text-classification")
     with pytest.raises(DataError, match="no token"):
-        check_data(from_features([{"input_ids": ids, "labels": np.full(4, -100, dtype=np.int32)}]), task)
+        check_data(from_features([{"input_ids": ids, "labels": np.full(4, -100, dtype=np.int32)}]), task, EXAMPLES)
     with pytest.raises(DataError, match="no labels"):
-        check_data(from_features([{"input_ids": ids}]), task)
-    check_data(from_features([{"input_ids": ids, "label": np.asarray(0)}]), task)
+        check_data(from_features([{"input_ids": ids}]), task, EXAMPLES)
+    check_data(from_features([{"input_ids": ids, "label": np.asarray(0)}]), task, EXAMPLES)
+
+
+def long_texts(lengths: list[int]) -> list[dict[str, Any]]:
+    return [
+        {"text": " ".join(["a"] * length), "label": "ab"[row % 2], "where": f"a.csv:{row + 2}"}
+        for row, length in enumerate(lengths)
+    ]
+
+
+def checked(lengths: list[int], max_length: int) -> None:
+    examples = long_texts(lengths)
+    task = catalog.load("task", "text-classification")().open(examples, tokenizer_of("bpe"), max_length)
+    check_data(from_features(task.encode(examples)), task, examples)
+
+
+def test_texts_cut_to_next_to_nothing_are_refused() -> None:
+    said = r"a\.csv:2: every training text is cut at 3 tokens(.|\n)*longest has \d+"
+    with pytest.raises(DataError, match=said) as caught:
+        checked([20, 40, 30], 3)
+    assert caught.value.mend == "raise data.max_length"
+    checked([20, 40, 1], 3)
+    checked([200, 400], 16)
+
+
+def test_the_first_texts_that_are_cut_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    set_quiet(False)  # whatever a test before this one said
+    checked([1, 400, 2, 400, 400, 400], 32)
+    said = capsys.readouterr().err
+    assert "4 of 6 inputs (66.7%) are longer than 32 tokens" in said
+    assert said.strip().endswith("the first a.csv:3, a.csv:5, a.csv:6")
 
 
 def test_a_model_without_trainable_parameters_is_refused() -> None:

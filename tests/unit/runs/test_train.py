@@ -356,3 +356,14 @@ def test_the_best_weights_are_the_ones_saved(model: Path, tmp_path: Path) -> Non
     scores = {line["step"]: line["loss"] for line in lines_of(folder) if line["split"] == "validation" and line["step"]}
     assert metrics["best_step"] == min(scores, key=lambda step: scores[step])
     assert metrics["validation"]["loss"] == pytest.approx(min(scores.values()), rel=1e-5)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_data_are_read(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "prepare_data", lambda recipe: pytest.fail("data were read"))
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    for output in (tmp_path / "taken", tmp_path / "taken" / "run"):
+        with pytest.raises(InputError, match="is a file") as caught:
+            fathom.train(make_recipe(model, tmp_path, "single", f"output={output}"))
+        assert caught.value.mend

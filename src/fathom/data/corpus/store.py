@@ -141,7 +141,8 @@ def open_corpus(folder: Path) -> CorpusStore:
     files.verify(folder)
     facts = files.read_json(folder / DESCRIPTION)
     if facts["schema"] != SCHEMA:
-        raise ArtifactError("written by another version of Fathom", where=str(folder))
+        mend = "remove the folder; it is made again"
+        raise ArtifactError("written by another version of Fathom", where=str(folder), mend=mend)
     records: list[ShardRecord] = facts["shards"]
     pages = Pages()
     shards = [pages.map(folder / shard_names(index)[0], facts["dtype"]) for index in range(len(records))]

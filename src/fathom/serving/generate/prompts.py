@@ -149,7 +149,8 @@ def render_chat(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase,
     try:
         text = ChatTemplate(tokenizer).prompt([dict(message) for message in messages])
     except TemplateError as error:
-        raise DataError(f"the chat template refuses this conversation: {error}", where=where) from None
+        mend = "give the turns in the order that the model's template takes"
+        raise DataError(f"the chat template refuses this conversation: {error}", where=where, mend=mend) from None
     return [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 

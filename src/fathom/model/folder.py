@@ -15,8 +15,9 @@ from fathom.model.four_bit import quantize
 from fathom.model.load import load_model
 from fathom.model.own_adapters import is_own_folder, load_own_adapter
 from fathom.model.processors import load_beside
-from fathom.model.save import ADAPTER_CONFIG, INFO, SCHEMA, FathomInfo, is_adapter, is_peft, save_model
+from fathom.model.save import ADAPTER_CONFIG, SCHEMA, FathomInfo, is_adapter, is_peft, save_model
 from fathom.model.virtual_tokens import install
+from fathom.model.weights import INFO
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

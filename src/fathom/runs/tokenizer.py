@@ -186,8 +186,9 @@ def extend_tokenizer(
 
 def _save_extended_model(name: str, extended: Extended, output: str | Path, replace: bool) -> None:
     from fathom.model.published import published_class
-    from fathom.model.save import INFO, save_model
+    from fathom.model.save import save_model
     from fathom.model.vocabulary_extension import extend_embeddings, load_as_saved
+    from fathom.model.weights import INFO
     from fathom.tokenization.match import check_matches
 
     location = Path(resolve_model(name))

@@ -162,7 +162,8 @@ def test_a_full_disk_is_1(run, monkeypatch):
     monkeypatch.setattr("fathom.recipe.load_recipe", fail)
     done = run("train", "demo")
     assert done.exit_code == 1
-    assert done.stderr.splitlines() == ["error: runs/demo/x: No space left on device"]
+    mend = "mend: check the path, its permissions and the disk"
+    assert done.stderr.splitlines() == ["error: runs/demo/x: No space left on device", mend]
 
 
 def test_an_interrupt_is_130_and_says_what_resumes(run, monkeypatch):

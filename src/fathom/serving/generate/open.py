@@ -15,8 +15,9 @@ from fathom.errors import ModelError
 from fathom.model.families import writes_only
 from fathom.model.folder import open_folder
 from fathom.model.load import load_config, load_model, resolve_model
-from fathom.model.save import INFO, is_peft
+from fathom.model.save import is_peft
 from fathom.model.virtual_tokens import num_virtual_tokens
+from fathom.model.weights import INFO
 from fathom.tokenization.load import load_tokenizer
 
 ANSWERING = frozenset({"recommendation", "prompt-classification"})

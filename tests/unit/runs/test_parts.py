@@ -16,7 +16,6 @@ from fathom.data.sampler import Sampler
 from fathom.data.store import from_features
 from fathom.device import peak_memory_bytes, probe_machine
 from fathom.errors import ConfigError, DataError, ModelError
-from fathom.log import set_quiet
 from fathom.recipe import Recipe, resolve
 from fathom.runs.forecast import forecast
 from fathom.runs.keeper import facts_of
@@ -172,7 +171,6 @@ def test_texts_cut_to_next_to_nothing_are_refused() -> None:
 
 
 def test_the_first_texts_that_are_cut_are_named(capsys: pytest.CaptureFixture[str]) -> None:
-    set_quiet(False)  # whatever a test before this one said
     checked([1, 400, 2, 400, 400, 400], 32)
     said = capsys.readouterr().err
     assert "4 of 6 inputs (66.7%) are longer than 32 tokens" in said

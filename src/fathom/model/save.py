@@ -6,7 +6,8 @@ import copy
 import json
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -183,9 +184,7 @@ def _write(parts: _Parts, folder: Path) -> dict[str, FileRecord]:
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
     elif parts.info["weights"] == "adapter":
         _note_ranks(model)
-        with warnings.catch_warnings():
-            # Of a projection AdaLoRA took all ranks from, PEFT believes that the tensors were not gathered.
-            warnings.filterwarnings("ignore", message=".*LoRA tensor\\(s\\) have invalid shape")
+        with _ranks_may_be_gone():
             # 'auto' would ask the hub for the base model's vocabulary.
             model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         _name_base(folder / ADAPTER_CONFIG, parts.info["base_model"])
@@ -252,10 +251,20 @@ def _peft_bytes(model: Any) -> int:
         numbers: int = vectors * config.token_dim + saved
         return FLOAT_BYTES * numbers
     shares = {"lora_A", "lora_B", "lora_E"} if config.peft_type == "ADALORA" else set()
+    with _ranks_may_be_gone():
+        saved_tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
     return sum(
         round(tensor.nbytes * (config.target_r / config.init_r if shares & set(name.split(".")) else 1))
-        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+        for name, tensor in saved_tensors.items()
     )
+
+
+@contextmanager
+def _ranks_may_be_gone() -> Iterator[None]:
+    """Of a projection AdaLoRA took all ranks from, PEFT believes that the tensors were not gathered."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*LoRA tensor\\(s\\) have invalid shape")
+        yield
 
 
 def _require_finite(model: nn.Module) -> None:

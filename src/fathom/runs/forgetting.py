@@ -158,9 +158,8 @@ class Base:
         assert self.task is not None
         whole: Any = load_model(self.name, self.task.part.auto_class, {}, 0).eval()
         if type(whole.base_model) is not type(body):
-            raise ModelError(
-                f"a {type(body).__name__} does not fit under the head of {type(whole).__name__}", where=self.name
-            )
+            message = f"a {type(body).__name__} does not fit under the head of {type(whole).__name__}"
+            raise ModelError(message, where=self.name, mend="measure with the model the body was tuned from")
         whole.add_module(whole.base_model_prefix, body)  # in the place of its own
         return {"base_loss": self.before, "base_loss_after": self._loss(whole)}
 

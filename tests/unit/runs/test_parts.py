@@ -101,7 +101,8 @@ def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path:
         clock = Clock(began=0.0, ended=100 * expected.time.step_seconds, steps=200)
         assert expected.judge(1, trainable, clock)["step_seconds_error"] == pytest.approx(1.0)
         expected.remember(clock, expected.peak_memory_bytes)
-        assert forecast(recipe, data, made).time.step_seconds == pytest.approx(expected.time.step_seconds / 2)
+        learnt = forecast(recipe, data, made).time.step_seconds  # the prior still counts a little
+        assert learnt == pytest.approx(expected.time.step_seconds / 2, rel=0.05)
 
 
 def test_on_a_gpu_its_memory_is_judged_by_what_lies_there(

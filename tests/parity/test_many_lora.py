@@ -143,7 +143,7 @@ def gathered(base: Path, folder: Path, task: str, precision: str = "fp32") -> tu
             "output": str(folder / str(number)),
         }
         found.append(resolve(validate(Recipe, raw), machine))
-    base_of_all, members = module._gather(found, machine)
+    base_of_all, members, _ = module._gather(found, machine)
     works = [prepared.work for _, prepared in members]
     for work in works:
         work.train_mode()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,6 +69,8 @@ class SharedProcess:
                 raise KeyboardInterrupt from None
             return Ended(error=read_reason({}, log, code))
         except BaseException:
+            with suppress(OSError):
+                channel.send(STOP)  # a signal alone is lost where it comes while Python frees an object
             self.close()  # nobody waits for the trial in it
             raise
 

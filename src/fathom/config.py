@@ -107,6 +107,8 @@ def choice(family: str, default: str | None = None, bare: str = "kind") -> Choic
 _MEND_YAML = "correct the line: two spaces a level, 'key: value', and quotes round a text with ': ' or ' #' in it"
 _MENDS = {"extra_forbidden": "correct or remove the key", "missing": "add the key"}
 """What to do about a mistake, by pydantic's name of its kind."""
+OF_A_VALIDATOR = "value_error"
+"""The kind that a validator of ours raises, whose words say what to do."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -197,7 +199,8 @@ def validate(cls: type[PartType], raw: Mapping[str, Any], where: str = "recipe")
 def explain(cls: type[Part], raw: Mapping[str, Any], error: ValidationError, where: str) -> ConfigError:
     """Return the one error that tells every mistake of a validation in the words of the recipe."""
     messages: dict[str, list[str]] = {}
-    mends = dict.fromkeys(_MENDS.get(item["type"], "correct the value") for item in error.errors())
+    kinds = [item["type"] for item in error.errors()]
+    mends = dict.fromkeys(_MENDS.get(kind, "correct the value") for kind in kinds if kind != OF_A_VALIDATOR)
     for item in error.errors():
         place, message = _describe(cls, raw, item)
         known = messages.setdefault(place, [])
@@ -205,7 +208,7 @@ def explain(cls: type[Part], raw: Mapping[str, Any], error: ValidationError, whe
             known.append(message)
     lines = [": ".join(filter(None, [place, " or ".join(found)])) for place, found in messages.items()]
     said = lines[0] if len(lines) == 1 else f"{len(lines)} mistakes\n  " + "\n  ".join(lines)
-    return ConfigError(said, where=where, mend=", ".join(mends))
+    return ConfigError(said, where=where, mend=", ".join(mends) or None)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

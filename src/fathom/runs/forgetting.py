@@ -30,6 +30,7 @@ from fathom.model.published import published_class
 from fathom.model.save import is_peft
 from fathom.model.section import Pretrained
 from fathom.model.virtual_tokens import num_virtual_tokens
+from fathom.model.weights import INFO
 from fathom.recipe import Recipe
 from fathom.runs.finish import MODEL
 from fathom.runs.predict import read_inputs
@@ -87,18 +88,18 @@ class Forgetting:
             ArtifactError: A file of the run's model is damaged.
         """
         assert isinstance(recipe.model, Pretrained) and recipe.output is not None  # checked; a trial has its own folder
-        place = Path(recipe.output) / FILE
-        key = files.digest([self.texts, LENGTH, MOST_SEQUENCES])
-        if place.is_file() and (known := files.read_json(place))["texts"] == key:
+        place, tuned = Path(recipe.output) / FILE, Path(recipe.output) / MODEL
+        key = files.digest([self.texts, LENGTH, MOST_SEQUENCES, files.read_json(tuned / INFO)["files"]])
+        if place.is_file() and (known := files.read_json(place)).get("key") == key:
             found: dict[str, float] = known["found"]
             return found
         name = recipe.model.name
         base = self._bases.get(name) or Base.open(name, self.texts)
         self._bases[name] = base
-        opened = open_folder(Path(recipe.output) / MODEL)
+        opened = open_folder(tuned)
         model = opened.load_model(opened.info["auto_class"])
         found = {} if num_virtual_tokens(model) else base.compare(_body(model))
-        files.write_json(place, {"texts": key, "found": found})
+        files.write_json(place, {"key": key, "found": found})
         del model
         gc.collect()  # modules and their hooks hold each other
         release_free_memory()

@@ -90,7 +90,7 @@ def fit_costs(known: Sequence[tuple[Observed, float]]) -> Numbers:
 def nonnegative_least_squares(rows: Numbers, targets: Numbers, start: Numbers) -> Numbers:
     """Minimise |rows x - targets|^2 over x >= 0, coordinate by coordinate; the problem is convex.
 
-    `scipy.optimize.nnls` does it exactly and takes a quarter of a second to import.
+    `scipy.optimize.nnls` does it exactly and takes 0.3 s to import beside torch.
     """
     gram, right = rows.T @ rows, rows.T @ targets
     found = start.copy()

@@ -133,7 +133,7 @@ class DataSection(Part):
             return None
         delimiter = DELIMITERS.get(delimiter, delimiter)
         if len(delimiter) != 1 or delimiter in '"\r\n':
-            raise ValueError(f"'{delimiter}' is not one character, nor {', '.join(DELIMITERS)}")
+            raise ValueError(f"'{delimiter}' is not one character: write one, or {', '.join(DELIMITERS)}")
         return delimiter
 
     @field_validator("document_template")
@@ -155,7 +155,7 @@ class DataSection(Part):
         used = list(columns.values())
         twice = sorted({str(column) for column in used if used.count(column) > 1})
         if twice:
-            raise ValueError(f"column '{twice[0]}' is given two roles")
+            raise ValueError(f"column '{twice[0]}' is given two roles: leave one of them out")
         return columns
 
     @model_validator(mode="after")
@@ -163,7 +163,7 @@ class DataSection(Part):
         if "targets" in self.columns and {"label", "text_pair"} & set(self.columns):
             raise ValueError("'targets' gives both label and text_pair; leave those out of columns")
         if "entities" in self.columns and "tags" in self.columns:
-            raise ValueError("columns names both 'entities' and 'tags'; one of them marks the entities")
+            raise ValueError("columns names both 'entities' and 'tags': leave one of them out")
         return self
 
 

@@ -196,7 +196,7 @@ def test_a_wrong_edit_is_refused(tmp_path, edit):
     path = _csv(tmp_path, ["text", "label"], [(text, "ab"[n % 2]) for n, text in enumerate(TEXTS)])
     with pytest.raises(InputError) as caught:
         init(path, tmp_path / "r.yaml", [edit])
-    assert caught.value.mend
+    assert caught.value.mend or ": write " in str(caught.value)
     assert not (tmp_path / "r.yaml").exists()
 
 

@@ -40,6 +40,7 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
             "threads",
             "log_gradients",
             "frozen_cache_gb",
+            "activation_offload",
         }
     ),
 }
@@ -141,6 +142,15 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _updates_apart(self) -> Self:
+        if self.training.optimizer_in_backward and not self.tuning.updates_apart:
+            raise ValueError(
+                "training.optimizer_in_backward updates each block as soon as its gradients are whole, and tuning.kind "
+                f"'{self.tuning.kind}' needs those of the whole step: leave it off, or choose another strategy"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _new_weights_are_saved_whole(self) -> Self:
         if isinstance(self.model, NewModel) and self.tuning.saves_adapter:
             parts = {name: catalog.load("tuning", name) for name in catalog.names("tuning")}
@@ -201,9 +211,15 @@ def resolve(recipe: Recipe, machine: Machine) -> Recipe:
     Pure, and idempotent: a resolved recipe resolves to itself.
 
     Raises:
-        ConfigError: The recipe asks for arithmetic the machine only emulates.
+        ConfigError: The recipe asks for arithmetic the machine only emulates, or for offload where there is no GPU.
     """
     training = recipe.training
+    if training.activation_offload and machine.device == "cpu":
+        raise ConfigError(
+            "there is no GPU: what the backward pass needs is in the processor's memory already",
+            where="training.activation_offload",
+            mend="leave it off; activation_checkpointing: true saves memory on a processor",
+        )
     name = recipe.name or f"{recipe.task.kind}-{_plain_name(recipe.model.label)}"
     derived = training.model_copy(
         update={

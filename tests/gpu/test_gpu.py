@@ -63,3 +63,34 @@ def test_a_bf16_run_learns_stops_and_goes_on(tuning: str, tmp_path: Path, monkey
     assert result.metrics["validation"]["loss"] < result.metrics["before"]["loss"]
     scores = fathom.evaluate(str(result.folder), str(tmp_path / "validation.conll"))
     assert scores["loss"] == pytest.approx(result.metrics["validation"]["loss"], rel=1e-3)
+
+
+def test_offload_changes_no_loss_and_takes_less_of_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+    base = make_model(tmp_path / "tiny")
+    curves, peaks = [], []
+    for name, edits in (("usual", []), ("moved", ["training.activation_offload=true"])):
+        (tmp_path / name).mkdir()
+        torch.cuda.reset_peak_memory_stats()
+        recipe = make_recipe(base, tmp_path / name, "tags", "training.dropout=0", "training.batch_size=48", *edits)
+        folder = fathom.train(recipe).folder
+        peaks.append(torch.cuda.max_memory_allocated())
+        said = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+        curves.append([line["loss"] for line in said if line["split"] == "train"])
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+    assert peaks[1] < peaks[0]
+
+
+def test_updates_in_the_backward_pass_are_the_usual_ones_on_cuda(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+    base = make_model(tmp_path / "tiny")
+    curves = []
+    for name, edits in (("usual", []), ("apart", ["training.optimizer_in_backward=true"])):
+        (tmp_path / name).mkdir()
+        still = ("training.dropout=0", "training.max_grad_norm=0")
+        folder = fathom.train(make_recipe(base, tmp_path / name, "tags", *still, *edits)).folder
+        said = map(json.loads, (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+        curves.append([line["loss"] for line in said if line["split"] == "train"])
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)

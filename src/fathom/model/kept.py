@@ -36,6 +36,8 @@ def kept_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: S
         for block in stack.blocks:
             if not block.gradient or block.index < setting.first_block:
                 continue
+            if setting.offload:
+                continue
             if setting.checkpointing:  # only the block's input stays
                 kept[block.index, "norm"] += Kept(here.slots * block.width * setting.stream_bytes)
                 continue

@@ -18,6 +18,7 @@ from fathom.model.anatomy import COMPONENTS, Anatomy, find_anatomy
 from fathom.model.flops import Flops, Place, count_flops
 from fathom.model.flow import ModelFlow, trace
 from fathom.model.four_bit import four_bit_weights
+from fathom.model.gradients_at_once import gradients_at_once, is_tied
 from fathom.model.head_memory import buffer_bytes, table_copy_bytes
 from fathom.model.kept import Kept, kept_bytes
 from fathom.model.memory import LIBRARY_BYTES, PROCESS_BYTES, SLACK_SHARE, Memory, MicroBatch, Setting
@@ -55,6 +56,7 @@ class Row:
     weight_bytes: int
     copy_bytes: int
     gradient_bytes: int
+    """While they are there."""
     optimizer_bytes: int
     activation_bytes: int
 
@@ -173,6 +175,9 @@ def build_ledger(
     states[None, "head"].copies += table_copy_bytes(flow, setting)
     places = sorted({*states, *flops, *kept}, key=_order)
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
+    passing = _passing(flow, config, micro_batch, setting, course)
+    if setting.passing_gradients:
+        passing = _with_gradients(passing, rows, tied=is_tied(model, anatomy))
     return Ledger(
         rows=tuple(row for row in rows if any(row.cost)),
         num_blocks=len(anatomy.blocks),
@@ -181,7 +186,7 @@ def build_ledger(
         length=micro_batch.length,
         micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, _passing(flow, config, micro_batch, setting, course), course.slack_share),
+        memory=_memory(rows, kept, passing, course.slack_share),
     )
 
 
@@ -192,6 +197,8 @@ class _Passing:
     working: int
     prepared: int
     scoring: int
+    """What scoring takes, or the end of the backward pass, where little else is left."""
+    gradients_pass: bool = False
 
 
 def _passing(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Setting, course: Course) -> _Passing:
@@ -201,6 +208,14 @@ def _passing(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting: Set
         scoring = buffers + scoring_bytes(flow, config, course.scored, setting)
     prepared = prepared_bytes(flow, setting, course.training, course.scoring)
     return _Passing(working_bytes(flow, config, micro_batch, setting), prepared, scoring)
+
+
+def _with_gradients(passing: _Passing, rows: Sequence[Row], *, tied: bool) -> _Passing:
+    """Add the gradients that are there at once, where each block's are freed by its update."""
+    found = gradients_at_once({(row.depth, row.component): row.gradient_bytes for row in rows}, tied=tied)
+    return replace(
+        passing, working=passing.working + found.top, scoring=max(passing.scoring, found.end), gradients_pass=True
+    )
 
 
 def runs_at(place: Place, setting: Setting) -> bool:
@@ -285,14 +300,15 @@ def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, s
     attention = sum(item.attention for item in blocks)
     outside = sum(item.activations + item.attention for (depth, _), item in kept.items() if depth is None)
     step = activations + attention + outside + passing.working
-    states = sum(row.weight_bytes + row.copy_bytes + row.gradient_bytes + row.optimizer_bytes for row in rows)
+    gradients = 0 if passing.gradients_pass else sum(row.gradient_bytes for row in rows)
+    states = sum(row.weight_bytes + row.copy_bytes + row.optimizer_bytes for row in rows) + gradients
     # weights are read in float32, and packed afterwards
     loading = 4 * sum(row.parameters for row in rows) - states - step
     return Memory(
         process=PROCESS_BYTES + LIBRARY_BYTES,
         weights=sum(row.weight_bytes for row in rows),
         copies=sum(row.copy_bytes for row in rows),
-        gradients=sum(row.gradient_bytes for row in rows),
+        gradients=gradients,
         optimizer=sum(row.optimizer_bytes for row in rows),
         activations=activations,
         attention=attention,

@@ -101,6 +101,10 @@ class Setting:
     """float32 numbers kept for each trained parameter where no optimizer is given to the ledger; 2 for AdamW."""
     checkpointing: bool = False
     """Whether blocks are recomputed in the backward pass."""
+    offload: bool = False
+    """Whether what blocks keep for the backward pass is kept elsewhere than on the device whose memory is counted."""
+    passing_gradients: bool = False
+    """Whether the gradients of a block are freed by its update in the backward pass."""
     trainable_vocabulary: int | None = None
     """Rows of the word embeddings that occur in the training data: only they have gradients and moments. None: all."""
     first_block: int = 0
@@ -143,7 +147,7 @@ class Memory:
     outside: int
     """What embeddings, head and loss keep, on padded positions."""
     working: int
-    """What comes and goes while the highest block runs backward."""
+    """What comes and goes while the highest block runs backward; where gradients pass, those there are then."""
     prepared: int
     """Code that oneDNN keeps for every shape of a low-precision product."""
     slack: int

@@ -24,7 +24,7 @@ class GroupKey:
     decayed: bool
     learning_rate_scale: float = 1.0
     stage: int = 0
-    """Which part of the model they belong to, where parts learn in turn."""
+    """Which part of the model they belong to, where parts learn in turn or are updated one by one."""
 
 
 @dataclass
@@ -190,10 +190,10 @@ class FlatParameters:
         norms: list[Tensor] = [torch.linalg.vector_norm(gradient) for gradient in self.gradients]
         return torch.stack(norms).square().sum().sqrt()
 
-    def refresh_shadows(self) -> None:
-        """Copy the values into their low-precision copies; call after each update."""
-        for values, shadow in zip(self.values, self.shadows, strict=True):
-            if shadow is not None:
+    def refresh_shadows(self, stage: int | None = None) -> None:
+        """Copy the values into their low-precision copies, of one stage or of all; call after each update."""
+        for key, values, shadow in zip(self.keys, self.values, self.shadows, strict=True):
+            if shadow is not None and stage in (None, key.stage):
                 shadow.copy_(values)
 
     def note_decay(self, slot: Slot, factor: float) -> None:
@@ -245,7 +245,8 @@ def group_parameters(
     Args:
         model: With `requires_grad` set.
         learning_rate_scales: Multiplier of the learning rate by parameter name; 1 where absent.
-        stages: Stage by parameter name, where parts of the model learn in turn; 0 where absent.
+        stages: Stage by parameter name, where parts of the model learn in turn or are updated one by one; 0 where
+            absent.
     """
     scales, stages = learning_rate_scales or {}, stages or {}
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -98,7 +98,8 @@ def step_work(
     cost = length_cost(model, ledger)
     passes = [item for step in steps for item in step]
     flops = sum(cost.of(item, packed=packed) for item in passes)
-    update = UPDATE_PASSES * ledger.memory.gradients + 2 * ledger.memory.optimizer
+    gradients = sum(row.gradient_bytes for row in ledger.rows)
+    update = UPDATE_PASSES * gradients + 2 * ledger.memory.optimizer
     moved = sum(_moved_bytes(ledger, item) for item in passes) + len(steps) * update
     tokens = sum(item.tokens for item in passes)
     started = (len(passes) * count for count in _started(trace(model, find_anatomy(model), 1), ledger.setting))

@@ -20,7 +20,7 @@ def working_bytes(flow: ModelFlow, config: Any, micro_batch: MicroBatch, setting
         kept = {name: item.activations + item.attention for name, item in _kept(block, stack, config, here, setting)}
         # the feed-forward's share is free again before attention has its turn
         attention = _attention_working(block, config, here, setting, masked=True) - kept["feed-forward"]
-        again = sum(kept.values()) if setting.checkpointing else 0
+        again = sum(kept.values()) if setting.checkpointing or setting.offload else 0
         # where no block learns, the peak is in the forward pass, and what goes into its last product is counted here
         feed_forward = _feed_forward_working(block, here, setting, kept=stack.blocks[-1].gradient)
         largest = max(largest, max(feed_forward, attention) + again)

@@ -23,7 +23,8 @@ from fathom.runs.preflight import check_data
 from fathom.runs.prepare import prepare_data, prepare_model
 from fathom.runs.rate_curve import RateCurve, judge_curve
 from fathom.training.guard import Guard
-from fathom.training.loop import Hooks, Loop, LoopState
+from fathom.training.in_backward import open_loop
+from fathom.training.loop import Hooks, LoopState
 from fathom.training.optimizers.staged import open_optimizer
 from fathom.training.schedule import Schedule
 
@@ -157,7 +158,7 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
             pause=lambda step: meter.diverged,
         )
         guard = Guard(settings.non_finite, settings.max_skipped_steps)
-        loop = Loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, "loss", places=places)
+        loop = open_loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, "loss", places=places)
         state = LoopState()
         try:
             loop.run(state)

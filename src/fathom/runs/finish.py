@@ -37,7 +37,8 @@ from fathom.runs.result import write_metrics
 from fathom.runs.scoring import Scorer, score
 from fathom.runs.shared import Shared
 from fathom.runs.windows import WindowExamples
-from fathom.training.loop import Clock, LoopState, Plan
+from fathom.training.clock import Clock
+from fathom.training.loop import LoopState, Plan
 from fathom.training.scores import plain_scores
 
 COUNTS = "examples.safetensors"

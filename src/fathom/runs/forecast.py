@@ -22,7 +22,7 @@ from fathom.runs.micro_batch import Passes, memory_setting
 from fathom.runs.prepare import PreparedModel, labelled_share
 from fathom.runs.prepared import PreparedData
 from fathom.runs.scoring import scoring_passes
-from fathom.training.loop import Clock
+from fathom.training.clock import Clock
 from fathom.training.settings import Training
 from fathom.training.step import Workload
 

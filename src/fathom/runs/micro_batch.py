@@ -63,6 +63,8 @@ def memory_setting(
         precision="bf16" if low else "fp32",
         stream="bf16" if low and packed.packed else "fp32",
         checkpointing=training.activation_checkpointing,
+        offload=training.activation_offload,
+        passing_gradients=training.optimizer_in_backward,
         trainable_vocabulary=trained_rows,
         labelled_share=labelled_share,
     )
@@ -98,6 +100,8 @@ class Passes:
     """Keys that every query sees beside those of its sequence."""
     whole: bool = False
     """Whether the loss is over whole batches: one that is cut has a second forward pass."""
+    one: bool = False
+    """Whether every batch goes in one pass, whatever its size: gradients are used up on the way."""
 
     @classmethod
     def of(
@@ -125,11 +129,13 @@ class Passes:
         virtual = num_virtual_tokens(model)
         return cls(
             store, order, Plan.of(training, size).total_steps, packed, virtual * before,
-            virtual * (not before), whole,
+            virtual * (not before), whole, training.optimizer_in_backward,
         )  # fmt: skip
 
     def cut(self, lengths: Lengths, most_tokens: int | None) -> list[Lengths]:
         """Cut a batch, given as lengths without virtual tokens, into its passes."""
+        if self.one:
+            return [lengths]
         groups = [lengths] if self.packed else [lengths[group] for group in padded_groups(lengths)]
         return [group[part] for group in groups for part in cut(group, most_tokens)]
 
@@ -199,6 +205,9 @@ def fit_micro_batch(
         memory = build_ledger(model, largest, setting, training.optimizer.state_bytes, course).memory
         return needed_bytes(memory, machine, room)
 
+    if passes.one:
+        _tell_of_whole_batches(needed(None), limit)
+        return None
     low = int(max(batch.max() for batch in batches))
     high = int(max(batch.sum() for batch in batches))
     fast = None
@@ -220,6 +229,16 @@ def fit_micro_batch(
         low, high = (middle, high) if needed(middle) <= limit else (low, middle)
     get_console().info(f"batches are cut into passes of at most {low:,} tokens, which fit {format_bytes(limit)}")
     return low
+
+
+def _tell_of_whole_batches(needed: int, limit: float) -> None:
+    """Warn where a batch that cannot be cut does not fit the memory by forecast."""
+    if needed > limit:
+        get_console().warn(
+            f"a step needs {format_bytes(needed)} by forecast, and a run may take {format_bytes(limit)}; with "
+            "training.optimizer_in_backward a batch is not cut: lower training.batch_size or data.max_length, or set "
+            "training.activation_checkpointing: true"
+        )
 
 
 def _fast_pass(model: nn.Module, setting: Setting, longest: int, heaviest: int) -> int | None:

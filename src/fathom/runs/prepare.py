@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +30,7 @@ from fathom.model.generation import tell_generation
 from fathom.model.load import dropout_overrides, resolve_model
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
+from fathom.model.passing_gradients import PassingParameters
 from fathom.model.sharing import share_frozen
 from fathom.model.vocabulary import VocabularyHead
 from fathom.model.vocabulary_extension import extend_embeddings
@@ -51,6 +52,7 @@ from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask, OpenLabelledFiles
 from fathom.tokenization.load import load_tokenizer
 from fathom.training.step import Workload
+from fathom.tuning.stages import Stages, stages_by_name
 
 LABELS_COUNTED = 64
 """Sequences of a language task whose labels stand for those of all."""
@@ -189,18 +191,15 @@ def make_workload(
     packed.dropout = dropout
     packed.stream_dtype = dtype if dtype != torch.float32 and packed.packed else None
     stages = recipe.tuning.stages(model, anatomy)
-    scales = recipe.tuning.learning_rate_scales(model, anatomy)
-    named, keys = group_parameters(model, scales, None if stages is None else stages.by_name)
     over_vocabulary = data.task.vocabulary
-    tables = embedding_tables(model, set(named), tied=over_vocabulary)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    tables = embedding_tables(model, learning, tied=over_vocabulary)
     compact = {}
     # over the vocabulary any word may be predicted, or stand in another's place
     if tables and not over_vocabulary and settings.optimizer.allows_compact_rows(settings):
         ids = torch.from_numpy(np.asarray(data.stores["train"].used_ids(), dtype=np.int64)).to(machine.device)
         compact = {f"{path}.weight": ids for path in tables}
-    parameters = FlatParameters(
-        named, keys, compact_rows=compact, shadow_dtype=dtype if dtype != torch.float32 else None
-    )
+    parameters = flatten(recipe, (model, anatomy), stages, compact, dtype)
     blocks = [block.path for stack in anatomy.stacks for block in stack.blocks]
     compute = Compute(model, parameters, blocks, embedding_paths=tables, dropout=dropout, dtype=dtype)
     if settings.activation_checkpointing:
@@ -213,6 +212,7 @@ def make_workload(
         vocabulary=vocabulary, sampler=data.sampler, penalty=partial(recipe.tuning.penalty, model),
         stages=stages,
         frozen=find_frozen(model, anatomy) if recipe.tuning.keeps_prefix and not settings.frozen_dropout else NOTHING,
+        offload=settings.activation_offload,
     )  # fmt: skip
     trained_rows = next((len(rows) for rows in compact.values()), None)
     setting = memory_setting(settings, packed, trained_rows, labelled_share(work))
@@ -220,6 +220,32 @@ def make_workload(
     passes = Passes.of(settings, order, model, packed=packed.packed, whole=work.task.whole_batch)
     work.most_tokens = fit_micro_batch(settings, passes, model, setting, machine, room=Room.now())
     return work
+
+
+def flatten(
+    recipe: Recipe,
+    model_and_anatomy: tuple[nn.Module, Anatomy],
+    stages: Stages | None,
+    compact: Mapping[str, torch.Tensor],
+    dtype: torch.dtype,
+) -> FlatParameters:
+    """Lay the trainable parameters of a model in flat groups; part by part, where parts are updated one by one.
+
+    Args:
+        recipe: Resolved.
+        model_and_anatomy: As the tuning strategy left it.
+        stages: The parts that learn in turn, where the strategy has such.
+        compact: For an embedding table, the rows that occur in the training data.
+        dtype: Of the blocks' arithmetic.
+    """
+    model, anatomy = model_and_anatomy
+    scales = recipe.tuning.learning_rate_scales(model, anatomy)
+    shadow_dtype = dtype if dtype != torch.float32 else None
+    if recipe.training.optimizer_in_backward:
+        named, keys = group_parameters(model, scales, stages_by_name(model, anatomy))
+        return PassingParameters(named, keys, compact_rows=compact, shadow_dtype=shadow_dtype)
+    named, keys = group_parameters(model, scales, None if stages is None else stages.by_name)
+    return FlatParameters(named, keys, compact_rows=compact, shadow_dtype=shadow_dtype)
 
 
 def labelled_share(work: Workload) -> float | None:

@@ -54,7 +54,9 @@ def shared_base(recipe: Recipe) -> str | None:
     tuning, settings = recipe.tuning, recipe.training
     if type(tuning) is not Lora or tuning.bias != "none" or tuning.initialization in OWN_WEIGHTS:
         return None
-    if settings.activation_checkpointing or settings.log_gradients != "none" or not settings.packing:
+    if settings.log_gradients != "none" or not settings.packing:
+        return None
+    if settings.activation_checkpointing or settings.activation_offload or settings.optimizer_in_backward:
         return None
     said = recipe.model_dump(mode="json", include={"model", "data", "task"})
     return json.dumps([said, settings.model_dump(mode="json", include=set(OF_THE_MODEL))], sort_keys=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from fathom.data.hidden import CachedSequences
 from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
 from fathom.model.families import position_offset
+from fathom.model.offload import kept_on_host
 from fathom.model.packing import PackedModel
 from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.model.vocabulary import VocabularyHead, vocabulary_states
@@ -43,12 +45,14 @@ class Runner:
         packed: How its blocks run.
         task: Whose loss it is.
         vocabulary: For tasks over the vocabulary.
+        offload: Whether what the model keeps for the backward pass goes to the processor's memory.
     """
 
     model: nn.Module
     packed: PackedModel
     task: OpenTask
     vocabulary: VocabularyHead | None = None
+    offload: bool = False
 
     def place(self, batch: Batch) -> Batch:
         """Bring a batch to the model's device in the form its blocks take."""
@@ -74,7 +78,9 @@ class Runner:
             said = batch["labels"]
             self.packed.prepare_target(said != IGNORED_LABEL)
             inputs["decoder_input_ids"] = self.packed.model.prepare_decoder_input_ids_from_labels(labels=said)
-        return self.model(**inputs)
+        keeping: AbstractContextManager[Any, None] = kept_on_host() if self.offload else nullcontext()
+        with keeping:
+            return self.model(**inputs)
 
     def loss(self, batch: Batch, normalizers: Normalizers) -> Tensor:
         """Return the loss of a placed batch as its share of the whole batch's."""

@@ -11,6 +11,7 @@ from typing import Any
 from fathom.data.sampler import Indices, Sampler
 from fathom.device import current_memory_bytes, keep_within, process_age_seconds
 from fathom.log import Progress, format_bytes, get_console
+from fathom.training.clock import Clock
 from fathom.training.diagnostics import GradientWatch
 from fathom.training.guard import Guard
 from fathom.training.optimizers.base import LiveOptimizer, Places
@@ -80,47 +81,6 @@ class Hooks:
     pause: Callable[[int], bool] | None = None
     memory_bytes: int | None = None
     name: str = ""
-
-
-@dataclass
-class Clock:
-    """Seconds spent on what, by this process."""
-
-    began: float = 0.0
-    ended: float | None = None
-    evaluate_seconds: float = 0.0
-    save_seconds: float = 0.0
-    tokens: int = 0
-    """Real tokens of the steps made."""
-    steps: int = 0
-    """Made by this process."""
-    seconds_to_first_step: float | None = None
-    """From the start of the process to the end of its first step."""
-
-    held: float | None = None
-    """When it was held; None while it counts."""
-
-    @property
-    def train_seconds(self) -> float:
-        """Time of the loop without evaluating and saving, and without what it was held."""
-        end = time.perf_counter() if self.ended is None else self.ended
-        if self.held is not None:
-            end = self.held
-        return end - self.began - self.evaluate_seconds - self.save_seconds
-
-    def hold(self) -> None:
-        """Stop counting: the machine works for another run."""
-        self.held = time.perf_counter()
-
-    def go_on(self, worked_seconds: float) -> None:
-        """Count on, as if so much time had passed since it was held."""
-        assert self.held is not None
-        self.began += time.perf_counter() - self.held - worked_seconds
-        self.held = None
-
-    def stop(self) -> None:
-        """The loop is done."""
-        self.ended = time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -224,7 +184,22 @@ class Loop:
     def _step(self, state: LoopState) -> StepResult:
         """Compute one step and, if it is sound, update."""
         rows = self.next_rows(state)
-        return self.update(state, rows, compute_gradient(self.work, rows, state.step))
+        return self.update(state, rows, self._compute(rows, state.step))
+
+    def _compute(self, rows: Indices, step: int) -> StepResult:
+        """Compute what the guard judges: here the gradient of a batch, into the flat buffers."""
+        return compute_gradient(self.work, rows, step)
+
+    def _compute_in_float32(self, rows: Indices, step: int) -> StepResult:
+        """Compute the same again without low-precision arithmetic."""
+        return compute_gradient_in_float32(self.work, rows, step)
+
+    def _take(self, rows: Indices, result: StepResult, rate: float, step: int) -> StepResult:
+        """Update, once the guard has found a step sound; returns what is logged."""
+        limit = self.settings.max_grad_norm
+        scale = min(1.0, limit / (result.grad_norm + 1e-6)) if limit > 0 else 1.0
+        self.optimizer.step(rate, scale)
+        return result
 
     def next_rows(self, state: LoopState) -> Indices:
         """Return the sequences of the coming step, whose gradient is wanted next."""
@@ -235,7 +210,7 @@ class Loop:
         return rows
 
     def update(self, state: LoopState, rows: Indices, result: StepResult) -> StepResult:
-        """Judge a gradient that lies in the flat buffers and, if it is sound, update; returns what is logged."""
+        """Judge what was computed of a batch and, if it is sound, update; returns what is logged."""
         rate = self.peak_rate * self.schedule.multiplier(state.step, self.plan.warmup_steps, self.plan.total_steps)
         watch = self.watch if self._logs(state.step + 1) else None
         sound = self.guard.check(result.loss, result.grad_norm) == "ok"
@@ -247,11 +222,9 @@ class Loop:
             state.loss_sum += result.loss
             state.loss_count += 1
             state.tokens += result.tokens
-            limit = self.settings.max_grad_norm
-            scale = min(1.0, limit / (result.grad_norm + 1e-6)) if limit > 0 else 1.0
             if watch is not None:
                 self._seen = watch.look(len(rows), result.grad_norm, state.noise)
-            self.optimizer.step(rate, scale)
+            result = self._take(rows, result, rate, state.step)
             after = self.hooks.after_step
             if after is not None and after(state.step, self.plan.total_steps):
                 self.work.parameters.refresh_shadows()
@@ -283,7 +256,7 @@ class Loop:
         action = self.guard.action(step, places)
         self.hooks.log(step, {"split": "train", "event": f"{action}: {self.guard.describe(step, places)}"})
         if action == "retry":
-            result = compute_gradient_in_float32(self.work, rows, state.step)
+            result = self._compute_in_float32(rows, state.step)
             found = self.guard.describe(step, places)
             if self.guard.check(result.loss, result.grad_norm) == "ok":
                 self._warn(f"{found}; computed again in float32 it is sound, and the step is made")

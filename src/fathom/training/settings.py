@@ -61,6 +61,17 @@ class Training(Part):
         False, validation_alias=AliasChoices("activation_checkpointing", "gradient_checkpointing")
     )
     """Recompute each block in the backward pass instead of storing its activations."""
+    activation_offload: bool = Field(
+        False, validation_alias=AliasChoices("activation_offload", "activation_offloading")
+    )
+    """On a GPU: keep what the backward pass needs in the processor's memory; with `activation_checkpointing`, the
+    inputs of the blocks."""
+    optimizer_in_backward: bool = Field(
+        False, validation_alias=AliasChoices("optimizer_in_backward", "optimizer_in_bwd")
+    )
+    """Update each block in the backward pass, as soon as its gradients are whole, and free them: memory holds the
+    gradients of one block, not of all. Needs `max_grad_norm: 0`; every batch goes in one pass, and a gradient that is
+    NaN or Inf where the loss is not ends the run, for the blocks above are updated by then."""
     frozen_cache: Literal["auto", "off", "float32", "bfloat16", "int8"] = "auto"
     """How the outputs of blocks that never learn are kept on disk, so that they are computed once: auto in the type
     that runs between blocks, which loses nothing, where it is valid and anything is read twice, by this run or by those
@@ -117,4 +128,21 @@ class Training(Part):
     def _one_rhythm_of_evaluation(self) -> Self:
         if self.eval_steps is not None and self.eval_epochs is not None:
             raise ValueError("eval_steps and eval_epochs both say when to evaluate: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _gradients_that_are_never_together(self) -> Self:
+        if not self.optimizer_in_backward:
+            return self
+        wanted = []
+        if self.max_grad_norm > 0:
+            wanted.append("max_grad_norm: 0 (the norm of all gradients is known after the last update)")
+        if self.micro_batch_tokens != "auto":
+            wanted.append("micro_batch_tokens: auto (gradients of several passes would have to be added up)")
+        if self.log_gradients != "none":
+            wanted.append("log_gradients: none (it looks at all gradients and at a part of the batch)")
+        if wanted:
+            raise ValueError(
+                f"optimizer_in_backward frees each gradient before the next is there, so it needs {', '.join(wanted)}"
+            )
         return self

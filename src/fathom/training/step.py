@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,6 +48,7 @@ class Workload:
         penalty: What the tuning strategy adds to the mean loss of a step, if anything.
         stages: The parts of the model that learn in turn, where the strategy has such.
         frozen: What runs without dropout, for it never learns.
+        offload: Whether what the model keeps for the backward pass goes to the processor's memory.
     """
 
     model: nn.Module
@@ -63,13 +65,14 @@ class Workload:
     penalty: Callable[[], Tensor | None] | None = None
     stages: Stages | None = None
     frozen: FrozenPart = NOTHING
+    offload: bool = False
     runner: Runner = field(init=False)
     num_tokens: Indices = field(init=False)
     """Of each sequence, int64, however many of them are computed."""
 
     def __post_init__(self) -> None:
         self.num_tokens = self.store.lengths
-        self.runner = Runner(self.model, self.packed, self.task, self.vocabulary)
+        self.runner = Runner(self.model, self.packed, self.task, self.vocabulary, self.offload)
 
     @property
     def num_sequences(self) -> int:
@@ -117,13 +120,20 @@ def compute_gradient(work: Workload, rows: Indices, step: int) -> StepResult:
 
 def compute_gradient_in_float32(work: Workload, rows: Indices, step: int) -> StepResult:
     """Compute the same batch again without low-precision arithmetic."""
+    with in_float32(work):
+        return compute_gradient(work, rows, step)
+
+
+@contextmanager
+def in_float32(work: Workload) -> Iterator[None]:
+    """Let a workload compute without low-precision arithmetic within the block."""
     compute, packed = work.compute, work.packed
     dtype, stream = compute.dtype, packed.stream_dtype
     compute.dtype, packed.stream_dtype = torch.float32, None
     if work.vocabulary is not None:
         work.vocabulary.dtype = torch.float32
     try:
-        return compute_gradient(work, rows, step)
+        yield
     finally:
         compute.dtype, packed.stream_dtype = dtype, stream
         if work.vocabulary is not None:

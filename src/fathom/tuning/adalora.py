@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -28,6 +28,8 @@ class AdaLora(Targeted):
 
     Source: Zhang et al., "AdaLoRA", 2023 (arXiv 2303.10512).
     """
+
+    updates_apart: ClassVar[bool] = False
 
     kind: Literal["adalora"] = "adalora"
     head_scale: float = Field(5.0, gt=0)

@@ -27,6 +27,11 @@ class Tuning(Part, ABC):
     trains_whole: ClassVar[bool] = False
     """Whether every weight learns, at some time of the run, unless an option says otherwise."""
 
+    updates_apart: ClassVar[bool] = True
+    """Whether each part of the model may be updated as soon as its own gradients are whole
+    (`training.optimizer_in_backward`); False for a strategy that adds to the loss, does something after a step, or lets
+    parts learn in turn."""
+
     kind: str
     learning_rate: float | None = None
     """Peak learning rate for this strategy; the recipe's `training.learning_rate` comes first, then this, then the

@@ -27,6 +27,7 @@ class DiffPruning(Targeted):
     """
 
     saves_adapter: ClassVar[bool] = False  # the differences are written into the weights
+    updates_apart: ClassVar[bool] = False
 
     kind: Literal["diff-pruning"] = "diff-pruning"
     share: float = Field(0.005, gt=0, lt=1)

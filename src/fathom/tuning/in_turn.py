@@ -16,6 +16,7 @@ class InTurn(Tuning):
     """A strategy that trains the whole model, but not all of it in every step; see `stages`."""
 
     keeps_prefix: ClassVar[bool] = False
+    updates_apart: ClassVar[bool] = False
     trains_whole: ClassVar[bool] = True
 
     decay: float = Field(1.0, gt=0, le=1)

@@ -199,3 +199,44 @@ def test_gates_keep_four_numbers_for_every_entry() -> None:
     few, many = (build_ledger(gated, MicroBatch.uniform(count, 9), low).memory.activations for count in (1, 3))
     kept = {count: build_ledger(bare, MicroBatch.uniform(count, 9), low).memory.activations for count in (1, 3)}
     assert few - kept[1] == many - kept[3] == 16 * entries
+
+
+def test_gradients_that_pass_are_there_for_one_block_and_the_head() -> None:
+    usual, apart = ledger(), ledger(passing_gradients=True)
+    block = sum(row.gradient_bytes for row in usual.block_rows(0))
+    head = sum(row.gradient_bytes for row in usual.rows if row.component == "head")
+    assert block and head
+    assert apart.memory.gradients == 0
+    assert apart.memory.working == usual.memory.working + block + head
+    assert apart.rows == usual.rows
+    assert apart.memory.total < usual.memory.total
+
+
+def test_a_table_of_embeddings_and_head_has_its_gradient_from_the_start() -> None:
+    def working(*, tied: bool) -> int:
+        config = load_config("bert-base", {**SIZE, "tie_word_embeddings": tied}, from_preset=True)
+        built = build_on_meta(config, "AutoModelForMaskedLM")
+        found = [
+            build_ledger(built, BATCH, Setting(passing_gradients=passes)).memory.working for passes in (False, True)
+        ]
+        return found[1] - found[0]
+
+    positions = 512 + 2  # and types
+    assert working(tied=True) - working(tied=False) == 4 * 16 * (positions + 40) + 4 * 2 * 16 - 4 * 16 * 40
+
+
+def test_the_end_of_the_backward_pass_may_be_the_peak() -> None:
+    config = load_config("bert-base", {**SIZE, "vocab_size": 100_000, "num_labels": 3}, from_preset=True)
+    built = build_on_meta(config, "AutoModelForTokenClassification")
+    memory = build_ledger(built, BATCH, Setting(passing_gradients=True)).memory
+    table = 4 * 16 * 100_000
+    assert memory.working < table
+    assert memory.passing + memory.elsewhere > table
+
+
+def test_what_is_offloaded_is_not_counted_but_for_one_block() -> None:
+    usual, offloaded, checkpointed = ledger(), ledger(offload=True), ledger(checkpointing=True)
+    assert offloaded.memory.activations == offloaded.memory.attention == 0
+    assert offloaded.memory.working == checkpointed.memory.working
+    assert offloaded.backward_flops == usual.backward_flops
+    assert ledger(offload=True, checkpointing=True).memory.activations == 0

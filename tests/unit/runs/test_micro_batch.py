@@ -147,3 +147,16 @@ def test_what_other_programs_leave_is_the_limit() -> None:
     }
     assert most[2 * whole] is None
     assert most[whole // 4] is not None
+
+
+def test_a_batch_whose_gradients_are_used_up_on_the_way_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(get_console(), "warn", said.append)
+    apart = Training(batch_size=64, optimizer_in_backward=True, max_grad_norm=0)
+    setting = replace(SETTING, passing_gradients=True)
+    padded = passes(store(LENGTHS), apart, packed=False)
+    assert [len(part) for part in padded.cut(np.asarray(LENGTHS), None)] == [len(LENGTHS)]
+    assert fit_micro_batch(apart, passes(store(LENGTHS), apart), model(), setting, machine(1 << 40)) is None
+    assert not said
+    assert fit_micro_batch(apart, passes(store(LENGTHS), apart), model(), setting, machine(1 << 20)) is None
+    assert len(said) == 1 and "lower training.batch_size" in said[0]

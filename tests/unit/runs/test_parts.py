@@ -25,7 +25,7 @@ from fathom.runs.prepare import PreparedData, examples_digest, longest, prepare_
 from fathom.runs.report import class_table, score_table
 from fathom.runs.scoring import Scorer, score
 from fathom.runs.train import train
-from fathom.training.loop import Clock
+from fathom.training.clock import Clock
 from folders_for_tests import make_task
 from runs_for_tests import make_model, make_recipe
 from tokenizers_for_tests import tokenizer_of

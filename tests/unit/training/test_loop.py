@@ -20,8 +20,9 @@ import fathom
 from fathom import catalog, device
 from fathom.errors import TrainingError
 from fathom.training import loop as module
+from fathom.training.clock import Clock
 from fathom.training.forward import Runner
-from fathom.training.loop import Clock, LoopState, Plan
+from fathom.training.loop import LoopState, Plan
 from fathom.training.scores import is_better
 from fathom.training.settings import Training
 from loops_for_tests import Bench

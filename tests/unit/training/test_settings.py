@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,25 @@ def test_mistakes_in_options_are_told_with_their_path(edit: str, said: str, path
     with pytest.raises(ConfigError) as caught:
         load_recipe(path, [edit])
     assert said in str(caught.value)
+
+
+def test_updates_in_the_backward_pass_name_all_that_they_cannot_go_with(path: Path) -> None:
+    on = "training.optimizer_in_backward=true"
+    with pytest.raises(ConfigError, match="max_grad_norm: 0 ") as refused:
+        load_recipe(path, [on, "training.micro_batch_tokens=64", "training.log_gradients=layers"])
+    assert "micro_batch_tokens: auto" in str(refused.value) and "log_gradients: none" in str(refused.value)
+    for tuning in ("adalora", "diff-pruning", "gradual-unfreezing", "auto-freezing"):
+        with pytest.raises(ConfigError, match=rf"tuning\.kind '{tuning}' needs those of the whole step"):
+            load_recipe(path, [on, "training.max_grad_norm=0", f"tuning={tuning}"])
+    assert training(path, "training.optimizer_in_bwd=true", "training.max_grad_norm=0").optimizer_in_backward
+
+
+def test_offload_is_refused_without_a_gpu_and_changes_no_result_with_one(path: Path) -> None:
+    machine = probe_machine()
+    recipe = load_recipe(path, ["training.activation_offloading=true", "training.precision=fp32"])
+    with pytest.raises(ConfigError, match="there is no GPU"):
+        resolve(recipe, replace(machine, device="cpu", gpu=None))
+    resolved = resolve(recipe, replace(machine, device="cuda", gpu="some GPU"))
+    plain = load_recipe(path, ["training.precision=fp32"])
+    assert resolved.training.activation_offload
+    assert recipe_digest(recipe) == recipe_digest(plain)

@@ -1,4 +1,4 @@
-"""One optimizer for each stage of a model whose parts learn in turn."""
+"""One optimizer for each stage of a model whose parts learn in turn, or are updated one by one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from fathom.model.parameters import FlatParameters
+from fathom.model.passing_gradients import PassingParameters
 from fathom.training.optimizers.base import LiveOptimizer, Optimizer, Places
 from fathom.training.settings import Training
 
@@ -16,7 +17,7 @@ Open = Callable[[FlatParameters], LiveOptimizer]
 def open_optimizer(
     optimizer: Optimizer, parameters: FlatParameters, settings: Training, places: Places
 ) -> LiveOptimizer:
-    """Open an optimizer; where parts of the model learn in turn, one for each of them.
+    """Open an optimizer; where parts of the model learn in turn or are updated one by one, one for each of them.
 
     Args:
         optimizer: As the recipe has it.
@@ -24,6 +25,8 @@ def open_optimizer(
         settings: The recipe's `training` section, resolved.
         places: Where each parameter lies in the model.
     """
+    if isinstance(parameters, PassingParameters):
+        return PartwiseOptimizer(parameters, lambda part: optimizer.open(part, settings, places))
     if len(parameters.stages) == 1:
         return optimizer.open(parameters, settings, places)
     return StagedOptimizer(parameters, lambda part: optimizer.open(part, settings, places))
@@ -68,3 +71,26 @@ class StagedOptimizer(LiveOptimizer):
 
     def _open(self, stage: int) -> LiveOptimizer:
         return self._open_part(self.parameters.of_stage(stage))
+
+
+class PartwiseOptimizer(StagedOptimizer):
+    """Has every stage's optimizer from the start, and updates one alone when its gradients are there."""
+
+    def __init__(self, parameters: PassingParameters, open_part: Open) -> None:
+        super().__init__(parameters, open_part)
+        for stage in parameters.stages:
+            parameters.hold(stage)  # torch's optimizers take a view of the gradients
+            self._live[stage] = self._open(stage)
+            parameters.let_go(stage)
+
+    def update_part(self, stage: int, learning_rate: float) -> None:
+        """Update the parameters of a stage and their low-precision copies; their gradients are in place."""
+        self._live[stage].update(learning_rate, 1.0)
+        self.parameters.refresh_shadows(stage)
+
+    def load_state_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Copy the state of every stage back."""
+        for stage, live in self._live.items():
+            prefix = f"{stage}/"
+            own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            live.load_state_tensors(own)

@@ -161,10 +161,10 @@ class BackwardLoop(Loop):
         except NotFinite as error:
             self.guard.reason = f"the loss is {result.loss:.4g}, but the gradient of '{error}' is not finite"
             raise TrainingError(
-                self.guard.describe(step, self.hooks.places(rows)),
-                mend="the parts above it are updated already, so the step cannot be left out; the checkpoints are "
-                "sound. Lower the learning rate, take precision: fp32, or leave optimizer_in_backward off: such a "
-                "step is then left out",
+                f"{self.guard.describe(step, self.hooks.places(rows))}; what lies above it is updated already, so the "
+                "step cannot be left out; the checkpoints are sound",
+                mend="lower the learning rate, take precision: fp32, or leave optimizer_in_backward off: such a step is "
+                "then left out",
             ) from None
         return StepResult(result.loss, norm, result.tokens)
 

@@ -163,8 +163,8 @@ class BackwardLoop(Loop):
             raise TrainingError(
                 f"{self.guard.describe(step, self.hooks.places(rows))}; what lies above it is updated already, so the "
                 "step cannot be left out; the checkpoints are sound",
-                mend="lower the learning rate, take precision: fp32, or leave optimizer_in_backward off: such a step is "
-                "then left out",
+                mend="lower the learning rate, take precision: fp32, or leave optimizer_in_backward off: such a step "
+                "is then left out",
             ) from None
         return StepResult(result.loss, norm, result.tokens)
 

@@ -221,8 +221,9 @@ def test_a_table_of_embeddings_and_head_has_its_gradient_from_the_start() -> Non
         ]
         return found[1] - found[0]
 
-    positions = 512 + 2  # and types
-    assert working(tied=True) - working(tied=False) == 4 * 16 * (positions + 40) + 4 * 2 * 16 - 4 * 16 * 40
+    embeddings = 16 * (512 + 2 + 40) + 2 * 16  # positions, types and words; their normalization
+    head = 16 * 40 + 40  # the table, and a second bias: transformers ties both or neither
+    assert working(tied=True) - working(tied=False) == 4 * (embeddings - head)
 
 
 def test_the_end_of_the_backward_pass_may_be_the_peak() -> None:

@@ -42,6 +42,7 @@ from fathom.runs.micro_batch import Passes, Room, fit_micro_batch, memory_settin
 from fathom.runs.prepared import (
     PreparedData,
     check_head,
+    check_rows,
     check_strategy,
     examples_digest,
     longest,
@@ -51,6 +52,7 @@ from fathom.runs.reference import attach_reference
 from fathom.tasks.base import OpenTask
 from fathom.tasks.media import MediaTask, OpenLabelledFiles
 from fathom.tokenization.load import load_tokenizer
+from fathom.tokenization.match import check_vocabulary
 from fathom.training.step import Workload
 from fathom.tuning.stages import Stages, stages_by_name
 
@@ -88,6 +90,7 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     else:
         tokenizer = load_tokenizer(resolve_model(recipe.model.tokenizer_source))
     recipe.model.adopt(tokenizer)
+    check_vocabulary(tokenizer, recipe.model.read_config(tokenizer, {}))
     if recipe.task.form == "corpus":
         return prepare_corpus(recipe, tokenizer)
     splits = splits or load_splits(recipe.data, recipe.task.form)
@@ -139,6 +142,7 @@ def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
     tell_generation(model, data.task.generation_config)
     if data.task.new_tokens:
         extend_embeddings(model, data.task.new_tokens)
+    check_rows(data, model)
     return model
 
 

@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerBase
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.example import Example
@@ -21,8 +22,11 @@ from fathom.runs.heads import require_head, require_trainable_head
 from fathom.runs.preflight import check_trainable
 from fathom.tasks.base import OpenTask
 from fathom.tokenization.items import ITEMS
+from fathom.tokenization.match import check_ids
 from fathom.tuning.trial import try_on_meta
 
+UNBOUNDED = 1 << 20
+"""Tokens of the longest sequence where neither model nor tokenizer has a limit."""
 PLACES = frozenset({"where", "image", "sound"})
 """Fields of an example that say where it lies, not what it says; files are told by the digest of their bytes."""
 
@@ -51,12 +55,16 @@ class PreparedData:
 def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the tokens of the longest sequence: what the recipe wants, within what the model's positions allow.
 
+    What a tokenizer states holds where the recipe says nothing: it is the length its model was trained at, which a run
+    that goes on may exceed.
+
     Raises:
         ConfigError: The recipe wants more than the model has positions.
     """
     positions = most_positions(recipe.model.read_config(tokenizer, {}))
     virtual = recipe.tuning.virtual_tokens
-    limit = min((positions or tokenizer.model_max_length) - virtual, tokenizer.model_max_length)
+    stated = int(tokenizer.model_max_length)
+    limit = (UNBOUNDED if positions is None else positions) - virtual
     wanted = recipe.data.max_length
     if limit < 1:
         raise ConfigError(
@@ -64,12 +72,14 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
             where="tuning.num_virtual_tokens",
             mend="choose fewer",
         )
-    if wanted is not None and wanted > limit:
+    if wanted is None:
+        return min(limit, stated)
+    if wanted > limit:
         beside = f" beside {virtual} virtual ones" if virtual else ""
         raise ConfigError(
             f"the model takes at most {limit} tokens{beside}", where="data.max_length", mend=f"write {limit}"
         )
-    return wanted or min(limit, 1 << 20)
+    return wanted
 
 
 def require_own_tokenizer(recipe: Recipe) -> None:
@@ -113,6 +123,22 @@ def check_strategy(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: Ope
     """
     bare = build_on_meta(recipe.model.read_config(tokenizer, task.config_overrides), task.auto_class)
     check_trainable(try_on_meta(recipe.tuning, bare), recipe.tuning.kind)
+
+
+def check_rows(data: PreparedData, model: PreTrainedModel) -> None:
+    """Refuse texts with tokens that the model's embedding table has no row for.
+
+    Raises:
+        ModelError: There are some; names the tokens.
+    """
+    table = model.get_input_embeddings()
+    if not isinstance(data.tokenizer, PreTrainedTokenizerBase) or not isinstance(table, nn.Embedding):
+        return
+    rows = table.num_embeddings
+    if max(data.tokenizer.get_vocab().values(), default=0) < rows:
+        return
+    for store in data.stores.values():
+        check_ids(data.tokenizer, rows, store.used_ids())
 
 
 def examples_digest(examples: Sequence[Example]) -> str:

@@ -19,6 +19,7 @@ from fathom.model.save import is_peft
 from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.model.weights import INFO
 from fathom.tokenization.load import load_tokenizer
+from fathom.tokenization.match import check_vocabulary
 
 ANSWERING = frozenset({"recommendation", "prompt-classification"})
 """Tasks of language models whose answer is no text: an item, a label."""
@@ -77,7 +78,7 @@ def open_generator(folder: str | Path) -> Opened:
     """Load a model that writes, with its tokenizer; an adapter is merged into its base, which answers the same.
 
     Raises:
-        ModelError: There is no such folder, or its model does not generate text.
+        ModelError: There is no such folder, its model does not generate text, or the tokenizer is another model's.
         ArtifactError: A file is damaged; names it.
     """
     if not is_fathom_folder(folder):
@@ -110,8 +111,10 @@ def _open_plain(folder: str | Path) -> Opened:
             where=name,
             mend="give a decoder (GPT-2, Llama, Qwen ...) or an encoder-decoder (T5, BART ...)",
         )
+    tokenizer = load_tokenizer(resolve_model(name))
+    check_vocabulary(tokenizer, config)
     model = load_model(name, SEQUENCE_TO_SEQUENCE if config.is_encoder_decoder else CAUSAL, {}, seed=0)
-    return Opened(model.eval(), load_tokenizer(resolve_model(name)), {})
+    return Opened(model.eval(), tokenizer, {})
 
 
 def _writes_plain(config: Mapping[str, Any]) -> bool:

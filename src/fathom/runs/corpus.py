@@ -11,15 +11,18 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.data.corpus.build import CorpusRequest, open_or_build_corpus
 from fathom.data.corpus.encoding import FastEncoder
-from fathom.data.corpus.mixture import JoinedWindows, MixtureSampler
+from fathom.data.corpus.mixture import JoinedWindows
+from fathom.data.corpus.repeats import repeated_share
 from fathom.data.corpus.store import CorpusStore
-from fathom.data.corpus.windows import Spans, all_spans, split_spans
+from fathom.data.corpus.windows import Spans, all_spans
 from fathom.data.load import Splits
 from fathom.data.section import DataSection
 from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError, DataError
 from fathom.log import format_bytes
 from fathom.recipe import Recipe
+from fathom.runs.held_out import hold_out, refuse_repeated
+from fathom.runs.mixing import mix
 from fathom.runs.prepared import PreparedData, check_head, check_strategy, longest
 from fathom.runs.windows import FramedWindows, PairWindows, SinglePieces, WindowExamples, apart, together
 from fathom.tasks.language_model import OpenLanguageTask
@@ -36,8 +39,9 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
     """Encode a corpus (or map what an earlier run encoded) and lay windows over it.
 
     Raises:
-        DataError: A source is missing, wrong, empty, or too small to be split.
-        ConfigError: The window is longer than the model has positions, or the task knows no `pack_documents: false`.
+        DataError: A source is missing, wrong, empty, or too small to be split; or a split repeats the training text.
+        ConfigError: A source of the mixture would never be read, the window is longer than the model has positions, or
+            the task knows no `pack_documents: false`.
     """
     task = _open_task(recipe, tokenizer)
     section = recipe.data
@@ -45,18 +49,18 @@ def prepare_corpus(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Prepar
     weights = {section.train: 1.0, **section.mixture}
     corpora = {source: encode_corpus(section, task, source) for source in weights}
     digests = {"train": hashlib.sha256("".join(store.key for store in corpora.values()).encode()).hexdigest()}
-    laid = _lay_windows(recipe, task, corpora)
+    spans, notes = hold_out(section, corpora)
+    laid = _lay_windows(recipe, task, corpora, spans)
     for name, path in (("validation", section.validation), ("test", section.test)):
         if path is not None:
             store = encode_corpus(section, task, path)
             digests[name] = store.key
             laid[name] = {path: _windows(section, task, path, store, all_spans(store))}
-    sampler = None
-    if len(weights) > 1:
-        sizes = tuple(len(windows) for windows in laid["train"].values())
-        sampler = MixtureSampler(sizes, tuple(weights.values()), recipe.training.batch_size, recipe.training.seed)
+            learnt = [(corpora[source], spans["train"][source]) for source in corpora]
+            notes += refuse_repeated(section, name, path, repeated_share(learnt, (store, all_spans(store))))
+    sampler, told = mix(weights, laid["train"], recipe)
+    notes = [note for source, store in corpora.items() for note in describe(source, store)] + notes + told
     stores = {name: _join(list(parts.values())) for name, parts in laid.items()}
-    notes = [note for source, store in corpora.items() for note in describe(source, store)]
     notes += [f"{name}: {len(found):,} windows, {found.num_tokens:,} tokens" for name, found in stores.items()]
     examples: dict[str, Any] = {
         name: WindowExamples(stores[name], task, {source: len(found) for source, found in parts.items()})
@@ -78,17 +82,19 @@ def _open_task(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> OpenLangua
 
 
 def _lay_windows(
-    recipe: Recipe, task: OpenLanguageTask, corpora: Mapping[str, CorpusStore]
+    recipe: Recipe,
+    task: OpenLanguageTask,
+    corpora: Mapping[str, CorpusStore],
+    spans: Mapping[str, Mapping[str, Spans]],
 ) -> dict[str, dict[str, Sequences]]:
-    """Lay windows over every source; some text of each is held out where no validation file is given."""
+    """Lay windows over every source and over what is held out of it."""
     section, seed = recipe.data, recipe.training.seed
     laid: dict[str, dict[str, Sequences]] = {"train": {}}
     for source, store in corpora.items():
-        spans = all_spans(store)
-        if section.validation is None and section.validation_fraction > 0:
-            spans, held = split_spans(spans, section.validation_fraction, section.split_seed, source)
+        if source in spans["validation"]:
+            held = spans["validation"][source]
             laid.setdefault("validation", {})[source] = _windows(section, task, source, store, held)
-        laid["train"][source] = _windows(section, task, source, store, spans, seed=seed)
+        laid["train"][source] = _windows(section, task, source, store, spans["train"][source], seed=seed)
     return laid
 
 

@@ -53,7 +53,7 @@ def run(
         else {"kind": "new", "architecture": architecture, **sizes}
         | ({} if tie_embeddings else {"tie_embeddings": False}),
         "data": {"train": str(folder / "train.txt"), "validation": str(folder / "held.txt"), "max_length": 24}
-        | {"document_separator": "line"}
+        | {"document_separator": "line", "allow_leaks": True}
         | (data or {}),
         "task": task,
         "tuning": tuning or {"kind": "full"},
@@ -201,6 +201,37 @@ def test_what_is_too_short_is_named(tmp_path: Path) -> None:
     assert caught.value.where == short
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_that_repeats_the_training_text_is_refused(split: str, tmp_path: Path) -> None:
+    train = str(tmp_path / "train.txt")
+    with pytest.raises(DataError, match=rf"\d% of the tokens of {split} stand in documents that are also in train"):
+        _data(tmp_path, "gpt2", {"kind": "causal-lm"}, **{split: train})
+    accepted = _data(tmp_path, "gpt2", {"kind": "causal-lm"}, allow_leaks=True, **{split: train})
+    assert any("also in train" in note for note in accepted.splits.notes)
+
+
+def test_held_out_text_that_is_learnt_from_too_is_told(tmp_path: Path) -> None:
+    twice = tmp_path / "twice.txt"
+    twice.write_text("\n".join(f"w{number} w{number + 1} w3" for number in range(20)) * 2, encoding="utf-8")
+    told = _data(tmp_path, "gpt2", {"kind": "causal-lm"}, train=str(twice)).splits.notes
+    assert any("is learnt from too" in note or "are learnt from too" in note for note in told)
+    once = _data(tmp_path, "gpt2", {"kind": "causal-lm"}, train=str(twice), filters=["exact-duplicates"]).splits.notes
+    assert not any("learnt from too" in note for note in once)
+
+
+def test_a_source_that_would_never_be_read_is_refused(tmp_path: Path) -> None:
+    more = "helpdesk:intents#20"
+    with pytest.raises(ConfigError, match=r"0\.001 of the .* windows of helpdesk:intents#20 is none") as caught:
+        _data(tmp_path, "gpt2", {"kind": "causal-lm"}, mixture={more: 0.001})
+    assert caught.value.where == f"data.mixture.{more}"
+    data = _data(tmp_path, "gpt2", {"kind": "causal-lm"}, mixture={more: 2})
+    assert data.sampler is not None
+    first, second = data.sampler.counts
+    assert f"an epoch is {first + second} windows: {first} of {tmp_path / 'train.txt'}, {second} of {more}" in (
+        data.splits.notes
+    )
+
+
 def test_each_source_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
     own = build.source_key
@@ -211,5 +242,5 @@ def test_each_source_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(build, "source_key", count)
     train, more = str(tmp_path / "train.txt"), "helpdesk:intents#20"
-    _data(tmp_path, "bert", {"kind": "masked-lm"}, mixture={more: 1}, test=train)
+    _data(tmp_path, "bert", {"kind": "masked-lm"}, mixture={more: 1}, test=train, allow_leaks=True)
     assert hashed == [train, more, train]

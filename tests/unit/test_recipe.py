@@ -89,6 +89,11 @@ def test_names_of_optimizer_and_schedule_are_checked_with_the_rest(path):
         load_recipe(path, ["training={optim: adamww}"])
 
 
+def test_a_weight_without_a_space_before_it_is_told_how_to_be_written(path):
+    with pytest.raises(ConfigError, match=r"a space behind the colon, \{helpdesk:faq: 0\.5\}"):
+        load_recipe(path, ["data.mixture={helpdesk:faq:0.5}", "task=causal-lm"])
+
+
 @pytest.mark.parametrize(
     ("edit", "key"),
     [

@@ -150,6 +150,9 @@ def _no_others(model: str, what: str) -> ConfigError:
 
 def _refuse_writing(writing: Mapping[str, Any], model: str) -> None:
     if writing:
+        from fathom.model.folder import open_folder
+
+        open_folder(model)  # what is no model says so first
         first = next(iter(writing)).replace("_", "-")
         raise ConfigError(f"--{first} is for models that generate text", where=model, mend="leave it out")
 

@@ -136,6 +136,16 @@ class DataSection(Part):
             raise ValueError(f"'{delimiter}' is not one character: write one, or {', '.join(DELIMITERS)}")
         return delimiter
 
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _weights_stand_apart(cls, mixture: object) -> object:
+        if isinstance(mixture, dict):
+            for source, weight in mixture.items():
+                if weight is None and ":" in str(source):
+                    name, _, number = str(source).rpartition(":")
+                    raise ValueError(f"'{source}' has no weight: write a space behind the colon, {{{name}: {number}}}")
+        return mixture
+
     @field_validator("document_template")
     @classmethod
     def _has_the_text(cls, template: str | None) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fathom import catalog
 from fathom.config import apply_edits, validate
@@ -151,7 +151,10 @@ def preview(
         ModelError: The tokenizer cannot be loaded.
     """
     found = _read_source(source, list(edits))
-    if found.recipe is not None and found.form == "corpus":
+    if found.form == "corpus":
+        if found.recipe is None:
+            mend = "name it: model=FOLDER, and the task: task=causal-lm"
+            raise ConfigError("a corpus is shown as a model reads it, and none is named", where=source, mend=mend)
         return preview_window(found.recipe, index)
     if found.form in FILE_KEYS:
         if found.recipe is None:
@@ -230,6 +233,7 @@ def _read_source(source: str, edits: list[str]) -> _Source:
         form: Form = catalog.load("task", recipe.task.kind).form
         model = None if form in FILE_KEYS else recipe.model.tokenizer_source
         return _Source(recipe.data, form, recipe.task, model, recipe, recipe.task.model_dump().get("problem"))
+    from fathom.recipe import Recipe
     from fathom.runs.guess import guess_data
 
     keys = {"data", "task", "model"}
@@ -237,6 +241,9 @@ def _read_source(source: str, edits: list[str]) -> _Source:
     raw = apply_edits({"data": {"train": source}}, full)
     section = validate(DataSection, _mapping(raw["data"]), "data")
     task = raw.get("task")
+    if _form_of_task(task) == "corpus":
+        whole = validate(Recipe, raw) if "model" in raw else None
+        return _Source(section, "corpus", recipe=whole)
     named = FILE_FORMS.get(detect_format(section.train, "text", section))
     if task is None and named is not None:
         return _Source(section, named)
@@ -265,10 +272,15 @@ def _is_recipe(source: str) -> bool:
     return source in ready_recipes() or (":" in source and source.partition(":")[0].isidentifier())
 
 
-def _guess_form(section: DataSection, task: Any) -> Form:
+def _form_of_task(task: Any) -> Form | None:
+    """Return what the task that was named reads; None where none was."""
     kind = task.get("kind") if isinstance(task, Mapping) else task
-    if kind is not None:
-        form: Form = catalog.load("task", kind).form
+    return None if kind is None else cast("Form", catalog.load("task", kind).form)
+
+
+def _guess_form(section: DataSection, task: Any) -> Form:
+    form = _form_of_task(task)
+    if form is not None:
         return form
     named = form_of_columns(section)
     if named is not None:
@@ -355,9 +367,10 @@ def _load_tokenizer(model: str) -> PreTrainedTokenizerBase:
 
 
 def _max_length(section: DataSection, tokenizer: PreTrainedTokenizerBase) -> int:
+    if section.max_length is not None:
+        return section.max_length
     stated = int(tokenizer.model_max_length)
-    limit = stated if stated < 1_000_000 else DEFAULT_MAX_LENGTH
-    return min(section.max_length, limit) if section.max_length is not None else limit
+    return stated if stated < 1_000_000 else DEFAULT_MAX_LENGTH
 
 
 def _default_task(form: Form) -> Task:

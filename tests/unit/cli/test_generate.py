@@ -66,6 +66,10 @@ def test_settings_of_generation_are_refused_for_other_models(run: Any, tmp_path:
     done = run("predict", make_saved(tmp_path).folder, "a", "--top-k", 3)
     assert done.exit_code == 2
     assert "--top-k is for models that generate text" in done.stderr
+    done = run("predict", tmp_path / "nowhere", "a", "--top-k", 3)
+    assert done.exit_code == 2
+    assert "no such folder" in done.stderr
+    assert "--top-k" not in done.stderr
 
 
 def test_the_python_function(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fathom.errors import DataError
+from fathom.errors import ConfigError, DataError
 from fathom.runs.data import check, preview
 from languages_for_tests import WORDS, make_tokenizer
 
@@ -53,3 +53,19 @@ def test_preview_shows_what_each_side_of_an_encoder_decoder_reads(recipe: Path) 
     source, target = preview(str(recipe), edits).windows
     for window in (source, target):
         assert "<extra_id_0>" in [token.token for token in window]
+
+
+def test_a_file_alone_is_read_as_a_corpus_where_the_task_says_so(recipe: Path, tmp_path: Path) -> None:
+    text = str(tmp_path / "train.txt")
+    edits = ["task=masked-lm", "document_separator=line"]
+    assert "train: 8 documents" in check(text, edits).to_text()
+    (tmp_path / "binary.txt").write_bytes(b"words\0words")
+    found = check(str(tmp_path / "binary.txt"), ["task=causal-lm"])
+    assert found.exit_code == 2
+    assert "a NUL byte at byte 5" in found.to_text()
+    with pytest.raises(ConfigError, match="none is named") as caught:
+        preview(text, edits)
+    assert "model=" in str(caught.value.mend)
+    model = f"{{kind: new, architecture: bert, depth: 2, tokenizer: '{tmp_path / 'tokenizer'}'}}"
+    shown = preview(text, [*edits, f"model={model}", "max_length=16"])
+    assert shown.windows == preview(str(recipe)).windows

@@ -18,6 +18,7 @@ from fathom.runs.media import find_unfit, refuse_unfit
 from fathom.runs.predict import refuse_passed_over
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
+from fathom.runs.published_task import open_scored, set_window
 from fathom.runs.reference import attach_saved
 from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
@@ -28,10 +29,11 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     """Score a saved model on a labelled file, with the labels, thresholds and lengths it was saved with.
 
     The file is read as the training files were (columns, delimiter, tag scheme ...), unless an edit says otherwise. A
-    language model is scored on running text, window by window.
+    language model is scored on running text, window by window (`data.max_length` sets their length). So is one that was
+    published without `fathom.json`: a decoder, or an encoder with the head of its pretraining.
 
     Args:
-        model: Model folder, or the folder of a run.
+        model: Model folder, or the folder of a run; of a published language model, its folder or hub name.
         data: File, hub name or `helpdesk:...`, as in a recipe.
         edits: Changes to how the file is read, such as `columns.label=topic`.
         batch_size: Sequences per forward pass; changes no score.
@@ -45,7 +47,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
         ConfigError: An edit names a key or a column that the model's task does not read.
         ArtifactError: The model folder is damaged.
     """
-    predictor = Predictor.load(model)
+    predictor = open_scored(model)
     saved = predictor.info.get("data", {})
     edits = [*edits]
     refuse_passed_over(apply_reading_edits({}, edits, DataSection), predictor)
@@ -56,6 +58,7 @@ def evaluate(model: str, data: str, edits: Iterable[str] = (), *, batch_size: in
     scorer = Scorer(predictor.model, predictor.packed, task, batch_size, vocabulary, generated=None)
     if predictor.form == "corpus":
         assert isinstance(task, OpenLanguageTask)
+        set_window(predictor, section.max_length)
         windows, notes = corpus_split(section, task)
         for note in notes:
             get_console().info(note)

@@ -23,10 +23,9 @@ from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import FILE_KEYS, Features
 from fathom.device import probe_machine, release_free_memory
 from fathom.errors import ConfigError, ModelError
-from fathom.model.families import JUDGES_PAIRS, most_positions
+from fathom.model.families import most_positions
 from fathom.model.folder import open_folder
 from fathom.model.load import load_config, load_model, resolve_model
-from fathom.model.published import published_class
 from fathom.model.save import is_peft
 from fathom.model.section import Pretrained
 from fathom.model.virtual_tokens import num_virtual_tokens
@@ -34,7 +33,7 @@ from fathom.model.weights import INFO
 from fathom.recipe import Recipe
 from fathom.runs.finish import MODEL
 from fathom.runs.predict import read_inputs
-from fathom.tasks.causal_lm import CausalLm
+from fathom.runs.published_task import language_model_of
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.tasks.masked_lm import MaskedLm
 from fathom.tokenization.load import load_tokenizer
@@ -130,7 +129,7 @@ class Base:
         config = load_config(name, {})
         tokenizer = load_tokenizer(resolve_model(name))
         length = min(LENGTH, most_positions(config) or LENGTH)
-        part = _language_model(config)
+        part = language_model_of(config)
         if isinstance(part, MaskedLm) and tokenizer.mask_token_id is None:
             part = None
         task: OpenLanguageTask | None = None
@@ -190,15 +189,6 @@ class Base:
         for first in range(0, len(self.features), BATCH_SIZE):
             part = self.features[first : first + BATCH_SIZE]
             yield np.arange(first, first + len(part)), part
-
-
-def _language_model(config: Any) -> MaskedLm | CausalLm | None:
-    """Return the task of the head that was published with a model; None where it has none."""
-    published = published_class(config) if config.architectures else None
-    if published == "AutoModelForCausalLM":
-        return CausalLm(end_of_document=False)
-    pretrained = published == "AutoModelForPreTraining" and config.model_type in JUDGES_PAIRS
-    return MaskedLm() if published == "AutoModelForMaskedLM" or pretrained else None
 
 
 def _body(model: Any) -> nn.Module:

@@ -12,6 +12,7 @@ from fathom.data.draw import Draw
 from fathom.data.example import IGNORED_LABEL
 from fathom.tasks.base import Batch
 from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
+from fathom.tokenization.beginning import beginning_of
 
 
 class CausalLm(LanguageModel):
@@ -27,10 +28,14 @@ class CausalLm(LanguageModel):
     """Catalog name."""
     end_of_document: bool = True
     """Put the tokenizer's end-of-text token after each document, so that the model learns to stop."""
+    begin_of_document: bool = True
+    """Put before each piece of a document the token that the tokenizer puts before a text, as the model was pretrained
+    (Llama, Gemma); most tokenizers put none."""
 
     def reopen(self, state: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> OpenCausalLm:
         """Return the live task of a saved model; see `Task.reopen`."""
-        return OpenCausalLm(type(self).model_validate(state["options"]), tokenizer, int(state["max_length"]))
+        options = {"begin_of_document": False, **state["options"]}  # earlier versions put none
+        return OpenCausalLm(type(self).model_validate(options), tokenizer, int(state["max_length"]))
 
 
 class OpenCausalLm(OpenLanguageTask):
@@ -38,6 +43,15 @@ class OpenCausalLm(OpenLanguageTask):
 
     causal: ClassVar[bool] = True
     part: CausalLm
+
+    def __init__(self, part: CausalLm, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        super().__init__(part, tokenizer, max_length)
+        self._beginning = beginning_of(tokenizer) if part.begin_of_document else []
+
+    @property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The token that begins a text, where the tokenizer has one and it is wanted."""
+        return self._beginning, []
 
     @property
     def end_of_document(self) -> int | None:

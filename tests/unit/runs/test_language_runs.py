@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import processors
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from fathom.config import validate
 from fathom.data.corpus import build
@@ -19,6 +21,9 @@ from fathom.runs.predict import predict
 from fathom.runs.prepare import prepare_data
 from fathom.runs.prepared import PreparedData
 from fathom.runs.train import RunResult, train
+from fathom.serving.generate.generator import Generator
+from fathom.serving.generate.prompts import encode_prompt
+from fathom.tasks.causal_lm import CausalLm
 from languages_for_tests import WORDS, make_tokenizer
 
 TEXT = "\n".join(" ".join(WORDS[(7 * line + word * word) % len(WORDS)] for word in range(23)) for line in range(24))
@@ -244,3 +249,53 @@ def test_each_source_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     train, more = str(tmp_path / "train.txt"), "helpdesk:intents#20"
     _data(tmp_path, "bert", {"kind": "masked-lm"}, mixture={more: 1}, test=train, allow_leaks=True)
     assert hashed == [train, more, train]
+
+
+def _published(folder: Path) -> Any:
+    """Save a plain GPT-2 whose tokenizer puts a token before every text; return the model."""
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    tokenizer.bos_token = "[CLS]"
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", special_tokens=[("[CLS]", tokenizer.cls_token_id)]
+    )
+    tokenizer.save_pretrained(folder)
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), **sizes)).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+def test_a_published_decoder_is_scored_as_transformers_does(tmp_path: Path) -> None:
+    model = _published(tmp_path / "model")
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(WORDS[:30]), encoding="utf-8")
+    ids = make_tokenizer()(text.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"]
+    begin = make_tokenizer().cls_token_id
+    pieces = [torch.tensor([[begin, *ids[start : start + 9]]]) for start in range(0, len(ids), 9)]
+    with torch.no_grad():
+        losses = [float(model(input_ids=piece, labels=piece).loss) * (piece.shape[1] - 1) for piece in pieces]
+    found = evaluate(str(tmp_path / "model"), str(text), ["max_length=10"])
+    assert found["num_examples"] == len(pieces)
+    assert found["loss"] == pytest.approx(sum(losses) / len(ids), rel=1e-5)
+    assert "bits_per_byte" in found
+    assert evaluate(str(tmp_path / "model"), str(text))["num_examples"] == 1  # as long as the positions allow
+    with pytest.raises(ConfigError, match="at most 40 tokens"):
+        evaluate(str(tmp_path / "model"), str(text), ["data.max_length=41"])
+
+
+def test_going_on_from_it_puts_its_first_token_before_every_piece(tmp_path: Path) -> None:
+    _published(tmp_path / "model")
+    begin = make_tokenizer().cls_token_id
+    result = run(tmp_path, "gpt2", {"kind": "causal-lm"}, base=tmp_path / "model")
+    generator = Generator.load(result.folder)
+    assert encode_prompt("w1 w2", 1, generator.tokenizer, generator.facts).ids[0] == begin
+    saved = result.folder / "model"
+    tokenizer = AutoTokenizer.from_pretrained(saved)
+    state = json.loads((saved / "fathom.json").read_text(encoding="utf-8"))["task"]
+    task = CausalLm().reopen(state, tokenizer)
+    assert task.frame == ([begin], [])
+    del state["options"]["begin_of_document"]
+    assert CausalLm().reopen(state, tokenizer).frame == ([], [])  # trained by an earlier version
+    assert CausalLm(begin_of_document=False).open([], tokenizer, 24).frame == ([], [])
+    assert CausalLm().open([], make_tokenizer(), 24).frame == ([], [])  # between two tokens, as BERT's

@@ -31,6 +31,7 @@ from fathom.serving.generate.reading import reader_of
 from fathom.serving.generate.rows import FinishReason, Row
 from fathom.serving.generate.sampling import draw_numbers
 from fathom.serving.generate.stop import Detokenizer, TextStream, decode_all
+from fathom.tokenization.beginning import beginning_of
 
 WINDOW_BATCHES = 16
 """Batches read ahead at a time: prompts within them are sorted by length, so that a batch's are nearly equal."""
@@ -92,7 +93,7 @@ class Generator:
             inner.to(torch.bfloat16)
         self._model: Any = inner
         self._fixed: Any = inner.generation_config
-        self.facts = replace(facts_of(inner, self.info), read=reader_of(self.info, tokenizer))
+        self.facts = replace(facts_of(inner, self.info, tokenizer), read=reader_of(self.info, tokenizer))
         self.saved = saved_options(self.info, self._fixed.to_dict())
         """Settings kept with the model; they hold where a call says nothing."""
 
@@ -288,13 +289,15 @@ class Generator:
         return text[: min(found)] if found else text
 
 
-def facts_of(model: Any, info: Mapping[str, Any]) -> ModelFacts:
+def facts_of(model: Any, info: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> ModelFacts:
     """Return what encoding must know of a model."""
-    kind = info.get("task", {}).get("kind")
+    task = info.get("task", {})
+    kind = task.get("kind")
+    began = bool(task.get("options", {}).get("begin_of_document")) and bool(beginning_of(tokenizer))
     return ModelFacts(
         encoder_decoder=bool(model.config.is_encoder_decoder),
         vocabulary=int(model.get_input_embeddings().num_embeddings),
         positions=most_positions(model.config),
         chat=kind in {"chat", "preference"},
-        special=kind != "causal-lm",
+        special=kind != "causal-lm" or began,
     )

@@ -7,7 +7,7 @@ affair (`runs/step_fit.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from torch import nn
 
@@ -105,6 +105,12 @@ def step_work(
     started = (len(passes) * count for count in _started(trace(model, find_anatomy(model), 1), ledger.setting))
     totals = (flops + len(steps) * update_flops, moved, tokens, *started)
     return StepWork(*(total / len(steps) for total in totals))
+
+
+def mean_work(parts: Sequence[tuple[float, StepWork]]) -> StepWork:
+    """Return the work of an average step of a run that has steps of several kinds, given with their shares."""
+    names = [item.name for item in fields(StepWork)]
+    return StepWork(**{name: sum(share * getattr(work, name) for share, work in parts) for name in names})
 
 
 def _started(flow: ModelFlow, setting: Setting) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,6 @@ from fathom.device import Machine, current_memory_bytes, probe_machine, release_
 from fathom.device import peak_memory_bytes as host_peak
 from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.prepared import Layouts
-from fathom.model.steptime import step_work
 from fathom.recipe import Recipe
 from fathom.runs.calibration import Kind, TimeForecast, forecast_time, machine_key, remember
 from fathom.runs.disk import Disk, folder_bytes, forecast_disk
@@ -22,6 +22,7 @@ from fathom.runs.micro_batch import Passes, memory_setting
 from fathom.runs.prepare import PreparedModel, labelled_share
 from fathom.runs.prepared import PreparedData
 from fathom.runs.scoring import scoring_passes
+from fathom.runs.stage_work import average_work
 from fathom.training.clock import Clock
 from fathom.training.settings import Training
 from fathom.training.step import Workload
@@ -143,11 +144,8 @@ def forecast(
     ]
     model = f"{work.packed.model.config.model_type} {ledger.width}"
     kind = Kind(machine_key(machine), ledger.setting.precision, work.packed.packed, model, recipe.tuning.kind)
-    update_flops = sum(
-        recipe.training.optimizer.update_flops(slot.shape, prepared.anatomy.component_of(name))
-        for name, slot in work.parameters.slots.items()
-    )
-    average = step_work(prepared.model, ledger, steps, packed=work.packed.packed, update_flops=update_flops)
+    again = partial(run_ledger, recipe, data, prepared, machine, frozen=frozen)
+    average = average_work(prepared, ledger, again, steps, recipe.training)
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
         release_free_memory()  # what loading left in the heap is no part of the process

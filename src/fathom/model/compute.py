@@ -20,6 +20,7 @@ from fathom.model.dropout import Dropout, DropoutSource
 from fathom.model.four_bit import four_bit, unpack
 from fathom.model.fused_leaves import fused_forward
 from fathom.model.parameters import FlatParameters, Slot
+from fathom.model.sparse_update import updated_projections
 
 
 class Compute:
@@ -49,8 +50,11 @@ class Compute:
         """Names of the parameters whose gradients are written in place."""
         self._changed: list[nn.Module] = []
         self._leaves: dict[nn.Module, LinearLeaf] = {}
+        updated = {layer.base_layer for layer in updated_projections(model).values()}  # read with their update only
         for path in block_paths:
             for module in model.get_submodule(path).modules():
+                if module in updated:
+                    continue
                 if type(module) in (nn.Linear, Conv1D) or four_bit(module) is not None:
                     self._leaves[module] = LinearLeaf(module, self)
                     self._override(module, partial(_linear_forward, self._leaves[module]))

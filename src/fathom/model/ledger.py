@@ -23,6 +23,7 @@ from fathom.model.head_memory import buffer_bytes, table_copy_bytes
 from fathom.model.kept import Kept, kept_bytes
 from fathom.model.memory import LIBRARY_BYTES, PROCESS_BYTES, SLACK_SHARE, Memory, MicroBatch, Setting
 from fathom.model.prepared import Layouts, micro_batch_layouts, prepared_bytes
+from fathom.model.sparse_update import updated_projections
 from fathom.model.working import scoring_bytes, working_bytes
 
 StateBytes = Callable[[Sequence[int], Place], int]
@@ -250,6 +251,9 @@ def _states(
     setting, state_bytes = keeping
     found: dict[Place, _State] = defaultdict(_State)
     packed = four_bit_weights(model)
+    updates = updated_projections(model)
+    added_up = {f"{path}.base_layer.weight" for path in updates}
+    low = setting.precision == "bf16"
     for name, parameter in model.named_parameters():
         depth, component = anatomy.component_of(name)
         state = found[depth, component]
@@ -262,7 +266,7 @@ def _states(
         state.weights += 4 * count
         in_block = depth is not None and depth >= setting.first_block and parameter.dim() >= 2
         if not parameter.requires_grad:
-            state.copies += 2 * count if in_block and setting.precision == "bf16" else 0
+            state.copies += 2 * count if in_block and low and name not in added_up else 0
             continue
         state.trainable += count
         shape: Sequence[int] = parameter.shape
@@ -271,7 +275,7 @@ def _states(
             shape = (rows, parameter.shape[1])
             count = rows * parameter.shape[1]
             state.copies += 4 * count
-        state.copies += 2 * count if setting.precision == "bf16" else 0
+        state.copies += 2 * count if low and not updates else 0
         state.gradients += 4 * count
         state.optimizer += state_bytes(shape, (depth, component)) if state_bytes else 4 * setting.moments * count
     return found

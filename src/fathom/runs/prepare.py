@@ -32,6 +32,7 @@ from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.passing_gradients import PassingParameters
 from fathom.model.sharing import share_frozen
+from fathom.model.sparse_update import updated_projections
 from fathom.model.vocabulary import VocabularyHead
 from fathom.model.vocabulary_extension import extend_embeddings
 from fathom.recipe import Recipe
@@ -244,7 +245,8 @@ def flatten(
     """
     model, anatomy = model_and_anatomy
     scales = recipe.tuning.learning_rate_scales(model, anatomy)
-    shadow_dtype = dtype if dtype != torch.float32 else None
+    # what learns beside a weight that is added up in every pass, and the head, are read in float32
+    shadow_dtype = dtype if dtype != torch.float32 and not updated_projections(model) else None
     if recipe.training.optimizer_in_backward:
         named, keys = group_parameters(model, scales, stages_by_name(model, anatomy))
         return PassingParameters(named, keys, compact_rows=compact, shadow_dtype=shadow_dtype)

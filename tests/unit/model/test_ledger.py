@@ -17,6 +17,7 @@ from fathom.model.prepared import MOST_PRODUCTS, PRODUCT_BYTES, Layouts
 from fathom.tuning.diff_pruning import DiffPruning
 from fathom.tuning.head import Head
 from fathom.tuning.ladder import Ladder
+from fathom.tuning.random_mask import RandomMask
 from fathom.tuning.trial import try_on_meta
 
 BATCH = MicroBatch.of([9, 4, 4])
@@ -241,3 +242,13 @@ def test_what_is_offloaded_is_not_counted_but_for_one_block() -> None:
     assert offloaded.memory.working == checkpointed.memory.working
     assert offloaded.backward_flops == usual.backward_flops
     assert ledger(offload=True, checkpointing=True).memory.activations == 0
+
+
+@pytest.mark.parametrize("kind", [RandomMask, DiffPruning])
+def test_weights_that_are_added_up_in_every_pass_have_no_copies(kind: type[RandomMask | DiffPruning]) -> None:
+    low = Setting(precision="bf16")
+    whole, attention = (
+        try_on_meta(kind(share=0.1, targets=targets), model()) for targets in ("all-linear", "attention")
+    )
+    assert build_ledger(whole, BATCH, low).memory.copies == 0
+    assert build_ledger(attention, BATCH, low).memory.copies == 2 * 2 * (16 * 32 + 32 * 16), "the feed-forwards'"

@@ -105,6 +105,22 @@ def test_the_forecast_counts_trainable_parameters_exactly(model: Path, tmp_path:
         assert learnt == pytest.approx(expected.time.step_seconds / 2, rel=0.05)
 
 
+@pytest.mark.parametrize(("targets", "copied"), [("all-linear", 0), ("attention", 2 * 2)])
+@pytest.mark.parametrize("kind", ["random-mask", "diff-pruning"])
+def test_what_is_added_up_in_every_pass_has_no_copies(
+    kind: str, targets: str, copied: int, model: Path, tmp_path: Path
+) -> None:
+    tuning = f"tuning={{kind: {kind}, share: 0.1, targets: {targets}}}"
+    recipe, data = prepared(model, tmp_path, "tags", tuning, "training.precision=bf16")
+    work = prepare_model(recipe, data, probe_machine()).work
+    assert work.parameters.shadows == [None] * len(work.parameters.keys)
+    # a module that runs from a copy has a forward of its own
+    replaced = [
+        module for module in work.model.modules() if isinstance(module, nn.Linear) and "forward" in vars(module)
+    ]
+    assert len(replaced) == copied, "the feed-forwards of two blocks"
+
+
 def test_on_a_gpu_its_memory_is_judged_by_what_lies_there(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,8 @@ BEGINS = ("gaussian", "orthogonal", "pissa", "olora")
 VARIANTS: dict[str, dict[str, Any]] = {
     **{f"lora:{begin}": {"initialization": begin} for begin in BEGINS},
     "prefix:projection": {"projection": True, "hidden_size": 8},
-    "prefix:zero": {"zero": True},
+    "prefix:random": {"initialization": "random"},
+    "prefix:zero": {"initialization": "zero"},
     "p-tuning:lstm": {"encoder": "lstm"},
 }
 """Options of ours by the name of a case."""
@@ -107,7 +108,7 @@ CASES = [
     *[(f"lora:{begin}", "bert") for begin in BEGINS],
     ("lora:pissa", "gpt2"),
     *[(kind, family) for kind in ("prompt", "p-tuning", "p-tuning:lstm") for family in ("bert", "gpt2")],
-    *[("prefix", family) for family in ("bert", "llama", "gpt2")],
+    *[("prefix:random", family) for family in ("bert", "llama", "gpt2")],
     *[(kind, family) for kind in ("prefix:projection", "prefix:zero") for family in ("bert", "llama")],
 ]
 
@@ -145,7 +146,7 @@ def test_a_prefix_begins_as_it_is_told() -> None:
         return tuned.prompt_encoder["default"]
 
     assert begin().embedding.weight.abs().min() > 0
-    assert not begin(zero=True).embedding.weight.any()
+    assert not begin(initialization="zero").embedding.weight.any()
     plain, projected = begin(), begin(projection=True, hidden_size=8)
     assert plain.embedding.weight.shape[1] == 2 * 3 * 16, "keys and values of three blocks"
     assert projected.embedding.weight.shape[1] == 16, "short vectors"

@@ -7,7 +7,7 @@ affair (`runs/step_fit.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass
 
 from torch import nn
 
@@ -109,8 +109,8 @@ def step_work(
 
 def mean_work(parts: Sequence[tuple[float, StepWork]]) -> StepWork:
     """Return the work of an average step of a run that has steps of several kinds, given with their shares."""
-    names = [item.name for item in fields(StepWork)]
-    return StepWork(**{name: sum(share * getattr(work, name) for share, work in parts) for name in names})
+    rows = [[share * number for number in astuple(work)] for share, work in parts]
+    return StepWork(*(sum(column) for column in zip(*rows, strict=True)))
 
 
 def _started(flow: ModelFlow, setting: Setting) -> tuple[int, int]:

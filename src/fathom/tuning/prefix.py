@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import Literal
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
-from fathom.errors import ModelError
+from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import Anatomy
-from fathom.tuning.virtual import Virtual
+from fathom.tuning.adapted import on_meta
+from fathom.tuning.prefix_start import start_from_words
+from fathom.tuning.virtual import Virtual, check_text, repeated, text_ids
 
 
 class Prefix(Virtual):
@@ -20,7 +23,10 @@ class Prefix(Virtual):
     and RoBERTa have, DistilBERT and ModernBERT have not. PEFT runs them with padded batches, and so does Fathom: short
     texts beside long ones cost what the longest costs.
 
-    Source: Li, Liang, "Prefix-Tuning", 2021 (arXiv 2101.00190).
+    They begin as what the model itself makes of real words, which the paper found better than random numbers, most of
+    all where examples are few.
+
+    Source: Li, Liang, "Prefix-Tuning", 2021 (arXiv 2101.00190), section 7.4 on the beginning.
     """
 
     kind: Literal["prefix"] = "prefix"
@@ -30,8 +36,11 @@ class Prefix(Virtual):
     """Make keys and values from shorter vectors by a small network, as the paper does; it is not saved."""
     hidden_size: int = Field(128, ge=1)
     """With `projection`, inner width of the network."""
-    zero: bool = False
-    """Begin with zeros instead of random numbers; attention then begins closer to the model's own."""
+    initialization: Literal["vocabulary", "text", "random", "zero"] | None = None
+    """What keys and values begin as: those that the model makes of random words or of `text`, random numbers, or zeros.
+    Left out, `vocabulary`; with `projection`, whose network words cannot begin, `random`."""
+    text: str | None = None
+    """With `initialization: text`, the words; repeated or cut to `num_virtual_tokens`."""
 
     @property
     def default_learning_rate(self) -> float:
@@ -43,9 +52,11 @@ class Prefix(Virtual):
 
         Raises:
             ModelError: The model is no classifier or decoder, has two stacks, or no place for earlier keys.
+            ConfigError: `text` without `initialization: text`, or the reverse; words with `projection`.
         """
         from peft import PrefixTuningConfig
 
+        begins = self._begins
         options = self.common_options(model, anatomy)
         takers = [module for module in (model, _body(model)) if "past_key_values" in _words(module)]
         if not takers:
@@ -57,9 +68,42 @@ class Prefix(Virtual):
             **options,
             prefix_projection=self.projection,
             encoder_hidden_size=self.hidden_size,
-            init_weights="zero" if self.zero else None,
+            init_weights="zero" if begins == "zero" else None,
         )
-        return self.wrapped(model, config)
+        if begins not in ("vocabulary", "text") or on_meta(model):
+            return self.wrapped(model, config)
+        words_1N = self._words_1N(model)
+        wrapped = self.wrapped(model, config)
+        start_from_words(wrapped, takers[-1], words_1N)
+        return wrapped
+
+    @property
+    def _begins(self) -> str:
+        check_text(self.text, self.initialization)
+        if self.projection and self.initialization in ("vocabulary", "text"):
+            raise ConfigError(
+                f"with `projection` a network makes keys and values, and none can be found that makes those of words "
+                f"(initialization: {self.initialization})",
+                where="tuning.initialization",
+                mend="leave out tuning.projection, or write tuning.initialization=zero",
+            )
+        return self.initialization or ("random" if self.projection else "vocabulary")
+
+    def _words_1N(self, model: nn.Module) -> Tensor:
+        """Return ids of at least as many tokens as the prefix has, `[1, N]`."""
+        table = _embeddings(model)
+        if self.text is None:
+            return torch.randint(0, len(table), (1, self.num_virtual_tokens)).to(table.device)
+        ids = repeated(text_ids(model, self.text), self.num_virtual_tokens)
+        return torch.tensor([ids], device=table.device)
+
+
+def _embeddings(model: nn.Module) -> Tensor:
+    from transformers import PreTrainedModel
+
+    assert isinstance(model, PreTrainedModel)
+    table: Tensor = model.get_input_embeddings().get_parameter("weight")
+    return table
 
 
 def _body(model: nn.Module) -> nn.Module:

@@ -7,10 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 from torch import nn
 
-from fathom.errors import ConfigError
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import on_meta
-from fathom.tuning.virtual import Virtual
+from fathom.tuning.virtual import Virtual, check_text, tokenizer_name
 
 
 class Prompt(Virtual):
@@ -46,18 +45,15 @@ class Prompt(Virtual):
         """
         from peft import PromptTuningConfig, PromptTuningInit
 
-        if (self.initialization == "text") != bool(self.text):
-            mend = "give both tuning.text and tuning.initialization=text, or neither"
-            raise ConfigError("`text` and `initialization: text` go together", where="tuning.text", mend=mend)
+        check_text(self.text, self.initialization)
         begins: dict[str, Any] = {"prompt_tuning_init": PromptTuningInit.RANDOM}
         if not on_meta(model):
             if self.initialization == "vocabulary":
                 begins["prompt_tuning_init"] = PromptTuningInit.SAMPLE_VOCAB
             elif self.text:
-                named: Any = model
                 begins = {
                     "prompt_tuning_init": PromptTuningInit.TEXT,
                     "prompt_tuning_init_text": self.text,
-                    "tokenizer_name_or_path": named.name_or_path,
+                    "tokenizer_name_or_path": tokenizer_name(model),
                 }
         return self.wrapped(model, PromptTuningConfig(**self.embedded_options(model, anatomy), **begins))

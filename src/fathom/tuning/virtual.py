@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import Field
 from torch import nn
 
-from fathom.errors import ModelError
+from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import Anatomy
+from fathom.model.families import most_positions
 from fathom.model.virtual_tokens import install
+from fathom.tokenization.load import load_tokenizer
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 
 TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM")
@@ -72,3 +74,44 @@ class Virtual(Adapted):
     def wrapped(model: nn.Module, config: Any) -> nn.Module:
         """Return the model under the config, its virtual tokens running as tokens."""
         return install(wrap(model, config))
+
+
+def check_text(text: str | None, initialization: str | None) -> None:
+    """Refuse a text that nothing begins as, and the reverse.
+
+    Raises:
+        ConfigError: One is given without the other.
+    """
+    if (initialization == "text") != bool(text):
+        mend = "give both tuning.text and tuning.initialization=text, or neither"
+        raise ConfigError("`text` and `initialization: text` go together", where="tuning.text", mend=mend)
+
+
+def tokenizer_name(model: nn.Module) -> str:
+    """Return where a model's tokenizer is loaded from.
+
+    Raises:
+        ConfigError: The model is new, and its words mean nothing yet.
+    """
+    named: Any = model
+    name = str(named.name_or_path)
+    if not name:
+        raise ConfigError(
+            "a new model has not learned any words to begin with",
+            where="tuning.text",
+            mend="leave out tuning.text and tuning.initialization, or start from a trained model",
+        )
+    return name
+
+
+def text_ids(model: nn.Module, text: str) -> list[int]:
+    """Return the tokens of a text, what the tokenizer puts around every text included; no more than the model takes."""
+    tokenizer = load_tokenizer(tokenizer_name(model))
+    ids: list[int] = tokenizer(text)["input_ids"]
+    inner: Any = model
+    return ids[: most_positions(inner.config)]
+
+
+def repeated(ids: list[int], count: int) -> list[int]:
+    """Return ids, at least so many of them: repeated where they are fewer."""
+    return ids if len(ids) >= count else (ids * -(-count // len(ids)))[:count]

@@ -7,6 +7,7 @@ transparency is laid on white, 16-bit grey is scaled by its own range, and of an
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 """Ends of names that are taken for images."""
 WHITE = (255, 255, 255)
 MEND = "replace the file"
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, TypeError, struct.error)
+"""What Pillow raises for files that are not whole; a TIFF without its dimensions is a TypeError."""
 _ORIENTATION = 0x0112
 """Tag of EXIF; 1 is upright."""
 _COARSE = (32, 32)
@@ -50,7 +53,10 @@ def check_image(data: bytes, where: str) -> ImageFacts:
     width, height, mode = image.width, image.height, image.mode
     image.draft(mode, _COARSE)
     _load(image, where)
-    return ImageFacts(width, height, mode, image.getexif().get(_ORIENTATION, 1) > 1, _frames(image) > 1)
+    try:  # later pictures of the file are looked at only here
+        return ImageFacts(width, height, mode, image.getexif().get(_ORIENTATION, 1) > 1, _frames(image) > 1)
+    except _DAMAGE as error:
+        raise _damaged(error, where) from None
 
 
 def open_image(path: str, where: str) -> Image.Image:
@@ -101,7 +107,7 @@ def _open(data: bytes, where: str) -> Any:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS or 0
         raise DataError(f"the image has more than {limit:,} pixels", where=where, mend="make it smaller") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _DAMAGE as error:
         raise _damaged(error, where) from None
 
 
@@ -116,7 +122,7 @@ def _frames(image: Any) -> int:
 def _load(image: Any, where: str) -> None:
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _DAMAGE as error:
         raise _damaged(error, where) from None
 
 

@@ -110,7 +110,7 @@ def pair_examples(
     relations: Mapping[tuple[int, int], str],
     types: Collection[tuple[str, str]],
 ) -> list[Example]:
-    """Return an example for each pair of entities whose types may be related.
+    """Return an example for each pair of entities whose types may be related, and for each that is.
 
     Args:
         example: The text and `where` it is from.
@@ -119,7 +119,7 @@ def pair_examples(
         types: (head type, tail type) pairs that a relation may hold between.
     """
     found = []
-    for head, tail in candidate_pairs(entities, types):
+    for head, tail in sorted({*candidate_pairs(entities, types), *relations}):
         pair = {"head": dict(entities[head]), "tail": dict(entities[tail])}
         found.append({**example, **pair, "label": relations.get((head, tail), NO_RELATION)})
     return found
@@ -134,9 +134,10 @@ def candidate_pairs(entities: Sequence[Mapping[str, Any]], types: Collection[tup
         for tail in places
         if head != tail
         and (entities[head]["type"], entities[tail]["type"]) in types
-        and _apart(entities[head], entities[tail])
+        and apart(entities[head], entities[tail])
     ]
 
 
-def _apart(head: Mapping[str, Any], tail: Mapping[str, Any]) -> bool:
+def apart(head: Mapping[str, Any], tail: Mapping[str, Any]) -> bool:
+    """Whether two entities share no character."""
     return bool(head["end"] <= tail["start"] or tail["end"] <= head["start"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from fathom.errors import DataError, MissingExtraError
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 """Ends of names that are taken for sounds."""
 MEND = "replace the file"
+
+AT_ONCE = 1 << 20
+"""Samples of each channel that are decoded at once."""
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -68,6 +72,13 @@ def resample(samples_N: Samples, rate: int, wanted: int) -> Samples:
     return changed if len(changed) else samples_N[:1]
 
 
+class _Stream(io.BytesIO):
+    """Bytes in which a damaged file may look before the beginning: libsndfile's callbacks cannot raise."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return super().seek(max(offset, 0) if whence == io.SEEK_SET else offset, whence)
+
+
 def _decode(data: bytes, where: str) -> tuple[Samples, int]:
     """Samples [N, channels] and their rate."""
     try:
@@ -77,9 +88,15 @@ def _decode(data: bytes, where: str) -> tuple[Samples, int]:
     if not data:
         raise DataError("the file is empty", where=where, mend=MEND)
     try:
-        samples_NC, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(_Stream(data)) as sound:
+            rate, read = sound.samplerate, partial(sound.read, AT_ONCE, dtype="float32", always_2d=True)
+            # piece by piece: how long a damaged file says it is may be more than any memory holds
+            pieces: list[Samples] = [read()]
+            while len(pieces[-1]):
+                pieces.append(read())
     except soundfile.LibsndfileError as error:
         raise DataError(f"this is no sound, or it is damaged: {error.error_string}", where=where, mend=MEND) from None
+    samples_NC = np.concatenate(pieces)
     if not len(samples_NC):
         raise DataError("the sound has no sample", where=where, mend=MEND)
     if not np.isfinite(samples_NC).all():

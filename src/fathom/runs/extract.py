@@ -10,6 +10,7 @@ from typing import Any, cast
 from fathom.data.load import load_examples
 from fathom.data.relations import candidate_pairs
 from fathom.errors import DataError, ModelError
+from fathom.log import get_console
 from fathom.serving.predictor import Predictor
 from fathom.tasks.relation_extraction import OpenRelationTask
 
@@ -97,7 +98,8 @@ def evaluate_triples(
     Args:
         entities: As in `extract`.
         relations: As in `extract`.
-        data: A file that a relation task reads, or `helpdesk:relations/test`; texts without a pair are not judged.
+        data: A file that a relation task reads, or `helpdesk:relations/test`; texts without a
+            pair are not judged, and counted for the user.
         batch_size: Sequences per forward pass.
 
     Returns:
@@ -107,7 +109,9 @@ def evaluate_triples(
         DataError: The file has no typed entities.
     """
     extractor = Extractor(entities, relations)
-    examples, _ = load_examples(data, "relation")
+    examples, notes = load_examples(data, "relation")
+    for note in notes:
+        get_console().info(note)
     true: dict[str, set[Triple]] = {}
     for example in examples:
         stated = true.setdefault(example["text"], set())

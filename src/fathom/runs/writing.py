@@ -31,7 +31,7 @@ def writing_scores(
 
     Args:
         scorer: The model, its task, and how many sequences go at once.
-        examples: Of a split; those without a reference are left out.
+        examples: Of a split; those without a reference, or whose prompt does not fit, are left out.
         most: A seeded sample of so many is answered; None for all.
         kept: Takes what each example adds to the sums behind the main score, and the answers.
 
@@ -39,15 +39,17 @@ def writing_scores(
         Every metric's scores, and `num_generated`.
     """
     task = scorer.task
-    labelled = [example for example in examples if task.written_reference(example) is not None]
+    asked = (part for example in examples for part in task.asked_to_write(example))
+    labelled = [part for part in asked if task.written_reference(part) is not None]
     chosen = labelled if most is None else sample(labelled, most, SEED)
     if not chosen:
         return {}
-    opened = open_writing_metrics(scorer)
+    opened, count = open_writing_metrics(scorer), 0
     main = next((item for item in opened if item.sums_to == task.main_metric), None)
     for example, written in answers(scorer, chosen):
         reference = task.written_reference(example) or {}
         pair = task.written_pair(written, reference)
+        count += 1
         for accumulator in opened:
             accumulator.update(*pair)
         if kept is not None:
@@ -56,7 +58,7 @@ def writing_scores(
                 added = main.counts(*pair)
                 kept[0].extend([] if added is None else [added])
     scores = {name: value for accumulator in opened for name, value in accumulator.compute().items()}
-    return {**scores, "num_generated": len(chosen)}
+    return {**scores, "num_generated": count}
 
 
 def open_writing_metrics(scorer: Scorer) -> list[Accumulator]:
@@ -69,15 +71,24 @@ def open_writing_metrics(scorer: Scorer) -> list[Accumulator]:
 
 
 def answers(scorer: Scorer, examples: Sequence[Example]) -> Iterator[tuple[Example, str]]:
-    """Yield each example with what the model writes for it, by the settings saved with the model."""
+    """Yield each example with what the model writes for it, by the settings saved with the model.
+
+    Examples whose prompt is longer than the model reads are left out, and counted for the user.
+    """
     if isinstance(scorer.task, OpenWhisper):
         yield from _transcripts(scorer, examples)
         return
-    with generator_of(scorer) as generator, get_console().progress(len(examples), "generate") as progress:
+    found = [(example, scorer.task.written_prompt(example)) for example in examples]
+    fitting = [(example, prompt) for example, prompt in found if prompt is not None]
+    if len(fitting) < len(found):
+        get_console().info(
+            f"{len(found) - len(fitting):,} of {len(found):,} answers are not asked for: what they answer alone is "
+            f"longer than {scorer.task.limit} less the room for an answer"
+        )
+    with generator_of(scorer) as generator, get_console().progress(len(fitting), "generate") as progress:
         options = generator.options()
-        texts = (example["text"] for example in examples)
-        written = generator.iterate(texts, options, batch_size=scorer.batch_size)
-        for number, (example, generation) in enumerate(zip(examples, written, strict=True), 1):
+        written = generator.iterate((prompt for _, prompt in fitting), options, batch_size=scorer.batch_size)
+        for number, ((example, _), generation) in enumerate(zip(fitting, written, strict=True), 1):
             progress.update(number)
             yield example, generation.text.strip()
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fathom.config import Part
 from fathom.data.batch import collate
+from fathom.data.conversation import Turn
 from fathom.data.draw import Draw
 from fathom.data.example import Example, Features
 from fathom.data.readers.base import Form
@@ -258,6 +259,14 @@ class OpenTask(ABC):
             labels_S: Of the labelled positions of a batch.
         """
         raise NotImplementedError
+
+    def asked_to_write(self, example: Example) -> list[Example]:
+        """Return what a model is asked to write for an example: itself, or one for each of its answers."""
+        return [example]
+
+    def written_prompt(self, example: Example) -> str | list[Turn] | None:
+        """Return what is written for: a text, or the turns before an answer; None where they do not fit."""
+        return str(example["text"])
 
     def written_reference(self, example: Example) -> dict[str, Any] | None:
         """Return what a text written for an example is judged by, as it is kept beside it; None where it has none."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from fathom.data.images import as_rgb, check_image, open_image
@@ -62,6 +64,14 @@ def test_bad_images_are_named(data, said):
     with pytest.raises(DataError, match=said) as caught:
         check_image(data, "x.png")
     assert caught.value.where == "x.png"
+
+
+def test_a_later_picture_without_dimensions_is_damage():
+    data = bytearray(_saved(Image.new("RGB", (4, 4)), "TIFF"))
+    first = struct.unpack_from("<I", data, 4)[0]
+    struct.pack_into("<I", data, first + 2 + 12 * struct.unpack_from("<H", data, first)[0], len(data))
+    with pytest.raises(DataError, match="damaged"):
+        check_image(bytes(data) + bytes(6), "x.tif")
 
 
 def test_an_animation_is_its_first_frame(tmp_path):
@@ -171,6 +181,22 @@ def test_sounds_are_mixed_resampled_and_refused(tmp_path):
         check_sound(tone(300, 1, 0.0), "c.wav")
     with pytest.raises(DataError, match="empty"):
         check_sound(b"", "d.wav")
+
+
+def test_a_sound_that_says_it_is_longer_than_memory_is_read_as_far_as_it_goes():
+    stream = io.BytesIO()
+    soundfile.write(stream, np.sin(np.arange(4000) / 9) * 0.3, 8000, format="MP3")
+    data = bytearray(stream.getvalue())
+    place = max(data.find(b"Xing"), data.find(b"Info"))
+    struct.pack_into(">I", data, place + 8, 0x7FFFFFFF)
+    facts = check_sound(bytes(data), "a.mp3")
+    assert 0.4 < facts.seconds < 1.0 and facts.rate == 8000
+
+
+def test_long_sounds_are_decoded_in_pieces(monkeypatch):
+    whole = check_sound(tone(300, 8000, 0.5), "a.wav")
+    monkeypatch.setattr("fathom.data.sounds.AT_ONCE", 100)
+    assert check_sound(tone(300, 8000, 0.5), "a.wav") == whole
 
 
 def test_resampling_keeps_a_tone():

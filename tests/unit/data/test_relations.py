@@ -209,3 +209,34 @@ def test_a_relation_of_an_entity_that_is_not_there(tmp_path):
     rows = [{"text": "a b", "entities": [[0, 1, "X"], [2, 3, "Y"]], "relations": [[0, 2, "costs"]]}]
     with pytest.raises(DataError, match="no entity of the text"):
         read(write_lines(tmp_path / "train.jsonl", rows))
+
+
+def whole(entities, relations, text="New York Times of York"):
+    return {"text": text, "entities": entities, "relations": relations}
+
+
+def test_a_relation_of_an_entity_inside_the_other_is_kept_and_counted(tmp_path):
+    row = whole([[0, 14, "ORG"], [4, 8, "LOC"], [18, 22, "LOC"]], [[0, 1, "named-after"]])
+    examples, notes = read(write_lines(tmp_path / "train.jsonl", [row, whole([[4, 8, "LOC"]], [])]))
+    found = [(*spans(example), example["label"]) for example in examples]
+    assert found == [("New York Times", "York", "named-after"), ("New York Times", "York", "no-relation")]
+    assert any(note.startswith("1 pairs have one entity inside the other") for note in notes)
+    assert "1 texts hold no two entities of related types, and give no example" in notes
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (whole([[0, 3, "A"], [3, 4, "B"]], [[0, 1, "x"]]), "covers only white space"),
+        (whole([[0, 8, "A"], [4, 14, "B"]], [[0, 1, "x"]]), "overlap in part"),
+        (whole([[0, 8, "A"], [0, 8, "B"]], [[0, 1, "x"]]), "same characters"),
+        (whole([{"id": 1, "start": 0, "end": 3}, {"id": 1, "start": 4, "end": 8}], []), "its id 1 is another's too"),
+        (whole([{"id": [1], "start": 0, "end": 3}], []), "its id .* is no text"),
+    ],
+)
+def test_bad_whole_texts_are_named_with_their_line(tmp_path, row, said):
+    good = whole([[0, 3, "A"], [4, 8, "B"]], [[0, 1, "x"]])
+    path = write_lines(tmp_path / "train.jsonl", [good, row])
+    with pytest.raises(DataError, match=said) as caught:
+        read(path)
+    assert f"{path}:2" in str(caught.value)

@@ -102,3 +102,44 @@ def test_the_saved_state_opens_the_same_task(tmp_path):
 def test_what_changes_the_features_changes_the_key():
     keys = [str(open_task(**options).cache_key()) for options in ({}, {"train_on": "all"}, {"too_long": "refuse"})]
     assert len(set(keys)) == 3
+
+
+def test_every_answer_is_asked_for_after_the_turns_before_it():
+    task = open_task(generated_examples=5)
+    parts = task.asked_to_write(EXAMPLES[2])
+    assert [part["answer"] for part in parts] == ['{"name": "find"}', "It is 3", "3"]
+    assert [len(task.written_prompt(part)) for part in parts] == [1, 3, 5]
+    reference = task.written_reference(parts[1])
+    assert reference == {"source": "3", "turn": 4, "references": ["It is 3"]}
+    last = open_task(generated_examples=5, train_on="last")
+    assert [part["answer"] for part in last.asked_to_write(EXAMPLES[2])] == ["3"]
+
+
+@pytest.mark.parametrize("max_length", [90, 101, 250])
+def test_prompts_leave_room_for_the_answer(max_length):
+    task = open_task(max_length, generated_examples=5, max_target_length=20)
+    assert task.generation == {"max_new_tokens": 20}
+    part = task.asked_to_write(long_example())[-1]
+    kept = task.written_prompt(part)
+    assert kept[0]["role"] == "system" and kept[-1]["content"] == "Question 29?"
+
+    def length(turns):
+        return len(task.tokenizer(task.template.prompt(turns), add_special_tokens=False)["input_ids"])
+
+    assert length(kept) <= max_length - 20
+    turns = part["messages"]
+    if len(kept) < len(turns):
+        assert length([turns[0], *turns[len(turns) - len(kept) - 1 :]]) > max_length - 20
+    huge = {"messages": [{"role": "user", "content": "word " * 300}], "answer": "x", "where": "a:1"}
+    assert task.written_prompt(huge) is None
+
+
+def test_nothing_is_written_unless_asked_for():
+    task = open_task()
+    assert not task.writing_metrics and not task.generation
+    assert task.part.reopen(task.state(), task.tokenizer).part == task.part
+    written = open_task(generated_examples=5)
+    assert written.writing_metrics["bleu"] == {"units": "words"}
+    assert written.part.reopen(written.state(), written.tokenizer).writing_metrics == written.writing_metrics
+    with pytest.raises(ValueError, match="max_target_length is for written answers"):
+        Chat(max_target_length=50)

@@ -46,6 +46,13 @@ def test_ratings_are_grouped_sorted_and_counted_once(tmp_path):
     assert "3 users chose 6 items, 7 times" in notes
 
 
+def test_of_an_item_that_comes_again_the_earliest_time_counts(tmp_path):
+    rows = "user,item,timestamp\nu,a,40\nu,b,20\nu,a,10\nu,c,30\n"
+    examples, notes = read(tmp_path, rows)
+    assert examples[0]["items"] == ["a", "b", "c"]
+    assert "1 rows name a user's item again; the earliest counts" in notes
+
+
 def test_sequences_of_json_lines(tmp_path):
     examples, _ = read(tmp_path, json.dumps({"user": "u", "items": ["a", 2]}) + "\n", "s.jsonl")
     assert examples[0]["items"] == ["a", "2"]

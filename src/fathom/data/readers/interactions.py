@@ -19,9 +19,9 @@ class InteractionRows(RowChecks):
 
     def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
         super().__init__(layout, options, problems)
-        self._chosen: dict[str, list[tuple[float, str]]] = {}
+        self._chosen: dict[str, dict[str, float]] = {}
+        """Of each user the items, in the order of the file, and when each was first chosen."""
         self._first_line: dict[str, int] = {}
-        self._seen: set[tuple[str, str]] = set()
         self._repeated = 0
 
     def add(self, line: int, values: Mapping[str, Any]) -> None:
@@ -40,12 +40,10 @@ class InteractionRows(RowChecks):
             time = found
         if user is None or item is None:
             return
-        if (user, item) in self._seen:
-            self._repeated += 1
-            return
-        self._seen.add((user, item))
         self._first_line.setdefault(user, line)
-        self._chosen.setdefault(user, []).append((time, item))
+        times = self._chosen.setdefault(user, {})
+        self._repeated += item in times
+        times[item] = min(time, times.get(item, time))
 
     def finish(self, num_rows: int) -> tuple[list[Example], list[str]]:
         """Return a sequence for each user and what was noticed; `num_rows` counts all rows of the file.
@@ -56,13 +54,13 @@ class InteractionRows(RowChecks):
         notes = self.settle(num_rows)
         unordered = 0
         for user, chosen in self._chosen.items():
-            ordered = sorted(chosen, key=lambda pair: pair[0])  # stable: equal times stay in the order of the file
-            unordered += ordered != chosen
-            self._keep(self._first_line[user], [item for _, item in ordered])
+            ordered = sorted(chosen, key=chosen.__getitem__)  # stable: equal times stay in the order of the file
+            unordered += ordered != [*chosen]
+            self._keep(self._first_line[user], ordered)
         if not self.examples:
             raise self.problems.fail("no rows", "the file needs at least one row of data besides a header")
         if self._repeated:
-            notes.append(f"{self._repeated} rows name a user's item again; the first of them counts")
+            notes.append(f"{self._repeated} rows name a user's item again; the earliest counts")
         if unordered:
             notes.append(f"the rows of {unordered} users were not in the order of time; they were sorted")
         if "items" not in self.layout.roles and "timestamp" not in self.layout.roles:

@@ -11,7 +11,7 @@ from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
 from fathom.data.readers.rows import RowChecks, as_json
 from fathom.data.readers.words import Span, join_words
-from fathom.data.relations import pair_examples, pair_problem, read_tagged
+from fathom.data.relations import apart, pair_examples, pair_problem, read_tagged
 from fathom.data.section import DataSection
 
 Entity = dict[str, Any]
@@ -35,7 +35,7 @@ class RelationRows(RowChecks):
         super().__init__(layout, options, problems)
         self._unlabelled: list[int] = []
         self._whole: list[tuple[Example, list[Entity], Pairs]] = []
-        self._repeats = self._nested = self._twice = 0
+        self._repeats = self._nested = self._twice = self._unpaired = 0
         ends = [layout.name(role) for role in ("head_end", "tail_end") if role in layout.roles]
         self._last_included = bool(ends) and set(ends) <= LAST_INCLUDED
 
@@ -59,7 +59,7 @@ class RelationRows(RowChecks):
         if problem is not None:
             self.problems.add(problem, "correct the places of the entities, or remove the row", line=line)
             return
-        self._nested += not (head["end"] <= tail["start"] or tail["end"] <= head["start"])
+        self._nested += not apart(head, tail)
         example: Example = {"text": text, "head": head, "tail": tail}
         if "label" in self.layout.roles:
             label = self._label(line, row["label"])
@@ -90,7 +90,9 @@ class RelationRows(RowChecks):
         if self._repeats:
             notes.append(f"{self._repeats} entities occur several times in their text; the first place was taken")
         if self._nested:
-            notes.append(f"{self._nested} rows have one entity inside the other")
+            notes.append(f"{self._nested} pairs have one entity inside the other")
+        if self._unpaired:
+            notes.append(f"{self._unpaired} texts hold no two entities of related types, and give no example")
         if self._twice:
             notes.append(f"{self._twice} pairs are related twice; the first relation was taken")
         if not self.examples:
@@ -105,7 +107,9 @@ class RelationRows(RowChecks):
             for head, tail in relations
         }
         for example, entities, relations in self._whole:
-            self.examples += pair_examples(example, entities, relations, types)
+            pairs = pair_examples(example, entities, relations, types)
+            self._unpaired += not pairs
+            self.examples += pairs
 
     def _text(self, line: int, row: Mapping[str, Any]) -> tuple[str, list[Span] | None] | None:
         """Return the text, and its words where it is given as words; None for a bad or empty row."""
@@ -187,6 +191,8 @@ class RelationRows(RowChecks):
         elif not 0 <= start < end <= len(text):
             return f"{start}-{end} is not inside the text of {len(text)} characters"
         covered = text[start:end]
+        if not covered.strip():
+            return f"{start}-{end} covers only white space"
         start, end = start + len(covered) - len(covered.lstrip()), end - len(covered) + len(covered.rstrip())
         entity = {"start": start, "end": end}
         return {**entity, "type": kind.strip()} if isinstance(kind, str) and kind.strip() else entity
@@ -222,7 +228,13 @@ class RelationRows(RowChecks):
             if isinstance(entity, str):
                 self.problems.add(f"entity {number}: {entity}", _MEND_ENTITY, line=line)
                 return
-            places[given["id"] if isinstance(given, Mapping) and "id" in given else number] = number
+            name = given["id"] if isinstance(given, Mapping) and "id" in given else number
+            if not isinstance(name, int | str) or name in places:
+                said = "is another's too" if isinstance(name, int | str) else "is no text"
+                mend = "give every entity an id of its own, or none"
+                self.problems.add(f"entity {number}: its id {name!r:.80} {said}", mend, line=line)
+                return
+            places[name] = number
             entities.append({"type": "entity", **entity})
         relations: Pairs = {}
         for number, given in enumerate(listed[1]):
@@ -232,6 +244,12 @@ class RelationRows(RowChecks):
                 self.problems.add(f"relation {number}: {read_relation}", mend, line=line)
                 return
             pair, label = read_relation
+            problem = pair_problem(text, entities[pair[0]], entities[pair[1]])
+            if problem is not None:
+                mend = "correct the places of the entities, or remove the relation"
+                self.problems.add(f"relation {number}: {problem}", mend, line=line)
+                return
+            self._nested += not apart(entities[pair[0]], entities[pair[1]])
             self._twice += pair in relations
             relations.setdefault(pair, label)
         self._whole.append(({"text": text, "where": where}, entities, relations))

@@ -16,16 +16,18 @@ ROLES = (
     *("tokens", "tags", "entities"),
     *("head", "tail", "head_start", "head_end", "tail_start", "tail_end", "head_type", "tail_type", "relations"),
     *("context", "question", "answers", "answer_start", "impossible"),
-    *("messages", "role", "content", "prompt", "input", "response", "instances", "system"),
+    *("messages", "role", "content", "knowledge", "calls", "prompt", "input", "response", "instances", "system"),
     *("chosen", "rejected", "completion"),
     *("source", "target"),
     *("image", "sound", "group", "transcript"),
 )
 """What a column can be. `targets` holds a mapping of target to label; each target becomes an example of its own with
-the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn; `chosen` and
-`rejected` are two answers, `completion` is one, with its verdict as `label`. `source` and `target` hold a text, or a
-list: the sentences of a source, the references of a target. `image` and `sound` hold paths from the folder of the file;
-rows of one `group` (a speaker) stay on one side of a split. `transcript` is what is said in a sound."""
+the target as `text_pair`. `messages` holds a list of turns, `role` and `content` are keys of a turn, and so are
+`knowledge`, facts that come into the system turn, and `calls`, calls of tools and what they gave, which become turns
+before it; `chosen` and `rejected` are two answers, `completion` is one, with its verdict as `label`. `source` and
+`target` hold a text, or a list: the sentences of a source, the references of a target. `image` and `sound` hold paths
+from the folder of the file; rows of one `group` (a speaker) stay on one side of a split. `transcript` is what is said
+in a sound."""
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "bar": "|", "\\t": "\t"}
 """Characters between columns by name."""

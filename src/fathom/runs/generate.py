@@ -11,6 +11,7 @@ from fathom.data.readers.base import Form
 from fathom.device import Precision
 from fathom.errors import DataError
 from fathom.log import get_console
+from fathom.runs.conversations import CHATS, holds_conversations, read_conversations
 from fathom.runs.predict import Inputs, check_output, how_to_read, read_inputs, write_rows
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def generate_file(
             raise DataError("a prompt is one text, not a pair", where=str(prompt.get("where")), mend=mend)
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(prompts) * wanted.num_return_sequences, "generate") as progress:
-        for generation in generator.iterate((prompt["text"] for prompt in prompts), wanted, batch_size=batch_size):
+        asked = (_asked(prompt, number) for number, prompt in enumerate(prompts, 1))
+        for generation in generator.iterate(asked, wanted, batch_size=batch_size):
             rows.append(generation.row())
             progress.update(len(rows))
     if output is not None:
@@ -99,7 +101,7 @@ def generate_file(
 def read_prompts(
     inputs: Inputs, info: Mapping[str, Any], read: Mapping[str, Any] | None = None
 ) -> list[Mapping[str, Any]]:
-    """Read what a model is to answer: sources of a task of pairs, plain prompts otherwise.
+    """Read what a model is to answer: sources of a task of pairs, conversations of one that chats, or plain prompts.
 
     Args:
         inputs: See `runs.predict.predict`.
@@ -109,6 +111,18 @@ def read_prompts(
     kind = info.get("task", {}).get("kind")
     form: Form = "writing" if kind is not None and catalog.load("task", kind).form == "writing" else "text"
     found = how_to_read(info, read)
+    if kind in CHATS and isinstance(inputs, str | Path) and holds_conversations(inputs, found["columns"]):
+        return read_conversations(inputs, found)
     role = "source" if form == "writing" else "text"
     column = found["columns"].get(role, found["columns"].get("text"))
     return read_inputs(inputs, form, {**found, "columns": {} if column is None else {role: column}})
+
+
+def _asked(given: Mapping[str, Any], number: int) -> Prompt:
+    found: Prompt | None = given.get("messages", given.get("text"))
+    if found is None:
+        mend = "give every input a 'text', or 'messages' to a model that chats"
+        raise DataError(
+            "neither a text nor a conversation", where=str(given.get("where", f"input {number}")), mend=mend
+        )
+    return found

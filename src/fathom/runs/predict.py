@@ -35,7 +35,7 @@ _INPUT_KEYS = ("text", "text_pair", "words", "head", "tail", "question", "image"
 _ENTITIES = (f"{role}{part}" for role in ("head", "tail") for part in ("", "_start", "_end", "_type"))
 INPUT_ROLES = frozenset(
     {"text", "text_pair", "tokens", "context", "question", "image", "sound", "user", "item", "timestamp", "items"}
-    | {"source"}
+    | {"source", "messages", "role", "content", "knowledge", "calls", "prompt", "input", "system"}
     | {*_ENTITIES}
 )
 """Roles of columns that a prediction needs."""

@@ -102,6 +102,72 @@ def test_tool_turns_and_calls_stay_as_text(tmp_path):
     assert any("1 turns call tools" in note for note in notes)
 
 
+def test_what_is_said_beside_a_call_is_kept_with_it(tmp_path):
+    call = {"function": {"name": "find", "arguments": {}}}
+    turns = [USER, {"role": "assistant", "content": "One moment.", "tool_calls": [call]}]
+    found, _ = read(tmp_path, [{"messages": turns}])
+    assert found[0]["messages"][1]["content"] == 'One moment.\n{"name": "find", "arguments": {}}'
+
+
+FACT = {"name": "Rome", "attrname": "rivers", "attrvalue": "Tiber"}
+CALL = {
+    "service": "Events_1",
+    "service_call": {"method": "Find", "parameters": {"city": "Rome"}},
+    "service_results": [3],
+}
+
+
+def test_knowledge_comes_into_the_system_turn_once(tmp_path):
+    turns = [
+        USER,
+        {**ASSISTANT, "attrs": [FACT, FACT]},
+        USER,
+        {**ASSISTANT, "attrs": [{**FACT, "attrvalue": "Aniene"}]},
+    ]
+    examples, notes = read(tmp_path, [{"messages": turns}, {"messages": PAIR}], columns={"knowledge": "attrs"})
+    told = {"role": "system", "content": "Rome, rivers: Tiber\nRome, rivers: Aniene"}
+    assert examples[0]["messages"] == [told, *PAIR, *PAIR]
+    assert examples[1]["messages"] == PAIR
+    assert any(note.startswith("1 conversations have the knowledge") for note in notes)
+    system = {"role": "system", "content": "Be brief."}
+    row = {"messages": [system, USER, {**ASSISTANT, "facts": "The sky is blue."}]}
+    examples, _ = read(tmp_path, [row], columns={"knowledge": "facts"})
+    assert examples[0]["messages"][0] == {"role": "system", "content": "Be brief.\nThe sky is blue."}
+    with pytest.raises(DataError, match=r"turn 2: its knowledge \('facts'\) is neither"):
+        read(tmp_path, [{"messages": [USER, {**ASSISTANT, "facts": [3]}]}], columns={"knowledge": "facts"})
+
+
+def test_calls_become_turns_before_the_answer(tmp_path):
+    frames = [{"service": "Hotels_1", "slots": []}, CALL]
+    examples, notes = read(
+        tmp_path, [{"messages": [USER, {**ASSISTANT, "frames": frames}]}], columns={"calls": "frames"}
+    )
+    made = [
+        {"role": "assistant", "content": '{"name": "Find", "arguments": {"city": "Rome"}}'},
+        {"role": "tool", "content": "[3]"},
+    ]
+    assert examples[0]["messages"] == [USER, *made, ASSISTANT]
+    assert any(note.startswith("1 turns stand behind calls") for note in notes)
+    own = [{"name": "Find", "arguments": {"city": "Rome"}, "result": "none"}]
+    examples, _ = read(tmp_path, [{"messages": [USER, {**ASSISTANT, "made": own}]}], columns={"calls": "made"})
+    assert examples[0]["messages"][1:3] == [made[0], {"role": "tool", "content": "none"}]
+    for turn, said in (
+        ({**USER, "made": own}, "are the user's"),
+        ({**ASSISTANT, "made": [{"name": 3}]}, "cannot be read"),
+    ):
+        turns = [USER, ASSISTANT, turn] if turn["role"] == "user" else [USER, turn]
+        with pytest.raises(DataError, match=said):
+            read(tmp_path, [{"messages": turns}], columns={"calls": "made"})
+
+
+def test_knowledge_and_calls_that_are_not_read_are_said(tmp_path):
+    turns = [USER, {**ASSISTANT, "attrs": [FACT], "frames": [CALL]}]
+    examples, notes = read(tmp_path, [{"messages": turns}, {"messages": [USER, {**ASSISTANT, "frames": []}]}])
+    assert examples[0]["messages"] == PAIR
+    assert "the knowledge of 1 conversations is passed over: data.columns.knowledge=attrs reads it" in notes
+    assert "the calls of 1 conversations is passed over: data.columns.calls=frames reads it" in notes
+
+
 def test_text_parts_are_joined_and_other_parts_refused(tmp_path):
     parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
     assert read(tmp_path, [{"messages": [{**USER, "content": parts}, ASSISTANT]}])[0][0]["messages"] == PAIR

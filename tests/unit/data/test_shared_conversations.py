@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fathom.data.load import load_examples
+from fathom.data.section import DataSection
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data folder is not beside the repository")
@@ -31,3 +32,17 @@ def test_shared_conversations(path, count, turns):
     for example in examples:
         roles = [turn["role"] for turn in example["messages"]]
         assert roles[:2] == ["user", "assistant"]
+
+
+def test_knowledge_and_calls_of_the_shared_sets():
+    music, notes = load_examples(f"{SHARED}/kdconv/music/dev.json", "chat")
+    assert any("data.columns.knowledge=attrs" in note for note in notes)
+    grounded, _ = load_examples(
+        f"{SHARED}/kdconv/music/dev.json", "chat", DataSection(train="x", columns={"knowledge": "attrs"})
+    )
+    assert [item["messages"][1:] for item in grounded] == [item["messages"] for item in music]
+    assert "主要成就" in grounded[0]["messages"][0]["content"]
+    path = f"{SHARED}/sgd/train/dialogues_015.json"
+    called, notes = load_examples(path, "chat", DataSection(train="x", columns={"calls": "frames"}))
+    assert sum(turn["role"] == "tool" for item in called for turn in item["messages"]) == 155
+    assert any(note.startswith("155 turns stand behind calls") for note in notes)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from fathom.errors import DataError
 from fathom.files import read_json
 from fathom.recipe import load_recipe
 from fathom.runs.evaluate import evaluate
+from fathom.runs.predict import predict
 from fathom.runs.train import train
 from writing_for_tests import make_writer, rows
 
@@ -59,6 +61,20 @@ def test_answers_are_written_and_judged(tmp_path: Path) -> None:
     logged = [json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()]
     assert sum("exact_answer" in line for line in logged) == 3
     assert read_json(result.folder / "model" / "fathom.json")["generation"] == {"max_new_tokens": 8}
+    again = predict(str(result.folder), tmp_path / "test.jsonl")  # the last answer of each is left out, and written
+    last = {line["where"]: line["text"] for line in lines}
+    assert [row["text"].strip() for row in again] == [*last.values()]
+    assert [row["prompt"] for row in again] == [talk[-2]["content"] for talk in talks]
+    asked = [talk[:-1] for talk in talks]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps({"log": talk}) + "\n" for talk in [*asked, talks[0]]))
+    open_ended = predict(str(result.folder), tmp_path / "asked.jsonl", read={"columns": {"messages": "log"}})
+    assert [row["text"] for row in open_ended] == [row["text"] for row in [*again, again[0]]]
+    given = predict(str(result.folder), [{"messages": asked[0]}, "one two"])
+    assert given[0]["text"] == again[0]["text"]
+    with pytest.raises(DataError, match="neither a text nor a conversation"):
+        predict(str(result.folder), [{"words": "one"}])
+    (tmp_path / "texts.csv").write_text("text\none two\n", encoding="utf-8")
+    assert predict(str(result.folder), tmp_path / "texts.csv")[0]["prompt"] == "one two"
     scores = evaluate(str(result.folder / "model"), str(tmp_path / "test.jsonl"))
     for name in ("loss", "bleu", "distinct_1", "exact_answer"):
         assert scores[name] == pytest.approx(metrics["test"][name], rel=1e-4, abs=1e-4), name

@@ -14,8 +14,13 @@ READ_BY: dict[str, frozenset[Form]] = {
     "word_join": frozenset({"spans", "relation"}),
 }
 """Keys by the forms that honour them; those left out are honoured by every form, or are checked elsewhere."""
-IN_TURNS = frozenset({"role", "content"})
-"""What `columns` may name besides columns where examples are conversations: keys of a turn."""
+IN_TURNS: dict[str, tuple[Form, ...]] = {
+    "role": ("chat", "preference"),
+    "content": ("chat", "preference"),
+    "knowledge": ("chat",),
+    "calls": ("chat",),
+}
+"""What `columns` may name besides columns where examples are conversations: keys of a turn, by the forms."""
 
 
 def passed_over(given: Mapping[str, Any], form: Form) -> list[str]:
@@ -32,8 +37,7 @@ def passed_over(given: Mapping[str, Any], form: Form) -> list[str]:
 
 def forms_of_role(role: str) -> list[Form]:
     """Return the forms whose rows have a column of a role."""
-    turns: tuple[Form, ...] = ("chat", "preference")
-    return [form for form, roles in ROLES_OF_FORM.items() if role in roles or (role in IN_TURNS and form in turns)]
+    return [form for form, roles in ROLES_OF_FORM.items() if role in roles or form in IN_TURNS.get(role, ())]
 
 
 def forms_of_key(key: str) -> list[Form]:

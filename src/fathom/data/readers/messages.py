@@ -13,6 +13,7 @@ from fathom.data.example import Example
 from fathom.data.readers.columns import Layout
 from fathom.data.readers.problems import Problems
 from fathom.data.readers.rows import as_json
+from fathom.data.readers.turn_notes import passed_over, read_calls, read_facts
 from fathom.data.section import DataSection
 
 ROLES = {
@@ -43,7 +44,8 @@ class ConversationRows:
 
     Args:
         layout: Names of the columns, for messages.
-        options: The data section; its `columns` may say under which keys a turn holds `role` and `content`.
+        options: The data section; its `columns` may say under which keys a turn holds `role` and `content`, and the
+            `knowledge` and `calls` that stand beside it.
         problems: Takes what is wrong.
     """
 
@@ -54,7 +56,10 @@ class ConversationRows:
         self._role_keys = _keys(options.columns.get("role"), ROLE_KEYS)
         self._content_keys = _keys(options.columns.get("content"), CONTENT_KEYS)
         self._formats: Counter[str] = Counter()
-        self._calls = 0
+        self._answers = options.answers
+        self._knowledge_key, self._calls_key = options.columns.get("knowledge"), options.columns.get("calls")
+        self._calls = self._grounded = self._made = 0
+        self._unread: dict[str, Counter[str]] = {"knowledge": Counter(), "calls": Counter()}
 
     def add(self, line: int, values: Mapping[str, Any]) -> None:
         """Check one row: its values by role of the column."""
@@ -66,6 +71,7 @@ class ConversationRows:
                     column = self.layout.name("messages")
                     turns = self._turns(each["messages"])
                     turns = [*system_turns(each.get("system")), *turns] if turns[0]["role"] != "system" else turns
+                    turns = self._with_knowledge(turns, as_json(each["messages"]))
                 else:
                     column = self.layout.name("prompt")
                     turns = self._pair(each)
@@ -82,7 +88,7 @@ class ConversationRows:
             DataError: Problems were found (and are not skipped), or there is no conversation.
         """
         answered = [example for example in self.examples if has_answer(example)]
-        if answered and len(answered) < len(self.examples):
+        if self._answers and answered and len(answered) < len(self.examples):
             for example in self.examples:
                 if not has_answer(example):
                     line = int(example["where"].rpartition(":")[2])
@@ -99,6 +105,13 @@ class ConversationRows:
             notes.append(f"{open_ended} conversations end with a turn that nobody answers; it is context only")
         if self._calls:
             notes.append(f"{self._calls} turns call tools: the calls are kept as JSON text")
+        if self._made:
+            notes.append(f"{self._made} turns stand behind calls, which are turns of their own, as JSON text")
+        if self._grounded:
+            notes.append(f"{self._grounded} conversations have the knowledge of their turns in the system turn")
+        for role, found in self._unread.items():
+            for key, count in found.items():
+                notes.append(f"the {role} of {count} conversations is passed over: data.columns.{role}={key} reads it")
         return self.examples, notes
 
     def _instances(self, values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -151,6 +164,7 @@ class ConversationRows:
             else:
                 role = _role(turn.get(role_key), role_key, number)
             content = self._content(turn, content_key)
+            turns += self._made_calls(turn, number, role)
             turns.append({"role": role, "content": check_text(content, f"turn {number} ({role})")})
         self._formats[_format_name(role_key, content_key)] += 1
         return turns
@@ -159,12 +173,50 @@ class ConversationRows:
         """What is said: a text, the texts of a list of parts, or the calls of a turn that only calls tools."""
         content = turn.get(key)
         calls = turn.get("tool_calls")
-        if not content and isinstance(calls, list) and calls:
-            self._calls += 1
-            return "\n".join(_call_text(call) for call in calls)
         if isinstance(content, list) and all(isinstance(part, Mapping) and "text" in part for part in content):
-            return "".join(str(part["text"]) for part in content)
+            content = "".join(str(part["text"]) for part in content)
+        if isinstance(calls, list) and calls and (not content or isinstance(content, str)):
+            self._calls += 1
+            said = [content] if content and content.strip() else []
+            return "\n".join([*said, *(_call_text(call) for call in calls)])
         return content
+
+    def _made_calls(self, turn: Mapping[str, Any], number: int, role: str) -> list[Turn]:
+        """The calls that were made for an answer, and what they gave, as the turns before it."""
+        if self._calls_key is None:
+            return []
+        calls = read_calls(turn.get(str(self._calls_key)))
+        if calls is None or (calls and role != "assistant"):
+            said = "cannot be read" if calls is None else f"are the {role}'s"
+            mend = 'write [{"name": ..., "arguments": {...}, "result": ...}] into turns of the assistant'
+            raise BadRowError(f"turn {number}: its calls ('{self._calls_key}') {said}", mend)
+        if not calls:
+            return []
+        self._made += 1
+        made = [{"role": "assistant", "content": "\n".join(call for call, _ in calls)}]
+        return [*made, *({"role": "tool", "content": result} for _, result in calls)]
+
+    def _with_knowledge(self, turns: list[Turn], given: Any) -> list[Turn]:
+        """Put the facts that the turns draw on into the system turn, each once; say what is passed over."""
+        raw = [turn for turn in given if isinstance(turn, Mapping)]
+        read = {"knowledge": self._knowledge_key, "calls": self._calls_key}
+        for role, key in zip(read, passed_over(raw), strict=True):
+            self._unread[role].update([key] if key is not None and read[role] is None else [])
+        facts: dict[str, None] = {}
+        for number, turn in enumerate(raw if self._knowledge_key is not None else (), 1):
+            found = read_facts(turn.get(str(self._knowledge_key)))
+            if found is None:
+                said = f"turn {number}: its knowledge ('{self._knowledge_key}') is neither a text nor a list of facts"
+                raise BadRowError(said, 'write ["a fact", ...] or [{"name", "attrname", "attrvalue"}]')
+            facts |= dict.fromkeys(found)
+        if not facts:
+            return turns
+        self._grounded += 1
+        head = [turn["content"] for turn in turns[:1] if turn["role"] == "system"]
+        return [
+            {"role": "system", "content": check_text("\n".join([*head, *facts]), "the knowledge")},
+            *turns[len(head) :],
+        ]
 
 
 def _keys(given: str | int | None, usual: tuple[str, ...]) -> tuple[str, ...]:

@@ -83,7 +83,7 @@ def test_calls_and_their_arguments():
     found = scores(Calls(), [(said, [reference]) for said, reference in cases])
     assert found["call_accuracy"] == pytest.approx(3 / 8)
     assert found["slot_accuracy"] == pytest.approx(5 / 12)
-    assert scores(Calls(), [("Yes", ["No"])]) == {}
+    assert scores(Calls(), [("Yes", ["No"]), ('[{"name": "Bob"}]', ['[{"name": "Ann"}]'])]) == {}
 
 
 @pytest.mark.parametrize("part", [ExactAnswer(), Calls()])

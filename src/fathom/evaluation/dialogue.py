@@ -174,6 +174,8 @@ def _as_calls(text: str) -> list[dict[str, Any]]:
     for call in given:
         if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):
             return []
+        if not {"arguments", "parameters"} & call.keys():
+            return []  # a person's name is no call
         arguments = call.get("arguments", call.get("parameters"))
         if arguments is not None and not isinstance(arguments, Mapping):
             return []

@@ -205,6 +205,12 @@ def test_bad_rows_are_named_with_their_line(tmp_path, row, said):
     assert any("left out 1 of 2 rows" in note for note in notes)
 
 
+def test_a_table_without_the_column_of_a_start_is_named(tmp_path):
+    row = {"token": ["a", "b"], "subj_start": 0, "subj_end": 0, "obj_end": 1, "relation": "x"}
+    with pytest.raises(DataError, match="the tail: None is no place"):
+        read(write_lines(tmp_path / "train.jsonl", [row]))
+
+
 def test_a_relation_of_an_entity_that_is_not_there(tmp_path):
     rows = [{"text": "a b", "entities": [[0, 1, "X"], [2, 3, "Y"]], "relations": [[0, 2, "costs"]]}]
     with pytest.raises(DataError, match="no entity of the text"):

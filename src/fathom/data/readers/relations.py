@@ -157,7 +157,8 @@ class RelationRows(RowChecks):
                     value[1] += 1
             entity = self._entity(value, text, words, avoid=found)
             if isinstance(entity, str):
-                column = self.layout.name(role if role in self.layout.roles else f"{role}_start")
+                known = (name for name in (role, f"{role}_start", f"{role}_end") if name in self.layout.roles)
+                column = next(map(self.layout.name, known), None)
                 self.problems.add(f"the {role}: {entity}", _MEND_ENTITY, line=line, column=column)
                 return None
             kind = row.get(f"{role}_type")

@@ -209,6 +209,9 @@ def test_a_table_without_the_column_of_a_start_is_named(tmp_path):
     row = {"token": ["a", "b"], "subj_start": 0, "subj_end": 0, "obj_end": 1, "relation": "x"}
     with pytest.raises(DataError, match="the tail: None is no place"):
         read(write_lines(tmp_path / "train.jsonl", [row]))
+    row = {"token": ["a", "b"], "t": {"pos": [1, 2]}, "relation": "x"}
+    with pytest.raises(DataError, match="does not mark two entities"):
+        read(write_lines(tmp_path / "other.jsonl", [row]))
 
 
 def test_a_relation_of_an_entity_that_is_not_there(tmp_path):

@@ -139,7 +139,8 @@ class RelationRows(RowChecks):
     def _tagged(self, line: int, text: str) -> tuple[str, Entity, Entity] | None:
         found = read_tagged(text)
         if isinstance(found, str):
-            self.problems.add(found, _MEND_TAGS, line=line, column=self.layout.name("text"))
+            column = self.layout.name("text" if "text" in self.layout.roles else "tokens")
+            self.problems.add(found, _MEND_TAGS, line=line, column=column)
             return None
         return found
 

@@ -107,13 +107,16 @@ def evaluate_command(
         typer.Argument(help="How to read it, where not as in training: columns.label=topic.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sequences per forward pass.")] = 64,
+    generate: Annotated[
+        int | None, typer.Option(min=0, help="Models that write: judge so many answers, a sample.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a trained model on labelled data."""
     from fathom.cli.tables import scores_text
     from fathom.runs.evaluate import evaluate
 
-    scores = evaluate(model, data, edits or (), batch_size=batch_size)
+    scores = evaluate(model, data, edits or (), batch_size=batch_size, generate=generate)
     if as_json:
         say_json(scores)
     else:

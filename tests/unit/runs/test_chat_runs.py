@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from fathom.errors import DataError
+from fathom.errors import ConfigError, DataError
 from fathom.files import read_json
 from fathom.recipe import load_recipe
-from fathom.runs.evaluate import evaluate
+from fathom.runs.evaluate import _check_writes, evaluate
 from fathom.runs.predict import predict
 from fathom.runs.train import train
+from fathom.tasks.text_classification import TextClassification
+from tokenizers_for_tests import tokenizer_of
 from writing_for_tests import make_writer, rows
 
 
@@ -84,6 +86,17 @@ def test_without_it_nothing_is_written(tmp_path: Path) -> None:
     result = train(recipe_of(tmp_path, "training.max_steps=4", "data.test=null"))
     assert "num_generated" not in read_json(result.folder / "metrics.json")["validation"]
     assert "generation" not in read_json(result.folder / "model" / "fathom.json")
+    assert "num_generated" not in evaluate(str(result.folder), str(tmp_path / "test.jsonl"))
+    scores = evaluate(str(result.folder), str(tmp_path / "test.jsonl"), generate=7)
+    assert scores["num_generated"] == 7 and {"bleu", "exact_answer"} <= scores.keys()
+
+
+def test_a_model_that_writes_nothing_is_not_asked() -> None:
+    examples = [{"text": text, "label": text} for text in "ab"]
+    task = TextClassification().open(examples, tokenizer_of("minilm"), 16)
+    with pytest.raises(ConfigError, match="a model of text-classification writes no answers"):
+        _check_writes(task, 5)
+    _check_writes(task, 0)
 
 
 def test_questions_without_room_for_an_answer_are_left_out_and_counted(tmp_path: Path, capsys: Any) -> None:

@@ -50,6 +50,8 @@ def test_a_model_learns_to_translate_and_is_scored_on_what_it_writes(family, tmp
     assert [row["text"].strip() for row in again] == [row["text"] for row in written]
     assert all("score" in row for row in again)  # beams, as saved
     scores = evaluate(str(result.folder / "model"), str(tmp_path / "test.jsonl"))
+    assert evaluate(str(result.folder), str(tmp_path / "test.jsonl"), generate=3)["num_generated"] == 3
+    assert "bleu" not in evaluate(str(result.folder), str(tmp_path / "test.jsonl"), generate=0)
     for name in ("loss", "bleu", "chrf", "ter", "length_ratio", "copy_rate"):
         assert scores[name] == pytest.approx(metrics["test"][name], rel=1e-4, abs=1e-4), name
 

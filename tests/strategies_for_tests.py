@@ -13,6 +13,7 @@ from fathom import catalog
 from fathom.config import validate
 from fathom.model.anatomy import find_anatomy
 from fathom.model.compute import Compute
+from fathom.model.low_rank import fuse_updates
 from fathom.model.packing import pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.tuning.base import Tuning
@@ -140,6 +141,7 @@ def loop_gradients(model: nn.Module, batch: dict[str, Tensor], tuning: Tuning, d
     named, keys = group_parameters(model, tuning.learning_rate_scales(model, anatomy))
     flat = FlatParameters(named, keys, shadow_dtype=dtype if dtype != torch.float32 else None)
     compute = Compute(model, flat, [block.path for block in anatomy.blocks], dtype=dtype)
+    fuse_updates(model, [block.path for block in anatomy.blocks], compute, None)
     flat.begin_step(compute.direct)
     packed.prepare(batch["attention_mask"])
     mean_square(model(**batch).logits.float(), batch).backward()

@@ -18,6 +18,7 @@ from fathom.model.flash_attention import LONG
 from fathom.model.flow import trace
 from fathom.model.kept import kept_bytes
 from fathom.model.load import model_class
+from fathom.model.low_rank import fuse_updates
 from fathom.model.memory import MicroBatch, Setting
 from fathom.model.packing import pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
@@ -142,6 +143,7 @@ def counted_and_measured(
     named, keys = group_parameters(model)
     flat = FlatParameters(named, keys, shadow_dtype=dtype if precision == "bf16" else None)
     compute = Compute(model, flat, [block.path for block in anatomy.blocks], dropout=packed.dropout, dtype=dtype)
+    fuse_updates(model, [block.path for block in anatomy.blocks], compute, packed.dropout)
     mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
     packed.prepare(mask)
     flat.begin_step(compute.direct)

@@ -17,6 +17,7 @@ from fathom.model.combine import combine
 from fathom.model.compute import Compute
 from fathom.model.folder import load_folder, open_folder
 from fathom.model.four_bit import dequantize, four_bit_weights, num_parameters, quantizable, quantize, unpack
+from fathom.model.low_rank import fuse_updates
 from fathom.model.merge import merge
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.reload import reload_logits, verify_reload
@@ -154,6 +155,7 @@ def test_the_loop_reads_what_is_packed_and_keeps_no_copy(dtype: torch.dtype) -> 
     anatomy = find_anatomy(tuned)
     flat = FlatParameters(*group_parameters(tuned))
     compute = Compute(tuned, flat, [block.path for block in anatomy.blocks], dtype=dtype)
+    fuse_updates(tuned, [block.path for block in anatomy.blocks], compute, None)
     for name in four_bit_weights(tuned):
         module = tuned.get_submodule(name.removesuffix(".weight"))
         leaf = compute.leaf_of(module)

@@ -83,12 +83,6 @@ class Added:
         """
         return 4 * inputs * outputs * FLOAT_BYTES if self.kind == "gated" else 0
 
-    def scoring_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
-        """Return the bytes that come and go for one token of a pass without gradients, whose peak is forward."""
-        if self.kind == "lora":  # what is added, scaled, and the sum
-            return 3 * outputs * product_bytes
-        return self.passing_bytes(inputs, outputs)
-
     def passing_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes that come and go for one token."""
         width = inputs if self.kind == "ia3-input" else outputs

@@ -57,24 +57,29 @@ class Compute:
                     continue
                 if type(module) in (nn.Linear, Conv1D) or four_bit(module) is not None:
                     self._leaves[module] = LinearLeaf(module, self)
-                    self._override(module, partial(_linear_forward, self._leaves[module]))
+                    self.override(module, partial(_linear_forward, self._leaves[module]))
                 elif (fused := fused_forward(module)) is not None:
-                    self._override(module, fused)
+                    self.override(module, fused)
         for path in embedding_paths:
             module = model.get_submodule(path)
             assert isinstance(module, nn.Embedding)
             slot = parameters.slot_of(module.weight)
             if slot is not None and module.max_norm is None and not module.scale_grad_by_freq:
                 self.direct.add(slot.name)
-                self._override(module, partial(_embedding_forward, EmbeddingLeaf(module, slot, parameters)))
+                self.override(module, partial(_embedding_forward, EmbeddingLeaf(module, slot, parameters)))
         if dropout is not None:
             for module in model.modules():
                 if type(module) is nn.Dropout and module.p > 0:
-                    self._override(module, partial(_dropout_forward, module, dropout))
+                    self.override(module, partial(_dropout_forward, module, dropout))
 
-    def _override(self, module: nn.Module, forward: Any) -> None:
+    def override(self, module: nn.Module, forward: Any) -> None:
+        """Let a module run otherwise until `remove`."""
         module.forward = forward
         self._changed.append(module)
+
+    def has_leaf(self, module: nn.Module) -> bool:
+        """Whether a module is a linear map of the blocks."""
+        return module in self._leaves
 
     def leaf_of(self, module: nn.Module) -> LinearLeaf:
         """Return how a linear map of the blocks computes."""
@@ -179,13 +184,13 @@ class _Linear(torch.autograd.Function):
             product = (hidden_TD.t() @ grad_TF) if leaf.transposed else (grad_TF.t() @ hidden_TD)
             leaf.store.accumulate(leaf.weight_slot, product)
         if leaf.bias_slot is not None and leaf.bias_slot.learns:
-            leaf.store.accumulate(leaf.bias_slot, _column_sums(grad_TF))
+            leaf.store.accumulate(leaf.bias_slot, column_sums(grad_TF))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
         return (grad_TF @ leaf.weight_FD).view(ctx.shape).to(ctx.input_dtype), None, None, None
 
 
-def _column_sums(grad_TF: Tensor) -> Tensor:
+def column_sums(grad_TF: Tensor) -> Tensor:
     """Sum over tokens; in low precision as a product, which adds in float32 and is several times faster."""
     if grad_TF.dtype == torch.float32:
         return grad_TF.sum(0)

@@ -10,9 +10,9 @@ NaN) reaches no other, and the gradients are those of each alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,12 @@ from transformers import PreTrainedModel
 
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, find_anatomy
-from fathom.model.compute import Compute, LinearLeaf
-from fathom.model.dropout import DropoutSource, apply_mask
+from fathom.model.compute import Compute
+from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import before_stack
 from fathom.model.joined import JoinedDropout, join_inputs, join_layouts, natural_states
 from fathom.model.layout import Part, make_layout
+from fathom.model.low_rank import ManyUpdates, Update, plain_update, updated_linear
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters
 from fathom.model.prefix import Prefix, PrefixError
@@ -45,37 +46,6 @@ class Adapter:
     compute: Compute
     dropout: DropoutSource | None
     """Where its masks come from; None for torch's generator."""
-
-
-@dataclass(frozen=True)
-class Update:
-    """The low-rank update of one adapter beside one projection."""
-
-    first: LinearLeaf
-    second: LinearLeaf
-    scale: float
-    rate: float = 0.0
-    """Of dropout on what enters it."""
-    source: DropoutSource | None = None
-
-    def keep(self, rows_TD: Tensor) -> Tensor | None:
-        """Draw the mask of what enters it, if it has dropout."""
-        return None if self.source is None or self.rate == 0 else self.source.mask(rows_TD.shape, self.rate)
-
-
-@dataclass
-class ManyUpdates:
-    """A frozen projection, and the updates of all adapters beside it."""
-
-    base: LinearLeaf
-    updates: dict[int, Update] = field(default_factory=dict)
-    """By the adapter's number."""
-    rows: tuple[tuple[int, slice], ...] = ()
-    """Which adapter's rows lie where in the coming pass."""
-
-    def active(self) -> list[tuple[slice, Update]]:
-        """Return the updates of the coming pass with their rows."""
-        return [(rows, self.updates[number]) for number, rows in self.rows if number in self.updates]
 
 
 @dataclass(frozen=True)
@@ -143,7 +113,7 @@ class SharedBase:
             if path not in self._projections:
                 module = self.base.get_submodule(path)
                 self._projections[path] = ManyUpdates(self.compute.leaf_of(module))
-                module.forward = partial(_forward, self._projections[path])
+                module.forward = partial(updated_linear, self._projections[path])
             self._projections[path].updates[number] = update
         self.adapters.append(adapter)
         return number
@@ -247,77 +217,10 @@ def _updates(adapter: Adapter) -> Iterator[tuple[str, Update]]:
     for path, module in adapter.packed.model.named_modules():
         if not isinstance(module, LoraLayer):
             continue
-        names = module.active_adapters
-        if len(names) != 1 or names[0] in module.lora_variant:
-            raise ModelError(f"'{path}' has several adapters, or a variant of LoRA such as DoRA")
-        name = names[0]
-        dropout: Any = module.lora_dropout[name]
-        rate = float(dropout.p) if isinstance(dropout, nn.Dropout) else 0.0
-        if rate and adapter.dropout is None:
-            raise ModelError("on a GPU its own dropout (tuning.dropout) is drawn by torch, for all adapters at once")
-        leaves = (adapter.compute.leaf_of(module.lora_A[name]), adapter.compute.leaf_of(module.lora_B[name]))
-        yield path, Update(*leaves, float(module.scaling[name]), rate, adapter.dropout)
-
-
-def _forward(projection: ManyUpdates, input: Tensor) -> Tensor:
-    active = projection.active()
-    # the thin weights are arguments only so that autograd knows the output depends on them
-    thin = [leaf.module.weight for _, update in active for leaf in (update.first, update.second)]
-    output: Tensor = _ManyLora.apply(input, projection.base, active, *thin)  # type: ignore[no-untyped-call]
-    return output
-
-
-class _ManyLora(torch.autograd.Function):
-    """A frozen linear map of all rows, and each adapter's `scale * second(first(rows))` on its own."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, input: Tensor, base: LinearLeaf, active: Sequence[tuple[slice, Update]], *thin: Tensor
-    ) -> Tensor:
-        hidden_TD = input.reshape(-1, input.shape[-1]).to(base.dtype)
-        output_TF = nn.functional.linear(hidden_TD, base.weight_FD, base.bias_F)
-        kept, masks = [hidden_TD], []
-        for rows, update in active:
-            read_TD = hidden_TD[rows]
-            keep = update.keep(read_TD)
-            masks.append(keep is not None)
-            if keep is not None:
-                read_TD = apply_mask(read_TD, keep, update.rate)
-                kept.append(keep)
-            inner_TR = read_TD @ update.first.weight_FD.t()
-            output_TF[rows].addmm_(inner_TR, update.second.weight_FD.t(), alpha=update.scale)
-            kept.append(inner_TR)
-        ctx.save_for_backward(*kept)
-        ctx.base, ctx.active, ctx.masks = base, active, masks
-        ctx.shape, ctx.dtype, ctx.count = input.shape, input.dtype, len(thin)
-        output: Tensor = torch.ops.aten._unsafe_view(output_TF, [*input.shape[:-1], output_TF.shape[-1]])
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        base: LinearLeaf = ctx.base
-        hidden_TD, *kept = ctx.saved_tensors
-        grad_TF = grad.reshape(-1, grad.shape[-1]).to(base.dtype)
-        grad_TD = grad_TF @ base.weight_FD if ctx.needs_input_grad[0] else None
-        tensors = iter(kept)
-        for (rows, update), masked in zip(ctx.active, ctx.masks, strict=True):
-            keep = next(tensors) if masked else None
-            inner_TR = next(tensors)
-            own_TF = grad_TF[rows]
-            scaled_TR = (own_TF @ update.second.weight_FD).mul_(update.scale)
-            read_TD = hidden_TD[rows] if keep is None else apply_mask(hidden_TD[rows], keep, update.rate)
-            _add(update.second, own_TF.t() @ inner_TR.mul(update.scale))
-            _add(update.first, scaled_TR.t() @ read_TD)
-            if grad_TD is None:
-                continue
-            if keep is None:
-                grad_TD[rows].addmm_(scaled_TR, update.first.weight_FD)
-            else:
-                grad_TD[rows].add_(apply_mask(scaled_TR @ update.first.weight_FD, keep, update.rate))
-        input_grad = None if grad_TD is None else grad_TD.view(ctx.shape).to(ctx.dtype)
-        return input_grad, None, None, *[None] * ctx.count
-
-
-def _add(leaf: LinearLeaf, gradient_FD: Tensor) -> None:
-    assert leaf.weight_slot is not None
-    leaf.store.accumulate(leaf.weight_slot, gradient_FD)
+        update = plain_update(module, adapter.compute, adapter.dropout)
+        if update is None:
+            raise ModelError(
+                f"'{path}' has several adapters or a variant of LoRA such as DoRA, or, on a GPU, its own dropout "
+                "(tuning.dropout), which torch would draw for all adapters at once"
+            )
+        yield path, update

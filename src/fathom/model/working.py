@@ -68,18 +68,15 @@ def _feed_forward_working(block: BlockFlow, micro_batch: MicroBatch, setting: Se
     ups = 0 if kept else sum(round(unit.outputs * min(unit.uses, 1)) for unit in block.feed_forward[:-1])
     passing = micro_batch.slots * ((inner + ups) * setting.product_bytes + 3 * block.width * setting.stream_bytes)
     product = inner * block.width * setting.product_bytes
-    added = max((_added_working(unit, micro_batch, setting, kept=kept) for unit in block.units), default=0)
+    added = max((_added_working(unit, micro_batch, setting) for unit in block.units), default=0)
     return passing + max(product, added)
 
 
-def _added_working(unit: Unit, micro_batch: MicroBatch, setting: Setting, *, kept: bool) -> int:
+def _added_working(unit: Unit, micro_batch: MicroBatch, setting: Setting) -> int:
     """What a strategy makes beside a projection."""
     if unit.added is None:
         return 0
-    if kept:
-        each = unit.added.passing_bytes(unit.inputs, unit.outputs)
-    else:
-        each = unit.added.scoring_bytes(unit.inputs, unit.outputs, setting.product_bytes)
+    each = unit.added.passing_bytes(unit.inputs, unit.outputs)
     return micro_batch.slots * each + unit.added.working_bytes(unit.inputs, unit.outputs, setting.product_bytes)
 
 

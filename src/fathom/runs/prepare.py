@@ -28,6 +28,7 @@ from fathom.model.dropout import DropoutSource
 from fathom.model.frozen import NOTHING, FrozenPart, find_frozen
 from fathom.model.generation import tell_generation
 from fathom.model.load import dropout_overrides, resolve_model
+from fathom.model.low_rank import fuse_updates
 from fathom.model.packing import PackedModel, pack_model
 from fathom.model.parameters import FlatParameters, group_parameters
 from fathom.model.passing_gradients import PassingParameters
@@ -207,6 +208,7 @@ def make_workload(
     parameters = flatten(recipe, (model, anatomy), stages, compact, dtype)
     blocks = [block.path for stack in anatomy.stacks for block in stack.blocks]
     compute = Compute(model, parameters, blocks, embedding_paths=tables, dropout=dropout, dtype=dtype)
+    fuse_updates(model, blocks, compute, dropout)
     if settings.activation_checkpointing:
         checkpoint_blocks(model, blocks, *([dropout.recompute_contexts] if dropout is not None else []))
     vocabulary = None

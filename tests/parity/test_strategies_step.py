@@ -22,7 +22,7 @@ def test_gradients(kind: str, family: str, dtype: torch.dtype) -> None:
         pytest.skip("LoRA over these weights, unpacked, is as far off; they are compared in test_qlora")
     tuning = make_tuning(kind)
     gradients = []
-    for ours in (False, True):
+    for way in ("plain", "autocast", "loop") if dtype != torch.float32 else ("plain", "loop"):
         model = make_model(family)
         torch.manual_seed(7)
         tuned = tuning.apply(model, find_anatomy(model)).train()
@@ -31,15 +31,21 @@ def test_gradients(kind: str, family: str, dtype: torch.dtype) -> None:
                 torch.manual_seed(len(name))
                 tensor.data.normal_(std=0.1)  # what begins at zero hides the gradient of what it is multiplied with
         batch = make_batch(family)
-        gradients.append(loop_gradients(tuned, batch, tuning, dtype) if ours else _plain(tuned, batch))
-    plain, flat = gradients
+        if way == "loop":
+            gradients.append(loop_gradients(tuned, batch, tuning, dtype))
+        else:
+            with torch.autocast("cpu", torch.bfloat16, enabled=way == "autocast"):
+                gradients.append(_plain(tuned, batch))
+    plain, flat = gradients[0], gradients[-1]
     assert plain.keys() <= flat.keys()
     for name, expected in plain.items():
         if dtype == torch.float32:
             torch.testing.assert_close(flat[name], expected, atol=1e-5, rtol=1e-4, msg=name)
         else:
             scale = max(float(value.norm()) for value in plain.values())
-            assert float((flat[name] - expected).norm()) < 0.1 * scale, name
+            # a small model of random weights may be that sensitive: torch's own low precision is as far off
+            off = max(float((gradients[1][other] - value).norm()) for other, value in plain.items())
+            assert float((flat[name] - expected).norm()) < max(0.1 * scale, 2 * off), name
 
 
 def _plain(model, batch):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""Hidden states on disk: what enters a block, for every token of a split, memory-mapped.
+"""Hidden states on disk: what enters a block, for every token of a split; of a batch, only its own are in memory.
 
 A folder published atomically: `hidden.bin` (and `scales.bin` for int8) and `hidden.json`. Its key is a digest of
 everything the states depend on; a stale one is never read. All of them together are held below a limit; the one that
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fathom import files
 from fathom.data.example import PER_TOKEN_PADDING, Features
+from fathom.data.row_file import RowFile
 from fathom.data.sequences import Array, Sequences
 from fathom.errors import ArtifactError
 
@@ -43,13 +44,13 @@ class HiddenStates:
 
     Attributes:
         values: `[tokens, D]` in the format's type; bfloat16 as its bits.
-        scales: What a token's int8 values are multiplied with, float32 `[tokens]`; None in other formats.
+        scales: What a token's int8 values are multiplied with, float32 `[tokens, 1]`; None in other formats.
         format: How they are kept.
         error: Root mean square of what the format lost, as a share of the states' own.
     """
 
-    values: Array
-    scales: Array | None
+    values: RowFile
+    scales: RowFile | None
     format: Format
     error: float
 
@@ -58,14 +59,14 @@ class HiddenStates:
         """Bytes on disk."""
         return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
 
-    def take(self, places_T: Array) -> Tensor:
-        """Return the states of some tokens, `[T, D]`, float32 or bfloat16."""
-        chosen = torch.from_numpy(self.values[places_T])
+    def take(self, starts: Array, lengths: Array) -> Tensor:
+        """Return the states of some runs of tokens, one after another: `[T, D]`, float32 or bfloat16."""
+        chosen = torch.from_numpy(self.values.read(starts, lengths))
         if self.format == "bfloat16":
             return chosen.view(torch.bfloat16)
         if self.scales is None:
             return chosen
-        return chosen.float() * torch.from_numpy(self.scales[places_T])[:, None]
+        return chosen.float() * torch.from_numpy(self.scales.read(starts, lengths))
 
 
 class CachedSequences:
@@ -114,9 +115,7 @@ class CachedSequences:
 
     def states(self, rows: Array) -> Tensor:
         """Return the states of some sequences, one after another: `[tokens, D]`."""
-        lengths = self.lengths[rows]
-        places = np.repeat(self._starts[rows] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-        return self.hidden.take(places + np.arange(len(places)))
+        return self.hidden.take(self._starts[rows], self.lengths[rows])
 
 
 def digest_tokens(store: Sequences, fields: Iterable[str]) -> str:
@@ -235,8 +234,8 @@ def _open(folder: Path) -> HiddenStates:
     if (folder / VALUES).stat().st_size != shape[0] * shape[1] * BYTES[format]:
         mend = "remove the folder; it is made again"
         raise ArtifactError("not as many states as it says", where=str(folder / VALUES), mend=mend)
-    values = np.memmap(folder / VALUES, dtype=_NUMPY[format], mode="r", shape=shape)
-    scales = np.memmap(folder / SCALES, dtype="float32", mode="r", shape=shape[:1]) if format == "int8" else None
+    values = RowFile(folder / VALUES, _NUMPY[format], shape)
+    scales = RowFile(folder / SCALES, "float32", (shape[0], 1)) if format == "int8" else None
     with suppress(OSError):  # a cache that may only be read
         os.utime(folder / DESCRIPTION)
     return HiddenStates(values, scales, format, float(said["error"]))

@@ -21,6 +21,21 @@ _PASSING: dict[Kind, int] = {"dora": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-
 """Float32 vectors as wide as the projection that are there at once while its output is made: DoRA's two scaled terms,
 their sum and the result; what is added, scaled, and the result. None of kinds left out."""
 
+_OPERATIONS: dict[Kind, int] = {
+    **{
+        "ia3": 1,
+        "ia3-input": 1,
+        "chosen": 2,
+        "lora": 3,
+        "vera": 4,
+        "bottleneck": 4,
+        "adalora": 6,
+        "dora": 8,
+        "gated": 8,
+    }
+}
+"""Operations started in a forward pass; `lora`'s are two products and an in-place sum."""
+
 _MARKS: tuple[tuple[str, Kind], ...] = (
     ("lora_magnitude_vector.", "dora"),
     ("lora_E.", "adalora"),
@@ -40,6 +55,11 @@ class Added:
     kind: Kind
     rank: int = 0
     """Width of its inner vector, where it has one."""
+
+    @property
+    def operations(self) -> int:
+        """Operations that a forward pass starts for it."""
+        return _OPERATIONS[self.kind]
 
     @property
     def casts_input(self) -> bool:

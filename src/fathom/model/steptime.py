@@ -20,9 +20,6 @@ from fathom.model.memory import MicroBatch, Setting
 TIMES_MOVED = 6
 """How often a kept activation passes the memory: written, read by what follows, read in the backward pass, and as much
 again for its gradient."""
-UPDATE_PASSES = 5
-"""How often the gradient's bytes pass the memory in an update: cleared, measured and read, and as many bytes of weights
-read and written. What the optimizer keeps is read and written once."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,8 @@ class StepWork:
     block_passes: float = 0.0
     """Blocks run: each once forward and, where it has a backward pass, once more. What small steps spend their time on
     is starting operations."""
-    added_passes: float = 0.0
-    """Likewise for the parts that a strategy put beside single projections."""
+    added_operations: float = 0.0
+    """Likewise for the operations that a strategy put beside single projections."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,13 @@ def length_cost(model: nn.Module, ledger: Ledger) -> LengthCost:
 
 
 def step_work(
-    model: nn.Module, ledger: Ledger, steps: Sequence[Sequence[MicroBatch]], *, packed: bool, update_flops: float = 0.0
+    model: nn.Module,
+    ledger: Ledger,
+    steps: Sequence[Sequence[MicroBatch]],
+    *,
+    packed: bool,
+    update_flops: float = 0.0,
+    update_bytes: float = 0.0,
 ) -> StepWork:
     """Return the average work of steps, each given as its passes.
 
@@ -94,13 +97,12 @@ def step_work(
         steps: Some steps of a run.
         packed: Whether blocks run on packed tokens.
         update_flops: Of the optimizer's products in one update.
+        update_bytes: That pass the memory in one update.
     """
     cost = length_cost(model, ledger)
     passes = [item for step in steps for item in step]
     flops = sum(cost.of(item, packed=packed) for item in passes)
-    gradients = sum(row.gradient_bytes for row in ledger.rows)
-    update = UPDATE_PASSES * gradients + 2 * ledger.memory.optimizer
-    moved = sum(_moved_bytes(ledger, item) for item in passes) + len(steps) * update
+    moved = sum(_moved_bytes(ledger, item) for item in passes) + len(steps) * update_bytes
     tokens = sum(item.tokens for item in passes)
     started = (len(passes) * count for count in _started(trace(model, find_anatomy(model), 1), ledger.setting))
     totals = (flops + len(steps) * update_flops, moved, tokens, *started)
@@ -114,13 +116,13 @@ def mean_work(parts: Sequence[tuple[float, StepWork]]) -> StepWork:
 
 
 def _started(flow: ModelFlow, setting: Setting) -> tuple[int, int]:
-    """Blocks that one pass runs, forward and backward, and the added parts in them."""
+    """Blocks that one pass runs, forward and backward, and the added operations in them."""
     blocks = added = 0
     for block in (block for stack in flow.stacks for block in stack.blocks):
         if runs_at((block.index, ""), setting):
             times = 2 + setting.checkpointing if block.gradient else 1
             blocks += times
-            added += times * sum(unit.added is not None for unit in block.units)
+            added += times * sum(unit.added.operations for unit in block.units if unit.added is not None)
     return blocks, added
 
 

@@ -130,8 +130,7 @@ def forecast(
         data: Encoded.
         prepared: The model, ready.
         machine: Probed if left out.
-        frozen: Where the run starts above its frozen part: nothing is kept below, and the pages of the cache that are
-            read stay in memory.
+        frozen: Where the run starts above its frozen part: nothing is kept below.
         warm: Whether the process has trained such a run before: what it keeps of that is there already.
     """
     work = prepared.work
@@ -149,9 +148,7 @@ def forecast(
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
         release_free_memory()  # what loading left in the heap is no part of the process
-        memory = ledger.memory.in_process(current_memory_bytes(), host_peak(), warm=warm)
-        mapped = 0 if frozen is None or warm else int(frozen.facts["bytes"])
-        ledger = replace(ledger, memory=replace(memory, outside=memory.outside + mapped))
+        ledger = replace(ledger, memory=ledger.memory.in_process(current_memory_bytes(), host_peak(), warm=warm))
     disk = forecast_disk(recipe, data, prepared, ledger)
     return Forecast(ledger, time, kind, passes.num_steps, machine.device, disk)
 

@@ -29,20 +29,26 @@ def average_work(
         ledger: Of one of its passes.
         again: Makes the ledger of that pass anew, of the model as it is at that moment.
         steps: Some steps of the run, each given as its passes.
-        training: Resolved; says how many steps there are, and whose products an update has.
+        training: Resolved; says how many steps there are, and what an update takes.
     """
     found = []
     num_steps = Plan.of(training, prepared.work.num_sequences).total_steps
     for lowest, share in stage_shares(prepared.work, num_steps).items():
         with _learning_from(prepared.work, lowest) as fewer:
-            flops = sum(
-                training.optimizer.update_flops(slot.shape, prepared.anatomy.component_of(name))
+            updated = [
+                (slot.shape, prepared.anatomy.component_of(name))
                 for name, slot in prepared.work.parameters.slots.items()
                 if slot.parameter.requires_grad
+            ]
+            work = step_work(
+                prepared.model,
+                again() if fewer else ledger,
+                steps,
+                packed=prepared.work.packed.packed,
+                update_flops=sum(training.optimizer.update_flops(*parameter) for parameter in updated),
+                update_bytes=sum(training.optimizer.update_bytes(*parameter) for parameter in updated),
             )
-            packed = prepared.work.packed.packed
-            own = again() if fewer else ledger
-            found.append((share, step_work(prepared.model, own, steps, packed=packed, update_flops=flops)))
+            found.append((share, work))
     return mean_work(found)
 
 

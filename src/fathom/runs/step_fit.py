@@ -1,6 +1,6 @@
 """What the parts of a step cost on a machine, fitted to the runs that it has finished.
 
-    seconds = a products in fp32 + b products in bf16 + c bytes moved + d blocks started + e added parts started + f
+    seconds = a products in fp32 + b products in bf16 + c bytes moved + d blocks started + e operations added + f
 
 Products and bytes are in seconds at the machine's best (`runs/calibration.py`), so that `a`, `b` and `c` say how far
 from it a step runs. The six numbers are never negative; they minimise the sum of the relative errors, with each run's
@@ -21,9 +21,9 @@ from fathom.model.steptime import Rates, StepWork
 
 Numbers = NDArray[np.float64]
 
-PRIOR = np.array([1.8, 1.8, 1.8, 2e-3, 1e-3, 3e-3])
+PRIOR = np.array([1.8, 1.8, 1.8, 2e-3, 2e-4, 3e-3])
 """Of a step before any run: products and copies at 55% of the machine's best, and milliseconds for what is started."""
-PRIOR_RUNS = 0.01
+PRIOR_RUNS = 0.03
 EVEN_ERROR = 0.2
 """Relative errors below it count squared."""
 REWEIGHTED = 20
@@ -49,7 +49,7 @@ class Observed:
         low = self.precision == "bf16"
         moved = self.work.moved_bytes / self.rates.bytes_per_s
         return np.array(
-            [products * (not low), products * low, moved, self.work.block_passes, self.work.added_passes, 1.0]
+            [products * (not low), products * low, moved, self.work.block_passes, self.work.added_operations, 1.0]
         )
 
 

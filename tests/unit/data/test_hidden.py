@@ -58,7 +58,7 @@ def test_round_trip_and_told_error(format: Format, worst: float) -> None:
     found = find_states({"a": format})
     assert found is not None
     for hidden in (kept, found):
-        back = hidden.take(np.arange(9)).float()
+        back = hidden.take(np.array([0, 4]), np.array([4, 5])).float()
         lost = ((back - exact).square().sum() / exact.square().sum()).sqrt().item()
         assert hidden.error == pytest.approx(lost, rel=1e-5, abs=1e-12)
         assert hidden.error <= worst
@@ -107,7 +107,7 @@ def pieces():
     yield exact[4:]
 
 found = write_states({"two": 1}, pieces(), (9, 16), "float32")
-assert torch.equal(found.take(np.arange(9)), exact)
+assert torch.equal(found.take(np.array([0]), np.array([9])), exact)
 """
 
 
@@ -131,7 +131,7 @@ def test_two_processes_write_the_same_at_once(tmp_path: Path) -> None:
     assert [writer.returncode for writer in writers] == [0, 0], said
     found = find_states({"two": 1})
     assert found is not None
-    assert torch.equal(found.take(np.arange(9)), torch.arange(144.0).view(9, 16))
+    assert torch.equal(found.take(np.array([0]), np.array([9])), torch.arange(144.0).view(9, 16))
     assert len(list((files.cache_folder() / FOLDER).iterdir())) == 1, "what the slower one wrote is gone"
 
 
@@ -190,4 +190,4 @@ def test_states_are_read_from_a_cache_that_may_not_be_written(monkeypatch: pytes
     monkeypatch.setattr("os.utime", refuse)
     found = find_states({"n": 1})
     assert found is not None
-    assert torch.equal(found.take(np.arange(9)), states())
+    assert torch.equal(found.take(np.array([0]), np.array([9])), states())

@@ -17,6 +17,8 @@ from fathom.training.optimizers.base import FlatOptimizer, LiveOptimizer, Optimi
 if TYPE_CHECKING:
     from fathom.training.settings import Training
 
+STARTED_BYTES = 3_000_000
+"""What passes the memory while the operations of one parameter are started, a quarter of a millisecond."""
 FLOOR = torch.finfo(torch.float32).eps
 """Least root of a second moment (torch's `eps[0]`)."""
 
@@ -47,6 +49,10 @@ class Adafactor(Optimizer):
     def state_bytes(self, shape: Sequence[int], place: Place) -> int:
         """A float32 row and column of a matrix, the whole of a vector."""
         return 4 * sum(prod(part) for part in state_shapes(shape).values())
+
+    def update_bytes(self, shape: Sequence[int], place: Place) -> int:
+        """Operation by operation, and parameter by parameter."""
+        return STARTED_BYTES + 4 * super().update_bytes(shape, place)
 
     def open(self, parameters: FlatParameters, settings: Training, places: Places) -> LiveOptimizer:
         """Make the optimizer; second moments are zero at first."""

@@ -38,6 +38,10 @@ class Adam8Bit(Optimizer):
         count = prod(shape)
         return 2 * count + 8 * ceil(count / BLOCK) if is_quantized(shape, place) else 8 * count
 
+    def update_bytes(self, shape: Sequence[int], place: Place) -> int:
+        """A code is looked up for each number."""
+        return (6 if is_quantized(shape, place) else 1) * super().update_bytes(shape, place)
+
     def open(self, parameters: FlatParameters, settings: Training, places: Places) -> LiveOptimizer:
         """Make both optimizers.
 

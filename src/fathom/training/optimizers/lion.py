@@ -38,6 +38,10 @@ class Lion(Optimizer):
         """One float32 momentum."""
         return 4 * prod(shape)
 
+    def update_bytes(self, shape: Sequence[int], place: Place) -> int:
+        """Operation by operation, a chunk at a time."""
+        return round(1.6 * super().update_bytes(shape, place))
+
     def open(self, parameters: FlatParameters, settings: Training, places: Places) -> LiveOptimizer:
         """Make the optimizer; the momentum is zero at first, so a row without gradients has no sign and only decays."""
         return LiveLion(parameters, cut_stretches(parameters, settings, places), (self.beta1, self.beta2))

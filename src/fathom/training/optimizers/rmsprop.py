@@ -41,6 +41,10 @@ class RmsProp(Optimizer):
         """A float32 mean square; a momentum and a mean, where there are."""
         return 4 * prod(shape) * len(self._names)
 
+    def update_bytes(self, shape: Sequence[int], place: Place) -> int:
+        """Operation by operation."""
+        return 3 * super().update_bytes(shape, place)
+
     @property
     def _names(self) -> tuple[str, ...]:
         momentum = ("momentum_buffer",) if self.momentum else ()

@@ -53,7 +53,7 @@ def test_a_stage_counts_by_its_steps(optimizer: str, model: Path, tmp_path: Path
             "full",
         )
     ]
-    for name in ("flops", "moved_bytes", "block_passes", "added_passes", "tokens"):
+    for name in ("flops", "moved_bytes", "block_passes", "added_operations", "tokens"):
         mean = sum(getattr(work, name) for work in stages) / 4
         assert getattr(found.time.work, name) == pytest.approx(mean), name
     assert found.time.work.flops < stages[-1].flops

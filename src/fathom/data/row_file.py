@@ -46,7 +46,7 @@ class RowFile:
         """
         found = np.empty((int(lengths.sum()), self.shape[1]), dtype=self.dtype)
         bytes_of_row = self.shape[1] * self.dtype.itemsize
-        view = memoryview(found.reshape(-1).view(np.uint8))
+        view = found.reshape(-1).view(np.uint8).data
         descriptor, place = self._file.fileno(), 0
         for offset, size in zip((starts * bytes_of_row).tolist(), (lengths * bytes_of_row).tolist(), strict=True):
             end = place + size

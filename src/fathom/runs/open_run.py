@@ -30,6 +30,7 @@ from fathom.training.loop import Hooks, Loop, LoopState, Plan
 from fathom.training.optimizers.base import Places
 from fathom.training.optimizers.staged import open_optimizer
 from fathom.training.scores import evaluation_line, plain_scores, require_score
+from fathom.training.settings import Training
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def open_run(
         ConfigError: The checkpoints are of another recipe or other data.
     """
     settings, work, shared = recipe.training, prepared.work, shared or Shared()
+    _tell_of_warmup(settings, work.num_sequences)
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
     optimizer = open_optimizer(settings.optimizer, work.parameters, settings, _component_places(prepared))
@@ -203,6 +205,16 @@ def score_before(run: OpenRun) -> None:
         return  # what is written is judged at the first evaluation
     score_now = require_score(run.metric, run.state.before)
     get_console().info(evaluation_line((0, run.total_steps), (run.metric, score_now), "before training", run.name))
+
+
+def _tell_of_warmup(settings: Training, num_sequences: int) -> None:
+    """Warn of a warmup that the run is too short for."""
+    total = Plan.of(settings, num_sequences).total_steps
+    if settings.warmup_steps is not None and settings.warmup_steps >= total:
+        get_console().warn(
+            f"warmup takes all {total:,} steps ({settings.warmup_steps:,} are asked for): the learning rate rises to "
+            "the end and never falls; lower training.warmup_steps, or write training.warmup_ratio"
+        )
 
 
 def _component_places(prepared: PreparedModel) -> Places:

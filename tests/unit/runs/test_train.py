@@ -124,6 +124,15 @@ def test_every_strategy(tuning: str, problem: str, model: Path, tmp_path: Path) 
         assert torch.equal(trained, load_file(model / "model.safetensors")[frozen])
 
 
+@pytest.mark.parametrize(("steps", "told"), [(2, True), (1, False)])
+def test_a_warmup_that_never_ends_is_told(
+    steps: int, told: bool, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edits = ("training.max_steps=2", f"training.warmup_steps={steps}", "training.verify_reload=false")
+    fathom.train(make_recipe(model, tmp_path, "single", *edits))
+    assert ("warmup takes all 2 steps" in capsys.readouterr().err) == told
+
+
 def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,6 +112,15 @@ def dropout_overrides(config: PreTrainedConfig, rate: float) -> dict[str, float]
     return found
 
 
+_FITTING = {
+    "AutoModelForCausalLM": "a decoder (gpt2, llama, qwen3 ...)",
+    "AutoModelForMaskedLM": "an encoder (bert, roberta, modernbert ...)",
+    "AutoModelForPreTraining": "an encoder (bert)",
+    "AutoModelForSeq2SeqLM": "an encoder-decoder (t5, bart)",
+}
+"""Families that have a head, by auto class."""
+
+
 def model_class(config: PreTrainedConfig, auto_class: str) -> type[PreTrainedModel]:
     """Return the class an auto class would make for a config, importing only that model's file.
 
@@ -132,7 +141,7 @@ def model_class(config: PreTrainedConfig, auto_class: str) -> type[PreTrainedMod
         task = auto_class.removeprefix("AutoModelFor") or "a base model"
         raise ModelError(
             f"transformers has no head for {task} in the family '{config.model_type}'",
-            mend="choose a model of another family, e.g. minilm, or another task",
+            mend=f"choose {_FITTING.get(auto_class, 'a model of another family, e.g. minilm')}, or another task",
         )
     return cast("type[PreTrainedModel]", found[0] if isinstance(found, tuple) else found)
 

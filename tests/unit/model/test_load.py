@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import T5Config, ViTConfig
 
 from fathom.errors import ArtifactError, ConfigError, MissingExtraError, ModelError
 from fathom.model import load
@@ -205,3 +206,14 @@ def test_minilm_is_the_pretrained_one() -> None:
     cat, dog, two = (table[index] for index in (4937, 3899, 2048))  # cat, dog, two in BERT's vocabulary
     assert cosine(cat, dog, dim=0) > cosine(cat, two, dim=0)
     assert sum(parameter.numel() for parameter in model.bert.parameters()) == 22_713_216 - (384 * 384 + 384)
+
+
+@pytest.mark.parametrize(
+    ("auto_class", "told"),
+    [("AutoModelForCausalLM", "a decoder"), ("AutoModelForMaskedLM", "an encoder"), (TOKENS, "e.g. minilm")],
+)
+def test_a_family_without_a_head_is_told_which_have_one(auto_class: str, told: str) -> None:
+    config = ViTConfig() if auto_class == TOKENS else T5Config()
+    with pytest.raises(ModelError, match="transformers has no head for") as caught:
+        load.model_class(config, auto_class)
+    assert told in str(caught.value.mend)

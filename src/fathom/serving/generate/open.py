@@ -88,13 +88,20 @@ def open_generator(folder: str | Path) -> Opened:
         raise ModelError(
             f"a model for {opened.info['task']['kind']} does not generate text",
             where=str(folder),
-            mend="fathom predict gives its predictions; to generate, train with task: causal-lm or chat",
+            mend=_told_otherwise(opened.info["task"]["kind"]),
         )
     model: Any = opened.load_model(writing_class(opened.info))
     # bottleneck adapters and bases in 4 bits run as they are, and virtual tokens before the text
     if is_peft(model) and not num_virtual_tokens(model) and "four_bit" not in opened.info:
         model = model.merge_and_unload()
     return Opened(model, load_tokenizer(opened.path), opened.info)
+
+
+def _told_otherwise(kind: str) -> str:
+    """What a model that does not write is good for."""
+    if kind == "masked-lm":
+        return "fathom evaluate gives its perplexity; fine-tune it for a task, or train a decoder (task: causal-lm)"
+    return "fathom predict gives its predictions; to generate, train with task: causal-lm or chat"
 
 
 def writing_class(info: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ from fathom.serving.generate.open import generates
 from fathom.serving.generate.options import GenerationOptions
 from fathom.serving.generate.steps import PackedSteps
 from folders_for_tests import make_saved
+from languages_for_tests import WORDS
+from languages_for_tests import make_tokenizer as words_and_masks
 from writers_for_tests import PROMPTS, make_generator, make_model, make_tokenizer, save_plain
 
 MANY = [" ".join(PROMPTS[number % 4].split()[: 1 + number % 6]) for number in range(23)]
@@ -268,6 +270,23 @@ def test_models_that_do_not_write_are_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model folder"):
         Generator.load("./nowhere")
     assert not generates(tmp_path / "nowhere")
+
+
+def test_a_masked_model_is_told_what_it_is_good_for(tmp_path: Path) -> None:
+    words_and_masks().save_pretrained(tmp_path / "tokenizer")
+    (tmp_path / "text.txt").write_text(" ".join(WORDS), encoding="utf-8")
+    raw = {
+        "model": {"kind": "new", "architecture": "bert", "depth": 1, "tokenizer": str(tmp_path / "tokenizer")},
+        "data": {"train": str(tmp_path / "text.txt"), "validation_fraction": 0, "max_length": 16},
+        "task": "masked-lm",
+        "training": {"max_steps": 1, "batch_size": 2, "threads": 1, "precision": "fp32"},
+        "output": str(tmp_path / "run"),
+    }
+    folder = fathom.train(validate(Recipe, raw)).folder
+    with pytest.raises(ModelError, match="a model for masked-lm does not generate text") as caught:
+        Generator.load(folder)
+    assert "evaluate" in str(caught.value.mend)
+    assert "predict" not in str(caught.value.mend)
 
 
 def test_bf16_where_the_machine_has_it(tmp_path: Path) -> None:

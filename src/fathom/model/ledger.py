@@ -40,7 +40,8 @@ class Course:
     """Shapes of the passes of an evaluation."""
     scored: MicroBatch | None = None
     """The largest pass of an evaluation."""
-    slack_share: float = SLACK_SHARE
+    slack_share: float | None = None
+    """What the allocator keeps of a step; None for what is usual in its precision."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ def build_ledger(
     places = sorted({*states, *flops, *kept}, key=_order)
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
     passing = _passing(flow, config, micro_batch, setting, course)
+    share = SLACK_SHARE[setting.precision] if course.slack_share is None else course.slack_share
     if setting.passing_gradients:
         passing = _with_gradients(passing, rows, tied=is_tied(model, anatomy))
     return Ledger(
@@ -187,7 +189,7 @@ def build_ledger(
         length=micro_batch.length,
         micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, passing, course.slack_share),
+        memory=_memory(rows, kept, passing, share),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from fathom.model.memory import SLACK_SHARE, Memory
+from fathom.model.memory import SLACK_SHARE, Memory, Precision
 from fathom.runs.calibration import append_record, read_records
 
 HISTORY = "memory.jsonl"
@@ -48,7 +48,7 @@ def remember_memory(record: MemoryRecord) -> None:
     append_record(HISTORY, asdict(record))
 
 
-def slack_share(machine: str, precision: str) -> float:
+def slack_share(machine: str, precision: Precision) -> float:
     """Return what the allocator keeps as a share of what a step holds, from the newest runs like it."""
     shares = [
         record.slack / record.passing
@@ -56,7 +56,7 @@ def slack_share(machine: str, precision: str) -> float:
         if record.precision == precision and record.passing >= TELLING_BYTES
     ][-RUNS_USED:]
     if len(shares) < FEWEST_RUNS:
-        return SLACK_SHARE
+        return SLACK_SHARE[precision]
     found = sorted(shares)[min(len(shares) - 1, int(CAUTION * len(shares)))]
     return min(MOST_SHARE, max(LEAST_SHARE, found))
 

@@ -227,7 +227,8 @@ def _most_tokens(runs: Sequence[OpenRun], machine: Machine) -> int | None:
     else:
         left = ROOM_SHARE * torch.cuda.mem_get_info()[0]
     left -= sum(memory.optimizer for memory in memories)
-    each = max(memory.passing * (1 + SLACK_SHARE) / count for memory, count in zip(memories, tokens, strict=True))
+    share = SLACK_SHARE[runs[0].expected.ledger.setting.precision]
+    each = max(memory.passing * (1 + share) / count for memory, count in zip(memories, tokens, strict=True))
     fitting = int(left / each)
     if fitting < sum(tokens):
         get_console().info(f"one pass holds at most {max(fitting, 1):,} tokens of all runs, which fit the memory")

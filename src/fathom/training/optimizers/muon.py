@@ -103,11 +103,13 @@ class LiveMuon(FlatOptimizer):
             if gradient_scale != 1.0:
                 gradient.mul_(gradient_scale)
             momentum.lerp_(gradient, 1.0 - options.momentum)
-            direction = torch.lerp(gradient, momentum, options.momentum) if options.nesterov else momentum
             if factor != 1.0:
                 values.mul_(factor)
-            for targets, sources in _batches(stretch, values, direction):
-                updates_NRC = orthogonalize(torch.stack(sources).to(self._dtype), options.ns_steps)
+            for targets, gradients, momenta in _batches(stretch, values, gradient, momentum):
+                direction_NRC = torch.stack(momenta)
+                if options.nesterov:
+                    direction_NRC = torch.lerp(torch.stack(gradients), direction_NRC, options.momentum)
+                updates_NRC = orthogonalize(direction_NRC.to(self._dtype), options.ns_steps)
                 alpha = -rate * _adjustment(options.learning_rate_adjustment, targets[0].shape)
                 for target, update in zip(targets, updates_NRC, strict=True):
                     target.add_(update, alpha=alpha)
@@ -147,13 +149,12 @@ def _adjustment(name: str, shape: torch.Size) -> float:
     return 0.2 * sqrt(max(rows, columns)) if name == "match_rms_adamw" else sqrt(max(1.0, rows / columns))
 
 
-def _batches(stretch: Stretch, values: Tensor, direction: Tensor) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Yield matrices of equal shape and their directions, as many at once as memory should hold."""
-    by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
-    for (slot, target), (_, source) in zip(stretch.views(values), stretch.views(direction), strict=True):
-        by_shape.setdefault(slot.shape, []).append((target, source))
-    for shape, pairs in by_shape.items():
+def _batches(stretch: Stretch, *flat: Tensor) -> Iterator[list[tuple[Tensor, ...]]]:
+    """Yield matrices of equal shape, as many at once as memory should hold: of each flat tensor their views."""
+    by_shape: dict[torch.Size, list[tuple[Tensor, ...]]] = {}
+    for views in zip(*(stretch.views(tensor) for tensor in flat), strict=True):
+        by_shape.setdefault(views[0][0].shape, []).append(tuple(view for _, view in views))
+    for shape, matrices in by_shape.items():
         size = max(1, MOST_NUMBERS // shape.numel())
-        for begin in range(0, len(pairs), size):
-            part = pairs[begin : begin + size]
-            yield [target for target, _ in part], [source for _, source in part]
+        for begin in range(0, len(matrices), size):
+            yield list(zip(*matrices[begin : begin + size], strict=True))

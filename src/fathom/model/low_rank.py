@@ -65,7 +65,7 @@ def fuse_updates(model: nn.Module, paths: Iterable[str], compute: Compute, dropo
         for module in model.get_submodule(path).modules():
             update = plain_update(module, compute, dropout)
             if update is not None:
-                compute.override(module, _Single(module, compute.leaf_of(module.base_layer), update))
+                compute.override(module, _Single(module, compute.leaf_of(module.get_submodule("base_layer")), update))
 
 
 def plain_update(module: Any, compute: Compute, dropout: DropoutSource | None) -> Update | None:

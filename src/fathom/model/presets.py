@@ -240,6 +240,7 @@ PRESETS: Mapping[str, Preset] = {
     "t5-base": Preset("t5", _SEQ2SEQ, 222_903_552, "google-t5/t5-base", _T5_PAPER, _t5(768, 12, 12, 3072)),
     "t5-large": Preset("t5", _SEQ2SEQ, 737_668_096, "google-t5/t5-large", _T5_PAPER, _t5(1024, 24, 16, 4096)),
     "t5-3b": Preset("t5", _SEQ2SEQ, 2_851_598_336, "google-t5/t5-3b", _T5_PAPER, _t5(1024, 24, 32, 16384, 128)),
+    "t5-11b": Preset("t5", _SEQ2SEQ, 11_307_321_344, "google-t5/t5-11b", _T5_PAPER, _t5(1024, 24, 128, 65536, 128)),
     "vit-base": Preset("vit", "AutoModel", 86_389_248, "google/vit-base-patch16-224-in21k", _VIT_PAPER, _VIT),
     "whisper-tiny": Preset("whisper", _SPEECH, 37_760_640, "openai/whisper-tiny", _WHISPER_PAPER, _whisper(384, 4, 6)),
     "whisper-small": Preset(

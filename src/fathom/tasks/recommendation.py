@@ -162,7 +162,8 @@ class OpenRecommendation(OpenLanguageTask):
         return LossSum(functional.cross_entropy(logits.float(), labels_S, reduction="sum", ignore_index=self.unknown))
 
     def raw_predictions(self, logits: Tensor, batch: Batch) -> list[Any]:
-        """For each sequence the rank of the item asked (infinite for an unknown one), and the best items and scores.
+        """For each sequence the rank of the item asked (infinite for an unknown one, or one whose score is
+        NaN), and the best items and scores.
 
         Items that stand in the sequence are not recommended again. Where others stand in earlier pieces of it, so many
         of the best are kept that `decode` can leave those out too.
@@ -181,7 +182,7 @@ class OpenRecommendation(OpenLanguageTask):
             seen = history_SL[place_][history_SL[place_] != label]
             score_V[seen] = -torch.inf
             rank, wanted = np.inf, self.part.num_recommendations
-            if label >= len(SPECIAL):
+            if label >= len(SPECIAL) and not score_V[label].isnan():  # NaN is above nothing, which would be the first
                 rank = 1.0 + float((score_V > score_V[label]).sum()) + float((score_V[:label] == score_V[label]).sum())
             if earlier_B[row]:
                 wanted = max(wanted + earlier_B[row], int(rank) if np.isfinite(rank) else 0)

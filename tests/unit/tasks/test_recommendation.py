@@ -115,6 +115,15 @@ def test_what_is_asked(objective):
             assert [token == "[MASK]" for token in tokens] == [name != "" for name in names]
 
 
+def test_a_score_that_is_no_number_ranks_nowhere():
+    examples = sequences("a b c", "c a b")
+    task = open_task(examples, max_length=8)
+    features = task.encode(examples)
+    batch = task.make_batch(features, Draw(0, EVALUATION, np.arange(2)))
+    for rank, _, _ in task.raw_predictions(torch.full((2, len(task.tokenizer)), torch.nan), batch):
+        assert math.isinf(rank)
+
+
 def test_ranks_are_among_all_items_but_those_the_user_has():
     generator = np.random.default_rng(0)
     names = [f"i{n}" for n in range(30)]

@@ -122,6 +122,7 @@ def forecast(
     *,
     frozen: FrozenPrefix | None = None,
     warm: bool = False,
+    optimizer_held: int | None = None,
 ) -> Forecast:
     """Forecast a run from its model, strategy and the lengths of its very sequences; call before the first step.
 
@@ -132,6 +133,8 @@ def forecast(
         machine: Probed if left out.
         frozen: Where the run starts above its frozen part: nothing is kept below.
         warm: Whether the process has trained such a run before: what it keeps of that is there already.
+        optimizer_held: Bytes of the optimizer's state that are in memory, where each part's comes with its first step;
+            None: all of it.
     """
     work = prepared.work
     machine = machine or probe_machine()
@@ -148,7 +151,9 @@ def forecast(
     time = forecast_time(average, ledger.width, kind, machine.device)
     if machine.device == "cpu":
         release_free_memory()  # what loading left in the heap is no part of the process
-        ledger = replace(ledger, memory=ledger.memory.in_process(current_memory_bytes(), host_peak(), warm=warm))
+        to_come = 0 if optimizer_held is None else max(0, ledger.memory.optimizer - optimizer_held)
+        resident = current_memory_bytes() + to_come
+        ledger = replace(ledger, memory=ledger.memory.in_process(resident, host_peak(), warm=warm))
     disk = forecast_disk(recipe, data, prepared, ledger)
     return Forecast(ledger, time, kind, passes.num_steps, machine.device, disk)
 

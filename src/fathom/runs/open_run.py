@@ -152,7 +152,8 @@ def open_run(
     write_skipped(folder, data.splits.skipped)
     frozen = attach_prefix(recipe, data, prepared, shared)
     seen = data if frozen is None else frozen.data
-    expected = forecast(recipe, seen, prepared, frozen=frozen, warm=shared.earlier > 0)
+    held = None if work.stages is None else sum(tensor.nbytes for tensor in optimizer.state_tensors().values())
+    expected = forecast(recipe, seen, prepared, frozen=frozen, warm=shared.earlier > 0, optimizer_held=held)
     return OpenRun(recipe, data, prepared, folder, state, keeper, expected, frozen, expected.memory_limit_bytes)
 
 

@@ -71,3 +71,19 @@ def test_what_gradients_decide_counts_as_all_of_it(model: Path, tmp_path: Path) 
     found, made = forecast_of(model, tmp_path, "auto-freezing")
     assert stage_shares(made.work, 12) == {0: 1.0}
     assert found.time.work == work_of(model, tmp_path, "full")
+
+
+def test_optimizers_that_come_with_the_first_step_are_counted(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fathom.runs import forecast as forecasts
+
+    monkeypatch.setattr(forecasts, "current_memory_bytes", lambda: 10**9)
+    monkeypatch.setattr(forecasts, "host_peak", lambda: 10**9)
+    recipe = resolve(make_recipe(model, tmp_path, "tags", "tuning=auto-freezing", STEPS), probe_machine())
+    data = prepare_data(recipe)
+    made = prepare_model(recipe, data, probe_machine())
+    there, to_come, half = (forecast(recipe, data, made, optimizer_held=held).ledger.memory for held in (None, 0, 1000))
+    assert to_come.optimizer > 1000
+    assert to_come.process - there.process == to_come.optimizer
+    assert half.process == to_come.process - 1000

@@ -76,7 +76,9 @@ def _linear_products(blocks: Sequence[BlockFlow]) -> tuple[int, int]:
     forward: set[tuple[int, int]] = set()
     backward: set[tuple[str, int, int]] = set()
     for unit in (unit for block in blocks for unit in block.units):
-        for factor in unit.factors:
+        # AdaLoRA's thin products are made in float32
+        in_float32 = unit.added is not None and unit.added.kind == "adalora"
+        for factor in unit.factors[:1] if in_float32 else unit.factors:
             forward.add((factor.inputs, factor.outputs))
             if factor.input_gradient:
                 backward.add(("input", factor.inputs, factor.outputs))

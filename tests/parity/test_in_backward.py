@@ -236,7 +236,7 @@ def test_a_bad_gradient_under_a_good_loss_ends_the_run_and_spoils_nothing(
 ) -> None:
     edits = (ON, "training.save_steps=2")
     calls = 0
-    real = compute._column_sums
+    real = compute.column_sums
 
     def sums(grad_TF: Tensor) -> Tensor:
         nonlocal calls
@@ -246,7 +246,7 @@ def test_a_bad_gradient_under_a_good_loss_ends_the_run_and_spoils_nothing(
         return found * float("nan") if calls == 4 * 12 else found
 
     with monkeypatch.context() as patch:
-        patch.setattr(compute, "_column_sums", sums)
+        patch.setattr(compute, "column_sums", sums)
         with pytest.raises(TrainingError, match=r"step 4: .* gradient of '\S*layer\.0\.\S*bias' is not finite .*csv:"):
             train(model, tmp_path / "run", *edits)
     kept = sorted(folder.name for folder in (tmp_path / "run/run/checkpoints").glob("step-*"))

@@ -118,7 +118,6 @@ def forecast(
     recipe: Recipe,
     data: PreparedData,
     prepared: PreparedModel,
-    machine: Machine | None = None,
     *,
     frozen: FrozenPrefix | None = None,
     warm: bool = False,
@@ -130,14 +129,13 @@ def forecast(
         recipe: Resolved.
         data: Encoded.
         prepared: The model, ready.
-        machine: Probed if left out.
         frozen: Where the run starts above its frozen part: nothing is kept below.
         warm: Whether the process has trained such a run before: what it keeps of that is there already.
         optimizer_held: Bytes of the optimizer's state that are in memory, where each part's comes with its first step;
             None: all of it.
     """
     work = prepared.work
-    machine = machine or probe_machine()
+    machine = probe_machine()
     passes = Passes.of(recipe.training, (work.store, work.sampler), prepared.model, packed=work.packed.packed)
     ledger = run_ledger(recipe, data, prepared, machine, frozen=frozen)
     steps = [

@@ -52,7 +52,9 @@ FORM = {
     "preference": "preferences",
     **dict.fromkeys(("wer", "cer"), "heard"),
     "recommendation": "ranks",
-    **dict.fromkeys(("bleu", "chrf", "ter", "rouge", "length-ratio", "copy-rate"), "written"),
+    **dict.fromkeys(
+        ("bleu", "chrf", "ter", "rouge", "length-ratio", "copy-rate", "distinct", "exact-answer", "calls"), "written"
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import json
 import os
 import sys
@@ -33,6 +34,8 @@ def guarded(function: Callable[Arguments, None]) -> Callable[Arguments, None]:
     @functools.wraps(function)
     def run(*args: Arguments.args, **options: Arguments.kwargs) -> None:
         as_json = bool(options.get("as_json"))
+        # peft imports it, and it warns of kernels that were never asked for
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         try:
             with quietly(as_json):
                 function(*args, **options)

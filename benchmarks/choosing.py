@@ -32,8 +32,9 @@ NAME = "choosing"
 PAGE = REPOSITORY / "docs" / "concepts" / "choosing.md"
 STRATEGIES = ("full", "layerwise", "top-layers", "lora", "dora", "adapter", "bitfit", "norms", "ia3", "head")
 SEEDS = (1, 2, 3)
-WITHIN = 0.01
-"""Scores that differ by no more are alike for the advice: a point."""
+WITHIN = {"a point": 0.01, "three points": 0.03}
+"""Scores that differ by no more are alike for the advice."""
+COSTS = {"train_seconds": "least time", "peak_memory_bytes": "least memory", "artifact_bytes": "smallest model"}
 
 
 def sections(work: Path) -> dict[str, Figures]:
@@ -76,6 +77,7 @@ def render(result: Figures) -> str:
         "Two data sets and one small model: measure on yours with "
         "`fathom compare recipe.yaml tuning=[full,lora,top-layers] training.seed=[1,2,3]`.\n",
     ]
+    parts.append(_on_all(result["data"]))
     for name, compared in result["data"].items():
         seeds = len(compared["trials"]) // len(compared["groups"])
         parts += [f"## {name}, {seeds} seeds\n", _rows(compared), "", _advice(compared), ""]
@@ -103,19 +105,31 @@ def _rows(compared: Figures) -> str:
 
 
 def _advice(compared: Figures) -> str:
-    """Say which strategy is best, and which is cheapest among those alike, by every cost."""
-    groups = compared["groups"]
-    best = groups[0]
-    alike = [group for group in groups if best["score"] - group["score"] <= WITHIN]
+    """Say which strategy is best, and which of those alike is cheapest, by every cost."""
+    best = compared["groups"][0]
     lines = [f"- Best score: `{best['settings']['tuning']}`, {best['score']:.3f}."]
-    costs = {"train_seconds": "least time", "peak_memory_bytes": "least memory", "artifact_bytes": "smallest model"}
-    for cost, told in costs.items():
-        least = min(alike, key=lambda group: group["figures"][cost])
-        share = least["figures"][cost] / best["figures"][cost]
-        lines.append(
-            f"- Within a point of it, {told}: `{least['settings']['tuning']}`, {share:.0%} of what the best took."
-        )
+    for words, margin in WITHIN.items():
+        found = []
+        for cost, told in COSTS.items():
+            least = min(_alike(compared, margin), key=lambda group: group["figures"][cost])
+            share = least["figures"][cost] / best["figures"][cost]
+            if least is not best:
+                found.append(f"{told}: `{least['settings']['tuning']}`, {share:.0%} of what the best took")
+        lines.append(f"- Within {words} of it, {'; '.join(found) or 'nothing takes less'}.")
     return "\n".join(lines)
+
+
+def _alike(compared: Figures, margin: float) -> list[Figures]:
+    best = compared["groups"][0]["score"]
+    return [group for group in compared["groups"] if best - group["score"] <= margin]
+
+
+def _on_all(data: Figures) -> str:
+    """Say which strategies come near the best on every data set."""
+    margin = max(WITHIN.values())
+    near = [{group["settings"]["tuning"] for group in _alike(compared, margin)} for compared in data.values()]
+    named = ", ".join(f"`{name}`" for name in STRATEGIES if all(name in found for found in near))
+    return f"Within three points of the best on every data set: {named or 'none'}.\n"
 
 
 def main() -> None:

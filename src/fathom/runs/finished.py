@@ -7,7 +7,8 @@ from typing import Any
 
 from fathom.errors import ConfigError
 from fathom.log import get_console
-from fathom.recipe import Recipe, deciding, load_recipe, recipe_digest
+from fathom.recipe import Recipe, deciding, recipe_digest
+from fathom.runs.older_recipes import load_stored_recipe
 from fathom.runs.result import METRICS, read_metrics
 from fathom.training.checkpoint import differences
 
@@ -34,7 +35,7 @@ def finished_metrics(folder: Path, recipe: Recipe, asked: Recipe) -> dict[str, A
     if metrics["recipe_digest"] == recipe_digest(recipe):
         return metrics
     # Read again by this version, for an older one did not write every key.
-    differing = differences("", deciding(load_recipe(folder / "recipe.yaml")), deciding(recipe))
+    differing = differences("", deciding(load_stored_recipe(folder / "recipe.yaml")), deciding(recipe))
     automatic = asked.training.precision == "auto"
     found = [(name, before, now) for name, before, now in differing if not (automatic and name == PRECISION)]
     if found:

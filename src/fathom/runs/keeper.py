@@ -17,6 +17,7 @@ from fathom.model.base import base_digest
 from fathom.model.parameters import FlatParameters
 from fathom.model.section import Pretrained
 from fathom.recipe import Recipe, deciding
+from fathom.runs.older_recipes import deciding_by_this_version
 from fathom.runs.prepare import PreparedModel
 from fathom.runs.prepared import PreparedData
 from fathom.tracking.base import TrackerGroup
@@ -103,7 +104,9 @@ class RunKeeper:
         if saved is None:
             self.trackers.rewind({})
             return LoopState()
-        for note in check_resumable(saved.values["facts"], self.facts):
+        facts = dict(saved.values["facts"])
+        facts["recipe"] = deciding_by_this_version(facts["recipe"], str(self.folder))
+        for note in check_resumable(facts, self.facts):
             get_console().warn(f"not the same machine as before, the last bits may differ: {note}")
         for name, slot in self.parameters.slots.items():
             slot.parameter.data.copy_(saved.tensors[f"model/{name}"])

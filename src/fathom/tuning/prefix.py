@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from fathom.errors import ConfigError, ModelError
@@ -41,6 +41,15 @@ class Prefix(Virtual):
     Left out, `vocabulary`; with `projection`, whose network words cannot begin, `random`."""
     text: str | None = None
     """With `initialization: text`, the words; repeated or cut to `num_virtual_tokens`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_before(cls, raw: Any) -> Any:
+        """`zero: true` is the older name of `initialization: zero`."""
+        if not isinstance(raw, dict) or "zero" not in raw:
+            return raw
+        rest = {key: value for key, value in raw.items() if key != "zero"}
+        return {"initialization": "zero", **rest} if raw["zero"] is True else rest
 
     @property
     def default_learning_rate(self) -> float:

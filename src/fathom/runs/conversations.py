@@ -20,18 +20,20 @@ _HOLD = ("messages", "prompt")
 
 
 def holds_conversations(path: str | Path, columns: Mapping[str, Any]) -> bool:
-    """Whether a file has rows of conversations, by the names of its columns; one of plain texts has none.
+    """Whether a file has rows of conversations, by the names of its columns; one with a `text` and no turns has none.
 
     Args:
         path: As a user gave it, `#n` included.
-        columns: Which column is what, where that is known; a `text` among them says that there are texts.
+        columns: Which column is what, as the training files had it; those that the file has not say nothing. A `text`
+            among them says that there are texts.
     """
     source = Source(str(path))
     name = SUFFIXES.get(Path(source.plain).suffix.lower())
     if name not in TABLES or not Path(source.plain).is_file() or "text" in columns:
         return False
     names = {*column_names(source, name)}
-    return any(role in columns or names & set(USUAL_NAMES[role]) for role in _HOLD)
+    found = {role: columns.get(role) in names or bool(names & set(USUAL_NAMES[role])) for role in _HOLD}
+    return found["messages"] or (found["prompt"] and "text" not in names)
 
 
 def read_conversations(path: str | Path, read: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
 from fathom.model.anatomy import find_anatomy
 from fathom.model.compute import Compute
@@ -105,3 +106,19 @@ def test_a_model_without_updates_needs_no_peft() -> None:
     path = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
     ended = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ, "PYTHONPATH": path})
     assert ended.returncode == 0
+
+
+def test_everything_that_learns_is_told_when_its_gradient_is_whole() -> None:
+    """A step that updates on the way back waits for all of a part."""
+    model = build(bias="all")
+    blocks = [block.path for block in find_anatomy(model).blocks]
+    flat = FlatParameters(*group_parameters(model))
+    compute = Compute(model, flat, blocks)
+    fuse_updates(model, blocks, compute, None)
+    flat.begin_step(compute.direct)
+    loss = model(input_ids=torch.arange(12)[None] + 3).logits.square().mean()
+    whole: set[str] = set()
+    for slot in flat.slots.values():
+        get_gradient_edge(slot.parameter).node.register_hook(lambda *_, name=slot.name: whole.add(name))
+    loss.backward()
+    assert whole == set(flat.slots)

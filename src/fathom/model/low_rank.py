@@ -112,9 +112,11 @@ class _Single:
 def updated_linear(projection: ManyUpdates, input: Tensor) -> Tensor:
     """Return what a projection and its active updates make of `[..., D]`: `[..., F]` in the type of the products."""
     active = projection.active()
-    # the thin weights are arguments only so that autograd knows the output depends on them
-    thin = [leaf.module.weight for _, update in active for leaf in (update.first, update.second)]
-    output: Tensor = _ManyLora.apply(input, projection.base, active, *thin)  # type: ignore[no-untyped-call]
+    # the thin weights, and a bias that learns, are arguments only so that autograd knows the output depends on them
+    learning = [leaf.module.weight for _, update in active for leaf in (update.first, update.second)]
+    if projection.base.bias_slot is not None:
+        learning.append(projection.base.module.bias)
+    output: Tensor = _ManyLora.apply(input, projection.base, active, *learning)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -123,7 +125,7 @@ class _ManyLora(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, input: Tensor, base: LinearLeaf, active: Sequence[tuple[slice, Update]], *thin: Tensor
+        ctx: Any, input: Tensor, base: LinearLeaf, active: Sequence[tuple[slice, Update]], *learning: Tensor
     ) -> Tensor:
         hidden_TD = input.reshape(-1, input.shape[-1]).to(base.dtype)
         output_TF = nn.functional.linear(hidden_TD, base.weight_FD, base.bias_F)
@@ -140,7 +142,7 @@ class _ManyLora(torch.autograd.Function):
             kept.append(inner_RT)
         ctx.save_for_backward(*kept)
         ctx.base, ctx.active, ctx.masks = base, active, masks
-        ctx.shape, ctx.dtype, ctx.count = input.shape, input.dtype, len(thin)
+        ctx.shape, ctx.dtype, ctx.count = input.shape, input.dtype, len(learning)
         output: Tensor = torch.ops.aten._unsafe_view(output_TF, [*input.shape[:-1], output_TF.shape[-1]])
         return output
 

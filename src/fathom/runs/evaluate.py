@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from fathom.config import apply_reading_edits, validate
 from fathom.data.example import Example
 from fathom.data.load import load_examples
@@ -19,6 +21,7 @@ from fathom.runs.media import find_unfit, refuse_unfit
 from fathom.runs.predict import refuse_passed_over
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
+from fathom.runs.prepared import check_rows
 from fathom.runs.published_task import open_scored, set_window
 from fathom.runs.reference import attach_saved
 from fathom.runs.scoring import Scorer, score
@@ -71,6 +74,8 @@ def evaluate(
         windows, notes = corpus_split(section, task)
         for note in notes:
             get_console().info(note)
+        if isinstance(predictor.model, PreTrainedModel):  # one that was published may lack rows of added tokens
+            check_rows(task.tokenizer, predictor.model, [windows[0]])
         return {"num_examples": len(windows[0]), **score(scorer, windows)}
     split, cut = _labelled(section, predictor)
     split = (attach_saved(predictor, split[0]), split[1])

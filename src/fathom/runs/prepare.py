@@ -144,7 +144,7 @@ def load_untuned(recipe: Recipe, data: PreparedData) -> PreTrainedModel:
     tell_generation(model, data.task.generation_config)
     if data.task.new_tokens:
         extend_embeddings(model, data.task.new_tokens)
-    check_rows(data, model)
+    check_rows(data.tokenizer, model, data.stores.values())
     return model
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -125,22 +126,22 @@ def check_strategy(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: Ope
     check_trainable(try_on_meta(recipe.tuning, bare), recipe.tuning.kind)
 
 
-def check_rows(data: PreparedData, model: PreTrainedModel) -> None:
+def check_rows(tokenizer: Any, model: PreTrainedModel, stores: Iterable[Sequences]) -> None:
     """Refuse texts with tokens that the model's embedding table has no row for.
 
     Raises:
         ModelError: There are some; names the tokens.
     """
-    if not isinstance(data.tokenizer, PreTrainedTokenizerBase):
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
         return  # a model that sees or hears, which may have no table
     table = model.get_input_embeddings()
     if not isinstance(table, nn.Embedding):
         return
     rows = table.num_embeddings
-    if max(data.tokenizer.get_vocab().values(), default=0) < rows:
+    if max(tokenizer.get_vocab().values(), default=0) < rows:
         return
-    for store in data.stores.values():
-        check_ids(data.tokenizer, rows, store.used_ids())
+    for store in stores:
+        check_ids(tokenizer, rows, store.used_ids())
 
 
 def examples_digest(examples: Sequence[Example]) -> str:

@@ -284,6 +284,18 @@ def test_a_published_decoder_is_scored_as_transformers_does(tmp_path: Path) -> N
         evaluate(str(tmp_path / "model"), str(text), ["data.max_length=41"])
 
 
+def test_a_token_without_a_row_is_named_where_a_text_has_it(tmp_path: Path) -> None:
+    _published(tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer.add_tokens(["<image>"])
+    tokenizer.save_pretrained(tmp_path / "model")
+    for name, said in (("plain", "w1 w2 w3"), ("odd", "w1 <image> w3")):
+        (tmp_path / f"{name}.txt").write_text(said, encoding="utf-8")
+    assert evaluate(str(tmp_path / "model"), str(tmp_path / "plain.txt"))["num_examples"] == 1
+    with pytest.raises(ModelError, match="<image>"):
+        evaluate(str(tmp_path / "model"), str(tmp_path / "odd.txt"))
+
+
 def test_going_on_from_it_puts_its_first_token_before_every_piece(tmp_path: Path) -> None:
     _published(tmp_path / "model")
     begin = make_tokenizer().cls_token_id

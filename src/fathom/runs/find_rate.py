@@ -23,7 +23,7 @@ from fathom.runs.preflight import check_data
 from fathom.runs.prepare import prepare_data, prepare_model
 from fathom.runs.rate_curve import RateCurve, judge_curve
 from fathom.training.guard import Guard
-from fathom.training.in_backward import open_loop
+from fathom.training.in_backward import loop_of
 from fathom.training.loop import Hooks, LoopState
 from fathom.training.optimizers.staged import open_optimizer
 from fathom.training.schedule import Schedule
@@ -158,7 +158,8 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
             pause=lambda step: meter.diverged,
         )
         guard = Guard(settings.non_finite, settings.max_skipped_steps)
-        loop = open_loop(work, settings, (optimizer, settings.lr_scheduler, guard), hooks, "loss", places=places)
+        parts = (optimizer, settings.lr_scheduler, guard)
+        loop = loop_of(settings)(work, settings, parts, hooks, "loss", places=places)
         state = LoopState()
         try:
             loop.run(state)

@@ -25,7 +25,7 @@ from fathom.runs.shared import Shared
 from fathom.runs.skipped import write_skipped
 from fathom.tracking.base import TrackerGroup
 from fathom.training.guard import Guard
-from fathom.training.in_backward import open_loop
+from fathom.training.in_backward import loop_of
 from fathom.training.loop import Hooks, Loop, LoopState, Plan
 from fathom.training.optimizers.base import Places
 from fathom.training.optimizers.staged import open_optimizer
@@ -123,7 +123,7 @@ class OpenRun:
             self.name,
         )
         parts = (keeper.optimizer, settings.lr_scheduler, keeper.guard)
-        return open_loop(work, settings, parts, hooks, self.metric, places=_component_places(self.prepared))
+        return loop_of(settings)(work, settings, parts, hooks, self.metric, places=_component_places(self.prepared))
 
 
 def open_run(

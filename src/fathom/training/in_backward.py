@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
@@ -29,13 +29,10 @@ from fathom.errors import TrainingError
 from fathom.model.parameters import Slot
 from fathom.model.passing_gradients import PassingParameters
 from fathom.training.forward import Normalizers
-from fathom.training.guard import Guard
-from fathom.training.loop import Hooks, Loop
-from fathom.training.optimizers.base import LiveOptimizer, Places
+from fathom.training.loop import Loop
 from fathom.training.optimizers.staged import PartwiseOptimizer
-from fathom.training.schedule import Schedule
 from fathom.training.settings import Training
-from fathom.training.step import StepResult, Workload, in_float32, is_out_of_memory
+from fathom.training.step import StepResult, in_float32, is_out_of_memory
 
 
 class NotFinite(Exception):
@@ -107,24 +104,16 @@ class BackwardUpdates:
 class BackwardLoop(Loop):
     """A loop that judges the loss of a step, and updates in the backward pass that follows."""
 
-    def __init__(
-        self,
-        work: Workload,
-        settings: Training,
-        parts: tuple[LiveOptimizer, Schedule, Guard],
-        hooks: Hooks,
-        metric: str,
-        *,
-        places: Places | None = None,
-    ) -> None:
-        super().__init__(work, settings, parts, hooks, metric, places=places)
-        assert isinstance(work.parameters, PassingParameters)
+    _loss: Tensor | None = None
+    """Of the step that is judged, with its graph."""
+    _again = False
+    """Whether it was computed again in float32."""
+
+    @cached_property
+    def _updates(self) -> BackwardUpdates:
+        assert isinstance(self.work.parameters, PassingParameters)
         assert isinstance(self.optimizer, PartwiseOptimizer)
-        self._updates = BackwardUpdates(work.parameters, self.optimizer)
-        self._loss: Tensor | None = None
-        """Of the step that is judged, with its graph."""
-        self._again = False
-        """Whether it was computed again in float32."""
+        return BackwardUpdates(self.work.parameters, self.optimizer)
 
     def _compute(self, rows: Indices, step: int) -> StepResult:
         """Compute the loss of a batch, in one pass; its backward pass waits for the guard."""
@@ -169,18 +158,9 @@ class BackwardLoop(Loop):
         return StepResult(result.loss, norm, result.tokens)
 
 
-def open_loop(
-    work: Workload,
-    settings: Training,
-    parts: tuple[LiveOptimizer, Schedule, Guard],
-    hooks: Hooks,
-    metric: str,
-    *,
-    places: Places | None = None,
-) -> Loop:
-    """Make the loop that the settings ask for; see `Loop`."""
-    kind = BackwardLoop if settings.optimizer_in_backward else Loop
-    return kind(work, settings, parts, hooks, metric, places=places)
+def loop_of(settings: Training) -> type[Loop]:
+    """Return the loop that the settings ask for."""
+    return BackwardLoop if settings.optimizer_in_backward else Loop
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Chat(LanguageModel):
     compared with the data's; those of the test split then all are. 0, the default, judges by the loss alone."""
     max_target_length: int = Field(128, ge=2)
     """Tokens of an answer that is written so, at most, and never more than half of `data.max_length`; the turns before
-    it have the rest."""
+    it have the rest. Saved as the model's own limit too: it answers as it was judged."""
     units: Literal["auto"] | Units = "auto"
     """What scores of written answers compare: `english` words, `words` of any letters, `chinese` (characters),
     `characters`; auto looks at the answers."""

@@ -35,7 +35,8 @@ def start_from_words(adapted: nn.Module, body: nn.Module, words_1N: Tensor) -> N
     config = outer.active_peft_config
     heads = config.num_attention_heads
     wanted = [(heads, config.token_dim // heads)] * config.num_layers
-    if [(layer.keys.shape[1], layer.keys.shape[3]) for layer in read.layers] != wanted:
+    found = [None if layer.keys is None else (layer.keys.shape[1], layer.keys.shape[3]) for layer in read.layers]
+    if found != wanted:
         raise ModelError(
             "the keys of this model's blocks differ in shape, or some blocks have none: no words can begin a prefix",
             where="tuning.initialization",

@@ -12,8 +12,8 @@ from fathom.data.section import DataSection
 from fathom.errors import DataError
 
 
-def read(path, **options):
-    return load_examples(str(path), "relation", DataSection(train=str(path), **options))
+def read(path, form="relation", **options):
+    return load_examples(str(path), form, DataSection(train=str(path), **options))
 
 
 def spans(example):
@@ -231,6 +231,36 @@ def test_a_relation_of_an_entity_inside_the_other_is_kept_and_counted(tmp_path):
     assert found == [("New York Times", "York", "named-after"), ("New York Times", "York", "no-relation")]
     assert any(note.startswith("1 pairs have one entity inside the other") for note in notes)
     assert "1 texts hold no two entities of related types, and give no example" in notes
+
+
+def test_as_triples_every_text_is_an_example_and_no_relation_is_lost(tmp_path):
+    twice = whole([[0, 14, "ORG"], [4, 8, "LOC"], [18, 22, "LOC"]], [[0, 1, "named-after"], [0, 1, "lies-in"]])
+    path = write_lines(
+        tmp_path / "test.jsonl", [twice, whole([[0, 3, "LOC"]], [], "Rome and more"), whole([], [], "-")]
+    )
+    examples, notes = read(path, form="triples")
+    assert [example["text"] for example in examples] == ["New York Times of York", "Rome and more", "-"]
+    ends = {"head": {"start": 0, "end": 14, "type": "ORG"}, "tail": {"start": 4, "end": 8, "type": "LOC"}}
+    assert examples[0]["triples"] == [{**ends, "label": "named-after"}, {**ends, "label": "lies-in"}]
+    assert [example["triples"] for example in examples[1:]] == [[], []]
+    assert not any("give no example" in note or "first relation" in note for note in notes)
+    assert "1 pairs are related twice; the first relation was taken" in read(path)[1]
+
+
+def test_as_triples_rows_of_one_text_are_one_example(tmp_path):
+    rows = [
+        {"text": "A paid B and C", "head": [0, 1, "P"], "tail": [7, 8, "P"], "label": "paid"},
+        {"text": "other text", "head": [0, 5, "P"], "tail": [6, 10, "P"], "label": "none"},
+        {"text": "A paid B and C", "head": [0, 1, "P"], "tail": [13, 14, "P"], "label": "paid"},
+    ]
+    examples, _ = read(write_lines(tmp_path / "test.jsonl", rows), form="triples")
+    assert [(example["text"], len(example["triples"])) for example in examples] == [
+        ("A paid B and C", 2),
+        ("other text", 1),
+    ]
+    examples, _ = load_examples("helpdesk:relations/test@en#40", "triples")
+    assert len(examples) == 40
+    assert all(triple["head"]["type"] and triple["label"] for example in examples for triple in example["triples"])
 
 
 @pytest.mark.parametrize(

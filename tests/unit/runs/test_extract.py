@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fathom.errors import ModelError
+from fathom.errors import DataError, ModelError
 from fathom.runs import extract as module
 from fathom.runs.extract import evaluate_triples, extract
 from fathom.tasks.relation_extraction import RelationExtraction
@@ -106,6 +106,34 @@ def test_triples_are_judged_whole(relations, tmp_path):
     assert scores["precision"] == pytest.approx(1 / 3)
     assert scores["recall"] == pytest.approx(1 / 2)
     assert scores["f1"] == pytest.approx(2 * 1 / 5)
+
+
+def test_every_text_is_judged_and_what_cannot_be_formed_is_missed(relations, tmp_path):
+    def row(text, names, *stated):
+        entities = [{"start": text.index(name), "end": text.index(name) + 2, "label": names[name]} for name in names]
+        return {"text": text, "entities": entities, "relations": [list(one) for one in stated]}
+
+    rows = [
+        # two are right; the types of the third were never related in training
+        row(TEXTS[0], ENTITIES, (0, 2, "costs"), (1, 3, "costs"), (0, 1, "replaces")),
+        row("C3 costs $5", {"C3": "ORDER", "$5": "AMOUNT"}, (0, 1, "costs")),  # nobody finds C3
+        row("B2 came, and $7", {}),  # nothing is stated, and one is found
+        row("hello", {}),
+    ]
+    path = tmp_path / "test.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    scores = evaluate_triples("entities", "relations", str(path))
+    # right 2, found 3, stated 4
+    assert scores == {"precision": 2 / 3, "recall": 2 / 4, "f1": 2 * 2 / (3 + 4), "num_texts": 4}
+    assert evaluate_triples("entities", "relations", f"{path}#3")["num_texts"] == 3
+
+
+def test_pairs_without_a_relation_cannot_be_judged(relations, tmp_path):
+    path = tmp_path / "test.jsonl"
+    pair = {role: [0, 2, "ORDER"] if role == "head" else [9, 11, "AMOUNT"] for role in ("head", "tail")}
+    path.write_text(json.dumps({"text": TEXTS[0], **pair}) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match="the pair has no relation"):
+        evaluate_triples("entities", "relations", str(path))
 
 
 def test_models_of_other_tasks_are_refused(relations):

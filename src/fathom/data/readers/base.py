@@ -15,6 +15,7 @@ Form = Literal[
     "text",
     "spans",
     "relation",
+    "triples",
     "questions",
     "chat",
     "preference",
@@ -27,10 +28,11 @@ Form = Literal[
     "interactions",
 ]
 """What a task takes: `text` (a text, a label), `spans` (a text, words, tags), `relation` (a text, two entities, a
-label), `questions` (a passage, a question, its answers), `chat` (turns of a conversation), `preference` (a prompt, and
-answers that are compared or judged), `corpus` (running text without labels), `pairs` (texts that belong together, or do
-not), `writing` (a source, and what is to be written for it), `image` or `sound` (a file, a label), `speech` (a sound,
-what is said in it), `interactions` (what users chose, in the order of time)."""
+label), `triples` (a text, all that is related in it), `questions` (a passage, a question, its answers), `chat` (turns
+of a conversation), `preference` (a prompt, and answers that are compared or judged), `corpus` (running text without
+labels), `pairs` (texts that belong together, or do not), `writing` (a source, and what is to be written for it),
+`image` or `sound` (a file, a label), `speech` (a sound, what is said in it), `interactions` (what users chose, in the
+order of time)."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from fathom.data.readers.relations import RelationRows
 from fathom.data.readers.rows import TextRows, as_json
 from fathom.data.readers.spans import SpanRows
 from fathom.data.readers.spoken import SpokenRows
+from fathom.data.readers.triples import TripleRows
 from fathom.data.readers.written import WrittenRows
 from fathom.data.section import DataSection
 
@@ -36,6 +37,7 @@ class _Rows(Protocol):
 
 _ROWS: dict[Form, Callable[[Layout, DataSection, Problems], _Rows]] = {
     "relation": RelationRows,
+    "triples": TripleRows,
     "chat": ConversationRows,
     "preference": PreferenceRows,
     "pairs": PairRows,

@@ -100,10 +100,12 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Names by role, the most telling first; compared without case."""
 
+_OF_RELATIONS = ("text", "tokens", "label", "head", "tail", *_entity_columns(), "entities", "relations")
 ROLES_OF_FORM: dict[Form, tuple[str, ...]] = {
     "text": ("text", "text_pair", "label", "targets"),
     "spans": ("text", "tokens", "tags", "entities"),
-    "relation": ("text", "tokens", "label", "head", "tail", *_entity_columns(), "entities", "relations"),
+    "relation": _OF_RELATIONS,
+    "triples": _OF_RELATIONS,
     "questions": ("context", "question", "answers", "answer_start", "impossible"),
     "chat": ("messages", "prompt", "input", "response", "instances", "system"),
     "preference": ("messages", "prompt", "input", "system", "chosen", "rejected", "completion", "label"),
@@ -277,7 +279,7 @@ def _guess(roles: dict[str, int], names: Sequence[str], form: Form) -> None:
         for role in ROLES_OF_FORM[form]:
             find(role)
         return
-    if form == "relation":
+    if form in {"relation", "triples"}:
         _guess_relation(roles, folded, find)
         return
     if form == "text":
@@ -343,6 +345,7 @@ _NEEDED: dict[Form, tuple[frozenset[str], ...]] = {
     "sound": (frozenset({"sound"}),),
     "speech": (frozenset({"sound"}),),
     "relation": (frozenset({"text"}), frozenset({"tokens"})),
+    "triples": (frozenset({"text"}), frozenset({"tokens"})),
     "spans": (frozenset({"text"}), frozenset({"tokens"})),
 }
 """Roles that must have a column, by form; one of the sets is enough."""
@@ -360,6 +363,7 @@ _WANTED: dict[Form, str] = {
     "sound": "data.columns.sound=NAME data.columns.label=NAME",
     "speech": "data.columns.sound=NAME data.columns.transcript=NAME",
     "relation": "data.columns.text=NAME data.columns.label=NAME, and .head and .tail where the text marks no entities",
+    "triples": "data.columns.text=NAME data.columns.entities=NAME data.columns.relations=NAME",
     "spans": "data.columns.tokens=NAME data.columns.tags=NAME, or .text and .entities; or data.format=conll for one "
     "word a line",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import cast
+from typing import Any, cast
 
 from fathom.config import suggest
 from fathom.data.conversation import text_of
@@ -23,6 +23,7 @@ FORMS: dict[Form, tuple[Kind, ...]] = {
     "text": ("intents", "faq", "tickets", "parallel"),
     "spans": ("entities", "relations"),
     "relation": ("relations",),
+    "triples": ("relations",),
     "questions": ("questions",),
     "chat": ("dialogues",),
     "preference": ("dialogues",),
@@ -74,6 +75,8 @@ class HelpdeskReader(Reader):
             examples = [{**{key: row[key] for key in named}, "references": [row["target"]]} for row in examples]
         if form == "relation":
             examples = [pair for row in rows for pair in _pairs(row)]
+        if form == "triples":
+            examples = [_stated(row) for row in rows]
         if form == "preference":
             examples = compare_answers(rows)
         if form == "corpus":
@@ -87,9 +90,23 @@ class HelpdeskReader(Reader):
         return Reading(examples, notes, digest, tuple(key for key in _KEYS if key in rows[0]))
 
 
+def _entities(row: Example) -> list[dict[str, Any]]:
+    return [{"start": item["start"], "end": item["end"], "type": item["label"]} for item in row["entities"]]
+
+
+def _stated(row: Example) -> Example:
+    """Return a message and all that is related in it."""
+    entities = _entities(row)
+    triples = [
+        {"head": entities[item["head"]], "label": item["type"], "tail": entities[item["tail"]]}
+        for item in row["relations"]
+    ]
+    return {**{key: row[key] for key in ("text", "language", "where")}, "triples": triples}
+
+
 def _pairs(row: Example) -> list[Example]:
     """Return every pair of a message that might be related."""
-    entities = [{"start": item["start"], "end": item["end"], "type": item["label"]} for item in row["entities"]]
+    entities = _entities(row)
     relations = {(item["head"], item["tail"]): item["type"] for item in row["relations"]}
     shared = {key: row[key] for key in ("text", "language", "where")}
     return pair_examples(shared, entities, relations, PAIRS)

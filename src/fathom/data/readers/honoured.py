@@ -11,7 +11,7 @@ from fathom.data.readers.columns import ROLES_OF_FORM
 READ_BY: dict[str, frozenset[Form]] = {
     "label_separator": frozenset({"text"}),
     "tag_scheme": frozenset({"spans"}),
-    "word_join": frozenset({"spans", "relation"}),
+    "word_join": frozenset({"spans", "relation", "triples"}),
 }
 """Keys by the forms that honour them; those left out are honoured by every form, or are checked elsewhere."""
 IN_TURNS: dict[str, tuple[Form, ...]] = {

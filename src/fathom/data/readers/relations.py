@@ -15,7 +15,8 @@ from fathom.data.relations import apart, pair_examples, pair_problem, read_tagge
 from fathom.data.section import DataSection
 
 Entity = dict[str, Any]
-Pairs = dict[tuple[int, int], str]
+Stated = list[tuple[tuple[int, int], str]]
+"""Pairs of positions in the entities of a text, head first, and how they are related."""
 
 _START = ("start", "start_offset", "begin", "start_char")
 _END = ("end", "end_offset", "stop", "end_char")
@@ -34,7 +35,7 @@ class RelationRows(RowChecks):
     def __init__(self, layout: Layout, options: DataSection, problems: Problems) -> None:
         super().__init__(layout, options, problems)
         self._unlabelled: list[int] = []
-        self._whole: list[tuple[Example, list[Entity], Pairs]] = []
+        self._whole: list[tuple[Example, list[Entity], Stated]] = []
         self._repeats = self._nested = self._twice = self._unpaired = 0
         ends = [layout.name(role) for role in ("head_end", "tail_end") if role in layout.roles]
         self._last_included = bool(ends) and set(ends) <= LAST_INCLUDED
@@ -84,7 +85,7 @@ class RelationRows(RowChecks):
                 self.problems.add("the label is empty", "give every row a label", line=line, column=name)
             self.examples = [example for example in self.examples if "label" in example]
         notes = self.settle(num_rows)
-        self._pair_up()
+        self._make_examples()
         if self._last_included:
             notes.append("an entity's end is its last token, as in TACRED (columns subj_end, obj_end)")
         if self._repeats:
@@ -99,14 +100,18 @@ class RelationRows(RowChecks):
             raise self.problems.fail("no pairs of entities", "the file needs at least one row with two entities")
         return self.examples, notes
 
-    def _pair_up(self) -> None:
+    def _make_examples(self) -> None:
         """Make examples of texts with all their relations; the types that are related anywhere may be everywhere."""
         types = {
             (entities[head]["type"], entities[tail]["type"])
-            for _, entities, relations in self._whole
-            for head, tail in relations
+            for _, entities, stated in self._whole
+            for (head, tail), _ in stated
         }
-        for example, entities, relations in self._whole:
+        for example, entities, stated in self._whole:
+            relations: dict[tuple[int, int], str] = {}
+            for pair, label in stated:
+                relations.setdefault(pair, label)
+            self._twice += len(stated) - len(relations)
             pairs = pair_examples(example, entities, relations, types)
             self._unpaired += not pairs
             self.examples += pairs
@@ -238,7 +243,7 @@ class RelationRows(RowChecks):
                 return
             places[name] = number
             entities.append({"type": "entity", **entity})
-        relations: Pairs = {}
+        stated: Stated = []
         for number, given in enumerate(listed[1]):
             read_relation = _read_relation(given, places)
             if isinstance(read_relation, str):
@@ -252,9 +257,8 @@ class RelationRows(RowChecks):
                 self.problems.add(f"relation {number}: {problem}", mend, line=line)
                 return
             self._nested += not apart(entities[pair[0]], entities[pair[1]])
-            self._twice += pair in relations
-            relations.setdefault(pair, label)
-        self._whole.append(({"text": text, "where": where}, entities, relations))
+            stated.append((pair, label))
+        self._whole.append(({"text": text, "where": where}, entities, stated))
 
     def _label(self, line: int, value: Any) -> str | None:
         """Return the label, '' for none, None for a bad one."""

@@ -25,7 +25,7 @@ class SemEvalReader(Reader):
         """Read every sentence; see `Reader.read`."""
         data = Path(path).read_bytes()
         problems = Problems(path, skip=options.on_error == "skip")
-        if form not in ("relation", "text"):
+        if form not in ("relation", "triples", "text"):
             raise problems.fail("sentences with a relation do not fit this task", "task: relation-extraction")
         decoded = decode(data, path, options.encoding)
         lines = _LINE.split(decoded.text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -18,6 +19,8 @@ from fathom.recipe import Recipe, load_recipe
 THINGS = [f"thing{number}" for number in range(30)]
 LABELS = {"red": "warm", "orange": "warm", "blue": "cold", "green": "cold"}
 WORDS = [*THINGS, *LABELS, "the", "is", "and"]
+COMPARED = ("step", "split", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "accuracy", "entity_f1")
+"""Of the lines of two runs that are alike."""
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
@@ -116,3 +119,20 @@ def identical(first: Path, second: Path) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in kept.items())
     ours, theirs = (json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in (first, second))
     assert ours["validation"] == theirs["validation"] and ours["test"] == theirs["test"]
+
+
+def alike(first: Path, second: Path) -> None:
+    """Both folders hold the same run of an adapter, to rounding: every logged loss, norm and score, the weights."""
+    ours, theirs = (
+        [{key: line[key] for key in COMPARED if key in line} for line in lines(one)] for one in (first, second)
+    )
+    assert len(ours) == len(theirs) > 8
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            expected = pytest.approx(other[key], rel=1e-5, abs=1e-5) if isinstance(value, float) else other[key]
+            assert value == expected, (key, one, other)
+    kept, wanted = (load_file(str(one / "model" / "adapter_model.safetensors")) for one in (first, second))
+    assert kept.keys() == wanted.keys()
+    for name, tensor in kept.items():
+        torch.testing.assert_close(tensor, wanted[name], atol=1e-4, rtol=1e-4, msg=name)

@@ -1,4 +1,4 @@
-"""Two processes share one search; one of them is killed in the middle of a trial, and nothing is lost or done twice."""
+"""Searches that are killed in a trial, in several of one pass, or beside another process: nothing is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runs_for_tests import make_model, make_recipe
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 PATIENCE_SECONDS = 600.0
 TRIALS = 3
-APART = ("tuning=lora", "tuning.rank=[2,4,8]", "training.max_steps=60", "training.eval_steps=10")
+APART = ("tuning=lora", "tuning.rank=[2,4,8]", "training.max_steps=60", "training.eval_steps=10", "--at-once", "1")
 TOGETHER = ("tuning=head", "training.seed=[2,4,8]", "training.max_steps=1200", "training.eval_steps=200")
 """Trials that have a process of their own each, and those of one process, whose steps are shorter."""
 
@@ -71,3 +71,27 @@ def test_two_processes_share_a_study_and_one_is_killed(tmp_path: Path, edits: tu
     said = (tmp_path / "second.log").read_text(encoding="utf-8")
     assert f"again at trial {begun[-1]}:" in said
     assert not list((tmp_path / "out" / "trials").glob("*/checkpoints"))
+
+
+def test_a_search_that_was_killed_in_a_pass_goes_on(tmp_path: Path) -> None:
+    make_recipe(make_model(tmp_path / "base"), tmp_path)
+    edits = APART[:-2]
+    first = start(tmp_path, "first", edits)
+    try:
+        wait_until_two_train(tmp_path, [first])
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert not list(tmp_path.glob("out/trials/*/metrics.json"))
+    second = start(tmp_path, "second", edits)
+    try:
+        assert second.wait(PATIENCE_SECONDS) == 0, logs(tmp_path)
+    finally:
+        if second.poll() is None:
+            os.killpg(second.pid, signal.SIGKILL)
+            second.wait()
+    said = (tmp_path / "second.log").read_text(encoding="utf-8")
+    assert f"{TRIALS} trials share a frozen base and train in one pass" in said
+    assert all(f"again at trial {number}:" in said for number in range(TRIALS))
+    found = json.loads((tmp_path / "out" / "search.json").read_text(encoding="utf-8"))
+    assert [(record["state"], len(record["curve"])) for record in found["records"]] == [("complete", 6)] * TRIALS

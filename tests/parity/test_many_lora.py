@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from fathom.config import validate
 from fathom.device import probe_machine
@@ -24,9 +22,8 @@ from fathom.runs.train import train
 from fathom.training.step import compute_gradient
 from fathom.training.together import Asked, JointSteps
 from folders_for_tests import make_base
-from runs_for_tests import make_model, make_recipe
+from runs_for_tests import alike, lines, make_model, make_recipe
 
-LINES = ("step", "split", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "accuracy", "entity_f1")
 VARIED = (
     ("tuning.rank=2",),
     (
@@ -58,30 +55,6 @@ def recipes(tiny: Path, folder: Path, problem: str, *edits: str) -> list[Recipe]
         output = f"output={folder / str(number)}"
         found.append(make_recipe(tiny, folder, problem, "tuning=lora", *edits, *own, output))
     return found
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    said = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key in LINES} for line in said]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(str(folder / "model" / "adapter_model.safetensors"))
-
-
-def alike(first: Path, second: Path) -> None:
-    """Both folders hold the same run: every logged loss and norm, every score, the adapter."""
-    ours, theirs = lines(first), lines(second)
-    assert len(ours) == len(theirs) > 8
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.keys() == other.keys()
-        for key, value in one.items():
-            expected = pytest.approx(other[key], rel=1e-5, abs=1e-5) if isinstance(value, float) else other[key]
-            assert value == expected, (key, one, other)
-    kept, expected_weights = weights(first), weights(second)
-    assert kept.keys() == expected_weights.keys()
-    for name, tensor in kept.items():
-        torch.testing.assert_close(tensor, expected_weights[name], atol=1e-4, rtol=1e-4, msg=name)
 
 
 def test_losses_scores_and_folders_are_those_of_each_alone(tiny: Path, tmp_path: Path) -> None:
@@ -143,12 +116,13 @@ def gathered(base: Path, folder: Path, task: str, precision: str = "fp32") -> tu
             "output": str(folder / str(number)),
         }
         found.append(resolve(validate(Recipe, raw), machine))
-    base_of_all, members, _ = module._gather(found, machine)
-    works = [prepared.work for _, prepared in members]
+    gathered = module._gather(found, machine)
+    assert gathered.base is not None
+    works = [one.prepared.work for one in gathered.members]
     for work in works:
         work.train_mode()
     orders = [usual_order(work.store, recipe.training) for work, recipe in zip(works, found, strict=True)]
-    return JointSteps(base_of_all, works), [Asked(n, order.batch(1), 1) for n, order in enumerate(orders)]
+    return JointSteps(gathered.base, works), [Asked(n, order.batch(1), 1) for n, order in enumerate(orders)]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,9 @@ def search_command(
     pruning: Annotated[str, typer.Option(help="asha stops unpromising trials early; none.")] = "asha",
     reduction_factor: Annotated[int, typer.Option(help="One in so many goes on at each rung of asha.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the sampler.")] = 7,
+    at_once: Annotated[
+        int, typer.Option(min=1, help="LoRA trials over one base that are asked for and trained in one pass.")
+    ] = 4,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Folder; runs/search-NAME if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +46,7 @@ def search_command(
 
     ranges = [*([] if space is None else read_space(space)), *(edits or [])]
     options = {"sampler": sampler, "pruning": pruning, "reduction_factor": reduction_factor, "seed": seed}
-    found = search(recipe, ranges, output, trials=trials, budget=budget, **options)
+    found = search(recipe, ranges, output, trials=trials, budget=budget, at_once=at_once, **options)
     if as_json:
         say_json(found.to_json())
     else:

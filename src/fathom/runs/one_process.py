@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fathom.device import Machine, process_age_seconds, release_free_memory, reset_peak_memory
 from fathom.errors import FathomError
@@ -19,7 +20,7 @@ from fathom.log import get_console
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import Recipe
 from fathom.runs.open_run import RunResult
-from fathom.runs.pause import pause_at
+from fathom.runs.pause import Leave, pause_at
 from fathom.runs.preflight import check_data
 from fathom.runs.prepare import own_data, prepare_data, prepare_model
 from fathom.runs.shared import Shared
@@ -47,13 +48,16 @@ def shared_start(recipe: Recipe) -> str | None:
     return json.dumps([said, own, settings.model_dump(mode="json", include=set(OF_THE_MODEL))], sort_keys=True)
 
 
-def train_one_by_one(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None = None) -> list[Result]:
+def train_one_by_one(
+    recipes: Sequence[Recipe], machine: Machine, time_limit: float | None = None, leave: Leave | None = None
+) -> list[Result]:
     """Train runs that begin with the same; one that fails is left, and the others are trained.
 
     Args:
         recipes: Resolved; `shared_start` is the same for all.
         machine: Where they run.
         time_limit: Seconds of training for each; see `train`.
+        leave: Asked in the place of a limit.
 
     Raises:
         DataError: Something is wrong with the data that all of them read.
@@ -63,7 +67,8 @@ def train_one_by_one(recipes: Sequence[Recipe], machine: Machine, time_limit: fl
         series = Series(recipes[0], machine, fresh)
         for number, recipe in enumerate(recipes, 1):
             get_console().info(f"run {number} of {len(recipes)}: {recipe.output}")
-            results.append(series.train(recipe, len(recipes) - number, time_limit=time_limit))
+            pause = None if leave is None else partial(leave, str(recipe.output))
+            results.append(series.train(recipe, len(recipes) - number, time_limit=time_limit, pause=pause))
     return results
 
 

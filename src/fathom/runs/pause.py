@@ -7,7 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fathom.errors import FathomError
 from fathom.training.loop import Loop, LoopState
+
+
+class LeftError(FathomError):
+    """A run is left between two steps, where that is asked from outside: it has not failed, and can go on.
+
+    Raised by what the loop asks after each step; no checkpoint is written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("left between two steps")
+
+
+PauseAsked = Callable[[int], bool] | None
+"""What a loop asks after each step; see `Hooks`."""
+Leave = Callable[[str, int], bool]
+"""Asked with the output of a run and its step: whether to save it and leave it. Raises `LeftError` to leave it as it
+stands."""
 
 
 @dataclass(frozen=True)

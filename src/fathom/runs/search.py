@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from pydantic import Field
 from fathom import files
 from fathom.config import Part, validate
 from fathom.device import probe_machine
-from fathom.errors import FathomError
+from fathom.errors import FathomError, TrainingError
 from fathom.locks import require_writable
 from fathom.log import format_duration, get_console
 from fathom.recipe import RUNS_FOLDER, Recipe, deciding, dump_recipe, load_recipe, resolve
 from fathom.runs.chooser import chooser
 from fathom.runs.duration import Budget, parse_duration
 from fathom.runs.finished import finished_metrics
+from fathom.runs.joint_process import Watched, train_joint
 from fathom.runs.one_process import shared_start
 from fathom.runs.ranges import read_ranges
 from fathom.runs.search_report import html_report, markdown_report
@@ -27,7 +28,9 @@ from fathom.runs.search_result import ERROR, SECONDS, SearchResult, collect, fin
 from fathom.runs.settle import accepts_by, check_values, settle
 from fathom.runs.shared_process import SharedProcess
 from fathom.runs.study import Identity, Pruning, Rules, Sampler, Study, Taken
-from fathom.runs.trial_process import train_trial
+from fathom.runs.together import shared_base
+from fathom.runs.trial_batches import TrialBatches
+from fathom.runs.trial_process import Ended, train_trial
 from fathom.runs.trials import Trial
 from fathom.training.checkpoint import FOLDER as CHECKPOINTS
 
@@ -52,6 +55,8 @@ class SearchOptions(Part):
     """One in so many goes on at each of these rungs."""
     seed: int = Field(7, ge=0)
     """Of the sampler."""
+    at_once: int = Field(4, ge=1)
+    """Most LoRA trials over one frozen base that are asked for at once and train in one pass; 1: one after another."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,23 @@ class Job:
         own = [f"{key}={value}" for key, value in settings.items()]
         return load_recipe(self.source, [*self.fixed, *own, f"output={self.folder / 'trials' / name}"])
 
+    def base_of(self, taken: Taken) -> str | None:
+        """Return what a trial shares a pass with others over; None where it trains alone, or is not to be trained."""
+        try:
+            asked = self.recipe(taken.settings, f"trial-{taken.live.number}")
+            recipe = resolve(asked, probe_machine())
+            finished = finished_metrics(Path(str(recipe.output)), recipe, asked)
+        except FathomError:  # training it alone tells what is wrong
+            return None
+        return shared_base(recipe) if finished is None else None
+
 
 def search(source: str, edits: Iterable[str], output: str | Path | None = None, **options: Any) -> SearchResult:
     """Look for the best values of keys of a recipe, each trial an ordinary run.
 
     A trial is a process of its own, but those above the same frozen blocks (`top-layers`, `layers`, `head`) that come
-    one after another share one.
+    one after another share one, and LoRA trials over one frozen base are asked for several at once and train in one
+    pass.
 
     Killed, the same call goes on: finished trials stay, the one in the middle resumes under its number. Called in
     several processes at once, they share the trials of one study.
@@ -81,7 +97,8 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
         source: A recipe: YAML file, ready recipe or `module:function`.
         edits: `key=value` for every trial, `key=[a, b]`, `key=log(1e-5, 1e-3)` ... for what is searched.
         output: Folder of the search; left out, `runs/search-<name>`.
-        **options: The fields of `SearchOptions`: `trials`, `budget`, `sampler`, `pruning`, `reduction_factor`, `seed`.
+        **options: The fields of `SearchOptions`: `trials`, `budget`, `sampler`, `pruning`, `reduction_factor`, `seed`,
+            `at_once`.
 
     Returns:
         Trials from best to worst; also in `search.json`, `report.md` and `report.html`, the best recipe in `best.yaml`.
@@ -104,13 +121,14 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     identity = study.open(deciding(base), lambda: chooser(job.recipe(first)), rules)
     most = settings.trials or (DEFAULT_TRIALS if budget.seconds is None and study.grid is None else 1_000_000)
     goes_on = True
-    with SharedProcess(job.folder) as shared:
+    with SharedProcess(job.folder) as shared, TrialBatches(study, most, settings.at_once, job.base_of) as batches:
         worker = Worker(job, study, identity, budget, shared)
-        while goes_on and budget.left > 0 and (taken := study.take(most)) is not None:
+        while goes_on and budget.left > 0 and (batch := batches.take()):
             try:
-                goes_on = worker.work(taken)
-            finally:
-                study.release(taken)
+                goes_on = worker.work_at_once(batch) if len(batch) > 1 else worker.work(batch[0])
+            except TrainingError as error:
+                get_console().info(f"  they are trained one by one: {error.message}")
+                batches.take_back(batch)
             _write(job, study, identity)
     return _write(job, study, identity)
 
@@ -128,22 +146,45 @@ class Worker:
 
     def work(self, taken: Taken) -> bool:
         """Train a trial and tell the study how it ended; returns whether there is time for another."""
-        number, console = taken.live.number, get_console()
-        how = "again at" if taken.resumed else ""
-        shown = ", ".join(f"{key}={value}" for key, value in taken.settings.items())
-        console.info(f"{how} trial {number}: {shown}".strip())
-        name = f"trial-{number}"
-        began, before = time.monotonic(), float(taken.live.user_attrs.get(SECONDS, 0.0))
+        _say(taken)
+        began = time.monotonic()
         try:
-            recipe = self.job.recipe(taken.settings, name)
-            stopped, error = self._train(Trial(name, taken.settings, recipe), taken)
+            stopped, error = self._train(self._trial(taken), taken)
         except FathomError as failure:
             stopped, error = None, str(failure)
-        self.study.note(taken, SECONDS, before + time.monotonic() - began)
-        if stopped == SPENT:
-            console.info(f"  {SPENT}; the trial goes on with the same command")
+        return self._end(taken, Ended(error, stopped), time.monotonic() - began)
+
+    def work_at_once(self, batch: Sequence[Taken]) -> bool:
+        """Train trials over one frozen base in one pass, and tell of each; see `work`.
+
+        Raises:
+            TrainingError: They cannot be trained so; the study was told of none.
+        """
+        get_console().info(f"{len(batch)} trials share a frozen base and train in one pass")
+        for taken in batch:
+            _say(taken)
+        self.shared.close()  # its memory is theirs
+        began = time.monotonic()
+        trials = [self._trial(taken) for taken in batch]
+        watched = [
+            Watched(trial, Watch(self, taken, trial.recipe), taken.claim)
+            for trial, taken in zip(trials, batch, strict=True)
+        ]
+        endings = train_joint(watched, self.job.folder)
+        each = (time.monotonic() - began) / len(batch)
+        return all([self._end(taken, ended, each) for taken, ended in zip(batch, endings, strict=True)])
+
+    def _trial(self, taken: Taken) -> Trial:
+        name = f"trial-{taken.live.number}"
+        return Trial(name, taken.settings, self.job.recipe(taken.settings, name))
+
+    def _end(self, taken: Taken, ended: Ended, seconds: float) -> bool:
+        """Keep what a trial took and how it ended; returns whether there is time for another."""
+        self.study.note(taken, SECONDS, float(taken.live.user_attrs.get(SECONDS, 0.0)) + seconds)
+        if ended.stopped == SPENT:
+            get_console().info(f"  trial {taken.live.number}: {SPENT}; it goes on with the same command")
             return False
-        self._tell(taken, stopped, error)
+        self._tell(taken, ended.stopped, ended.error)
         return True
 
     def _train(self, trial: Trial, taken: Taken) -> tuple[str | None, str | None]:
@@ -170,13 +211,14 @@ class Worker:
             error = f"it has no {metric} on validation, or one that is not a number" if score is None else None
         if error is not None:
             self.study.note(taken, ERROR, error)
-            get_console().info(f"  failed: {error}")
+            get_console().info(f"  trial {taken.live.number} failed: {error}")
             self.study.tell(taken, "failed")
             return
         self.study.tell(taken, "complete" if stopped is None else "pruned", score)
         files.remove_folder(place / CHECKPOINTS)  # nothing goes on from there, and they are the largest part
         told = "stopped early: others were better at this evaluation" if score is None else f"{metric} {score:.4f}"
-        get_console().info(f"  {told}, after {format_duration(float(taken.live.user_attrs[SECONDS]))}")
+        took = format_duration(float(taken.live.user_attrs[SECONDS]))
+        get_console().info(f"  trial {taken.live.number}: {told}, after {took}")
 
 
 class Watch:
@@ -205,6 +247,13 @@ class Watch:
         if training.max_steps is not None:
             return bool(line["step"] >= training.max_steps)
         return bool(line["epoch"] >= training.epochs)
+
+
+def _say(taken: Taken) -> None:
+    """Tell which trial begins, or goes on."""
+    how = "again at " if taken.resumed else ""
+    shown = ", ".join(f"{key}={value}" for key, value in taken.settings.items())
+    get_console().info(f"{how}trial {taken.live.number}: {shown}")
 
 
 def _write(job: Job, study: Study, identity: Identity) -> SearchResult:

@@ -165,11 +165,12 @@ class Study:
         with self._guarded():
             return self.live.get_trials(deepcopy=False)
 
-    def take(self, most: int) -> Taken | None:
+    def take(self, most: int, *, below: int | None = None) -> Taken | None:
         """Take a trial to work on: one that a killed process left, else a new one; None where there are enough.
 
         Args:
             most: Trials of the study, of all processes, running, finished and failed.
+            below: Begin no trial of this number or a higher one.
         """
         optuna = require_optuna()
         with self.locked(), self._guarded():
@@ -184,7 +185,7 @@ class Study:
                     if claim is not None:
                         resumed = optuna.trial.Trial(self.live, trial._trial_id)
                         return Taken(resumed, self._settings(resumed), True, claim, max(0, most - number))
-            if number >= most:
+            if number >= most or (below is not None and number >= below):
                 return None
             if self.grid is not None and len(trials) == number:
                 by_key = {one.key: one for one in self.ranges}

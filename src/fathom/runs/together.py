@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,7 +34,7 @@ from fathom.runs.joint_memory import fits, joint_memory
 from fathom.runs.micro_batch import MEMORY_SHARE, ROOM_SHARE, Room, usual_order
 from fathom.runs.one_process import OF_THE_MODEL, Result, let_go, shared_start, train_one_by_one, without_trace
 from fathom.runs.open_run import OpenRun, RunResult, close_run, open_run, score_before
-from fathom.runs.pause import pause_at
+from fathom.runs.pause import Leave, PauseAsked, pause_at
 from fathom.runs.preflight import check_data
 from fathom.runs.prepare import PreparedModel, load_untuned, own_data, prepare_data, prepare_model
 from fathom.runs.prepared import PreparedData, check_strategy
@@ -62,7 +63,9 @@ def shared_base(recipe: Recipe) -> str | None:
     return json.dumps([said, settings.model_dump(mode="json", include=set(OF_THE_MODEL))], sort_keys=True)
 
 
-def train_together(recipes: Sequence[Recipe], *, time_limit: float | None = None) -> list[Result]:
+def train_together(
+    recipes: Sequence[Recipe], *, time_limit: float | None = None, leave: Leave | None = None
+) -> list[Result]:
     """Train several recipes in one process; each leaves the run folder it leaves alone.
 
     LoRA recipes train in one pass over the base they share: rank, alpha, rates, seeds, schedules, batch sizes and
@@ -75,6 +78,7 @@ def train_together(recipes: Sequence[Recipe], *, time_limit: float | None = None
         recipes: Each with an output of its own; resolved here.
         time_limit: Seconds of training for each, after which it is saved and left, to go on another time; runs of one
             pass are left when the seconds of all are over. What loading, saving and scoring take comes on top.
+        leave: Asked after each step in the place of a limit; see `Leave`.
 
     Returns:
         For each recipe its result, or why it failed.
@@ -96,12 +100,14 @@ def train_together(recipes: Sequence[Recipe], *, time_limit: float | None = None
         with ExitStack() as held:
             for number in waiting:
                 held.enter_context(only_one(folders[number], what="another training run"))
-            trained = train(list(waiting.values()), machine, time_limit)
+            trained = train(list(waiting.values()), machine, time_limit, leave)
         results |= dict(zip(waiting, trained, strict=True))
     return [results[number] for number in range(len(recipes))]
 
 
-def _trainer(recipes: Sequence[Recipe]) -> Callable[[Sequence[Recipe], Machine, float | None], list[Result]]:
+def _trainer(
+    recipes: Sequence[Recipe],
+) -> Callable[[Sequence[Recipe], Machine, float | None, Leave | None], list[Result]]:
     """Return how recipes train in one process."""
     for common, train in ((shared_base, _train_in_one_pass), (shared_start, train_one_by_one)):
         found = {common(recipe) for recipe in recipes}
@@ -115,26 +121,43 @@ def _trainer(recipes: Sequence[Recipe]) -> Callable[[Sequence[Recipe], Machine, 
     )
 
 
-def _train_in_one_pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None = None) -> list[Result]:
+def _train_in_one_pass(
+    recipes: Sequence[Recipe], machine: Machine, time_limit: float | None, leave: Leave | None
+) -> list[Result]:
     """Train as many runs in one pass as fit the memory by forecast, then the next."""
     results: list[Result] = []
     while len(results) < len(recipes):
         if results:
             let_go()
             reset_peak_memory(machine.device)
-        results += _pass(recipes[len(results) :], machine, time_limit, earlier=len(results))
+        pauses = partial(_pauses, time_limit=time_limit, leave=leave)
+        results += _pass(recipes[len(results) :], machine, pauses, earlier=len(results))
     return results
 
 
-def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None, *, earlier: int) -> list[Result]:
+def _pauses(runs: Sequence[OpenRun], time_limit: float | None, leave: Leave | None) -> list[PauseAsked]:
+    """Return what the loop of each run asks after a step; the time of a limit begins here."""
+    if leave is not None:
+        return [partial(leave, str(run.recipe.output)) for run in runs]
+    return [None if time_limit is None else pause_at(time.monotonic() + time_limit * len(runs))] * len(runs)
+
+
+def _pass(
+    recipes: Sequence[Recipe],
+    machine: Machine,
+    pauses: Callable[[Sequence[OpenRun]], list[PauseAsked]],
+    *,
+    earlier: int,
+) -> list[Result]:
     """Train the first of these runs, as many as fit the memory."""
     try:
-        base, members, ledgers = _gather(recipes, machine)
-        recipes = recipes[: len(members)]
-        works = [prepared.work for _, prepared in members]
-        steps = JointSteps(base, works)
+        found = _gather(recipes, machine)
+        members = found.members
+        if found.base is None or not members:
+            return list(found.failed.values())
+        steps = JointSteps(found.base, [one.prepared.work for one in members])
         firsts = [
-            work.sampler or usual_order(work.store, one.training) for work, one in zip(works, recipes, strict=True)
+            one.prepared.work.sampler or usual_order(one.prepared.work.store, one.recipe.training) for one in members
         ]
         steps.compare([Asked(number, order.batch(0), 0) for number, order in enumerate(firsts)])
     except ModelError as error:
@@ -142,68 +165,112 @@ def _pass(recipes: Sequence[Recipe], machine: Machine, time_limit: float | None,
             f"these recipes cannot train in one pass: {error.message}", where=error.where, mend="train them alone"
         ) from None
     shared = Shared(together=len(members), earlier=earlier)
-    runs = [
-        open_run(recipe, data, prepared, Path(str(recipe.output)), shared)
-        for recipe, (data, prepared) in zip(recipes, members, strict=True)
-    ]
+    runs = [open_run(one.recipe, one.data, one.prepared, Path(str(one.recipe.output)), shared) for one in members]
     steps.most_tokens = _most_tokens(runs, machine)
-    runs = _forecast_together(runs, ledgers, steps.most_tokens)
+    runs = _forecast_together(runs, [one.ledger for one in members], steps.most_tokens)
     for run in runs:
         score_before(run)
     done = sum(run.state.step for run in runs)
     with get_console().progress(sum(run.total_steps for run in runs), "train", start=done) as progress:
         steps_of = {number: run.state.step for number, run in enumerate(runs)}
-        pause = None if time_limit is None else pause_at(time.monotonic() + time_limit * len(runs))
-        loops = [run.loop(_Share(progress, steps_of, number), pause) for number, run in enumerate(runs)]
+        asked = enumerate(zip(runs, pauses(runs), strict=True))
+        loops = [run.loop(_Share(progress, steps_of, number), pause) for number, (run, pause) in asked]
         together = Together(steps, loops, [run.state for run in runs])
         together.run()
     shared = replace(shared, peak_bytes=peak_memory_bytes(machine.device))
-    results: list[Result] = []
+    results = found.failed
     with ReloadProcess() as fresh:
         shared = replace(shared, fresh=fresh)
         for number, (run, loop) in enumerate(zip(runs, loops, strict=True)):
             failed = together.failed.get(number)
             run.keeper.trackers.close()
-            results.append(_close(run, loop, shared) if failed is None else without_trace(failed))
-    return results
+            result = _close(run, loop, shared) if failed is None else without_trace(failed)
+            results[members[number].place] = result
+    return [results[place] for place in sorted(results)]
 
 
-def _gather(
-    recipes: Sequence[Recipe], machine: Machine
-) -> tuple[SharedBase, list[tuple[PreparedData, PreparedModel]], list[Ledger]]:
-    """Read the data once, load the base once, and put the adapters over it, as many as fit the memory.
+@dataclass(frozen=True)
+class _Member:
+    """A run of a pass.
 
-    The ledgers are those of each run alone.
+    Attributes:
+        place: Of its recipe among those that were given.
+        recipe: Resolved.
+        data: As it reads them.
+        prepared: Its model, over the shared base.
+        ledger: Of the run alone.
     """
-    shared = prepare_data(recipes[0])
+
+    place: int
+    recipe: Recipe
+    data: PreparedData
+    prepared: PreparedModel
+    ledger: Ledger
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """The first of some recipes, as many as fit the memory.
+
+    Attributes:
+        base: With the adapters of all members; None where none of the recipes got so far.
+        members: Those that can be trained.
+        failed: Why others cannot, alone neither (a rank that is too large, say); by place.
+    """
+
+    base: SharedBase | None
+    members: list[_Member]
+    failed: dict[int, Result]
+
+
+def _gather(recipes: Sequence[Recipe], machine: Machine) -> _Gathered:
+    """Read the data once, load the base once, and put the adapters over it, as many as fit the memory."""
+    failed: dict[int, Result] = {}
+    shared = _read_data(recipes, failed)
+    if shared is None:
+        return _Gathered(None, [], failed)
     check_data(shared.stores["train"], shared.task, shared.splits.train)
     for note in shared.splits.notes:
         get_console().info(note)
     if "input_ids" not in shared.stores["train"][0]:
         raise ModelError("it reads no text")
-    for recipe in recipes[1:]:
-        check_strategy(recipe, shared.tokenizer, shared.task)
-    model = load_untuned(recipes[0], shared)
+    model = load_untuned(recipes[len(failed)], shared)
     model.to(machine.device)
     dtype = torch.bfloat16 if recipes[0].training.precision == "bf16" else torch.float32
     base = SharedBase(model, dtype, joined_dropout=machine.device == "cpu")
-    members: list[tuple[PreparedData, PreparedModel]] = []
-    ledgers: list[Ledger] = []
-    for recipe in recipes:
-        data = own_data(recipe, shared)
-        prepared = prepare_model(recipe, data, machine, base=model)
+    members: list[_Member] = []
+    for place, recipe in enumerate(recipes):
+        if place in failed:
+            continue
+        try:
+            check_strategy(recipe, shared.tokenizer, shared.task)
+            data = own_data(recipe, shared)
+            prepared = prepare_model(recipe, data, machine, base=model)
+        except FathomError as error:
+            failed[place] = without_trace(error)
+            continue
         if prepared.frozen.first_block > 0:
             raise ModelError("its lowest blocks never change, and are read from the cache of frozen blocks")
-        ledgers.append(run_ledger(recipe, data, prepared, machine))
-        if members and not fits(ledgers, machine, Room.now()):
+        ledger = run_ledger(recipe, data, prepared, machine)
+        if members and not fits([*(one.ledger for one in members), ledger], machine, Room.now()):
             get_console().info(
                 f"{len(members)} of {len(recipes)} runs fit the memory by forecast; the others come after"
             )
             break
         work = prepared.work
         base.add(Adapter(prepared.model, prepared.anatomy, work.packed, work.compute, work.dropout))
-        members.append((data, prepared))
-    return base, members, ledgers[: len(members)]
+        members.append(_Member(place, recipe, data, prepared, ledger))
+    return _Gathered(base, members, failed)
+
+
+def _read_data(recipes: Sequence[Recipe], failed: dict[int, Result]) -> PreparedData | None:
+    """Read the data for the first of some recipes whose strategy the model can take; notes why those before cannot."""
+    for place, recipe in enumerate(recipes):
+        try:
+            return prepare_data(recipe)
+        except (ConfigError, ModelError) as error:
+            failed[place] = without_trace(error)
+    return None
 
 
 def _close(run: OpenRun, loop: Loop, shared: Shared) -> Result:

@@ -22,12 +22,10 @@ from fathom.log import quietly
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import load_recipe, resolve
 from fathom.runs.channel import STOP, Channel
-from fathom.runs.one_process import Series
+from fathom.runs.one_process import Result, Series
+from fathom.runs.open_run import RunResult
+from fathom.runs.pause import LeftError
 from fathom.runs.trial_process import INTERRUPTED
-
-
-class _Left(Exception):
-    """The trial is left where it stands."""
 
 
 def serve(channel: Channel) -> None:
@@ -74,17 +72,15 @@ class _Server:
             with only_one(Path(str(recipe.output)), what="another training run"):
                 self.series = self.series or Series(recipe, self.machine, self.fresh)
                 result = self.series.train(recipe, asked["to_come"], pause=self._pause)
-        except _Left:
-            return {"stopped": True}
         except (FathomError, OSError) as error:
-            return _told(error)
-        return _told(result) if isinstance(result, Exception) else {}
+            return told_of(error)
+        return told_of(result)
 
     def _pause(self, _: int) -> bool:
         """Leave the loop where that is asked, without a checkpoint; a trial nobody waits for goes on to its end."""
         with suppress(EOFError):
             if self.channel.receive(0) is not None:
-                raise _Left
+                raise LeftError
         return False
 
 
@@ -98,10 +94,15 @@ def _next(channel: Channel) -> Mapping[str, Any] | None:
     return asked
 
 
-def _told(error: FathomError | OSError) -> dict[str, Any]:
-    if isinstance(error, FathomError):
-        return {"error": error.message, "where": error.where, "mend": error.mend}
-    return {"error": error.strerror or str(error), "where": error.filename, "mend": None}
+def told_of(result: Result) -> dict[str, Any]:
+    """Return what is told of a trial: nothing where it ended well, that it was left, or why it failed."""
+    if isinstance(result, RunResult):
+        return {}
+    if isinstance(result, LeftError):
+        return {"stopped": True}
+    if isinstance(result, FathomError):
+        return {"error": result.message, "where": result.where, "mend": result.mend}
+    return {"error": result.strerror or str(result), "where": result.filename, "mend": None}
 
 
 def _write_errors_to(log: str) -> None:

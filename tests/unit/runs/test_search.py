@@ -127,12 +127,13 @@ def test_scores_that_are_no_numbers_and_trials_that_fail_are_told(
 def test_a_grid_takes_every_combination_once(job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "train_trial", pretended(lambda trial, number: 0.5))
     edits = ["tuning=[full,lora]", "tuning.rank=[2,4]", "training.seed=[1,2]"]
-    found = search(job, edits, tmp_path / "out", sampler="grid", trials=4, pruning="none")
+    options: dict[str, Any] = {"sampler": "grid", "pruning": "none", "at_once": 1}
+    found = search(job, edits, tmp_path / "out", trials=4, **options)
     assert len(found.records) == 4
-    found = search(job, edits, tmp_path / "out", sampler="grid", pruning="none")
+    found = search(job, edits, tmp_path / "out", **options)
     combinations = {tuple(record.settings.items()) for record in found.records}
     assert len(found.records) == len(combinations) == 6
-    assert search(job, edits, tmp_path / "out", sampler="grid", trials=99, pruning="none").records == found.records
+    assert search(job, edits, tmp_path / "out", trials=99, **options).records == found.records
 
 
 def test_the_luck_of_a_trial_depends_on_its_number_alone(
@@ -214,7 +215,7 @@ def test_a_budget_ends_the_search_and_the_trial_goes_on(
 
 def test_the_best_recipe_is_ready_to_run(job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "train_trial", pretended(rate_score))
-    found = search(job, [RATE, "tuning=[full,lora]"], tmp_path / "out", trials=4, pruning="none")
+    found = search(job, [RATE, "tuning=[full,lora]"], tmp_path / "out", trials=4, pruning="none", at_once=1)
     assert found.best is not None and found.best_recipe is not None
     recipe = load_recipe(found.best_recipe)
     assert recipe.training.learning_rate == float(found.best.settings["training.learning_rate"])

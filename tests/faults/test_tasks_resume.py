@@ -23,6 +23,8 @@ CELLS = [
     and (cell.architecture in MEDIA or cell.architecture == FIXTURES[cell.task].architectures[0])
 ]
 """One architecture of each task, and all that see or hear."""
+CELLS += [Cell("translation", "t5", "p-tuning"), Cell("translation", "bart", "prefix")]
+"""What stands before a source, and before what the decoder writes."""
 TASK: dict[str, dict[str, Any]] = {
     "image-classification": {"augmentation": {"kind": "standard"}},
     "audio-classification": {"augmentation": {"kind": "standard"}},
@@ -63,7 +65,7 @@ def test_every_task_is_among_them() -> None:
     assert {cell.task for cell in CELLS} == set(catalog.names("task"))
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=["-".join(cell[:2]) for cell in CELLS])
+@pytest.mark.parametrize("cell", CELLS, ids=["-".join(cell) for cell in CELLS])
 def test_a_stopped_run_ends_as_one_never_stopped(cell: Cell, workshop: Workshop, tmp_path: Path) -> None:
     fathom.train(recipe(workshop, cell, tmp_path / "whole"))
     parts = recipe(workshop, cell, tmp_path / "parts")

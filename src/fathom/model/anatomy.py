@@ -18,9 +18,9 @@ from fathom.model.families import Family, family_of, writes_only
 Component = Literal["embeddings", "attention", "feed-forward", "norm", "head", "final", "other"]
 COMPONENTS: tuple[Component, ...] = ("embeddings", "attention", "feed-forward", "norm", "final", "head", "other")
 
-_PEFT_PREFIX = "base_model.model."
-_VIRTUAL = "prompt_encoder"
+VIRTUAL = "prompt_encoder"
 """Where PEFT keeps virtual tokens, beside the model."""
+_PEFT_PREFIX = "base_model.model."
 _HEAD_WORDS = ("pooler", "head", "classifier", "score", "cls", "qa_outputs", "proj_out", "logits", "predict")
 _EMBEDDING_WORDS = ("embed", "wte", "wpe", "shared", "position", "patch")
 
@@ -94,7 +94,7 @@ class Anatomy:
         return None, _component_by_name(name)
 
     def _in_model(self, name: str) -> str:
-        if name.startswith(f"{_VIRTUAL}."):
+        if name.startswith(f"{VIRTUAL}."):
             return name
         if self.prefix and not name.startswith(self.prefix):
             return self.prefix + name
@@ -121,8 +121,8 @@ def find_anatomy(model: nn.Module) -> Anatomy:
             mend="add its family to fathom/model/families.py",
         )
     outside = _outside(inner, prefix, {stack.path for stack in stacks})
-    if prefix and _VIRTUAL in dict(model.named_children()):
-        outside[_VIRTUAL] = "embeddings"
+    if prefix and VIRTUAL in dict(model.named_children()):
+        outside[VIRTUAL] = "embeddings"
     places: dict[str, tuple[int | None, str]] = {path: (None, component) for path, component in outside.items()}
     for stack in stacks:
         for block in stack.blocks:

@@ -12,6 +12,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from fathom.errors import ModelError
 from fathom.model.ladder import attached
+from fathom.model.virtual_tokens import IN_ATTENTION, peft_type
 
 
 def checkpoint_blocks(
@@ -25,13 +26,19 @@ def checkpoint_blocks(
         context_fn: Makes the contexts of the first and the second computation.
 
     Raises:
-        ModelError: The family's blocks do not take part in checkpointing, or have no backward pass.
+        ModelError: The family's blocks do not take part in checkpointing, have no backward pass, or read a prefix.
     """
     if attached(model) is not None:
         raise ModelError(
             "beside a ladder no block has a backward pass, so there is nothing to compute again",
             where="training.activation_checkpointing",
             mend="leave it off",
+        )
+    if peft_type(model) in IN_ATTENTION:
+        raise ModelError(
+            "a block that computes its activations again takes no earlier keys: the prefix would be left out",
+            where="training.activation_checkpointing",
+            mend="leave it off, or use tuning 'prompt'",
         )
     for path in block_paths:
         block = model.get_submodule(path)

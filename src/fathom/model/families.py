@@ -208,6 +208,11 @@ def image_shape(config: Any) -> tuple[int, int] | None:
     return (int(side[0]), int(side[1])) if isinstance(side, list | tuple) and len(side) == 2 else None
 
 
+def scales_outside_table(encoder: Any) -> bool:
+    """Whether an encoder scales the vectors of words that it looks up, and not those it is given (Marian, Pegasus)."""
+    return float(getattr(encoder, "embed_scale", 1.0)) != 1.0
+
+
 def reads_sound(config: Any) -> bool:
     """Whether the encoder reads a spectrogram."""
     return getattr(config, "num_mel_bins", None) is not None

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fathom.model import families
 from fathom.model.added import Added, find_added
-from fathom.model.anatomy import Anatomy, Block, Stack, is_linear
+from fathom.model.anatomy import VIRTUAL, Anatomy, Block, Stack, is_linear
 from fathom.model.four_bit import four_bit
 from fathom.model.ladder import MODULE, LadderSpec, attached
+from fathom.model.virtual_tokens import IN_ATTENTION, peft_type
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,15 @@ def trace(model: nn.Module, anatomy: Anatomy, length: int) -> ModelFlow:
     """
     config = model.get_submodule(anatomy.prefix.rstrip(".")).config
     norm_first = families.normalises_first(config)
-    embedding_learns = _any_learns(model, anatomy.embeddings)
-    state = _State(embedding_learns, norm_first)
+    entering = _entering_gradients(model, anatomy)
+    state = _State(entering[0], norm_first)
     source_gradient, source_length = False, length
     stacks: list[StackFlow] = []
     for number, stack in enumerate(anatomy.stacks):
         positions = families.stack_length(config, stack.name, length)
         if number > 0:
             source_gradient, source_length = state.gradient, stacks[-1].length
-            state.gradient = embedding_learns
+            state.gradient = entering[number]
         heads = families.num_heads(config, stack.name)
         share = families.expert_share(config)
         blocks = []
@@ -159,12 +160,22 @@ def trace(model: nn.Module, anatomy: Anatomy, length: int) -> ModelFlow:
     head = [path for path in anatomy.head if path != MODULE]
     return ModelFlow(
         embeddings=tuple(_chain(model, anatomy.embeddings, False)),
-        embeddings_learn=embedding_learns,
+        embeddings_learn=any(entering),
         stacks=tuple(stacks),
         head=tuple(_chain(model, head, below_head)),
         head_gradient=below_head,
         ladder=None if ladder is None else ladder.spec,
     )
+
+
+def _entering_gradients(model: nn.Module, anatomy: Anatomy) -> list[bool]:
+    """Whether what enters each stack needs a gradient: virtual tokens enter the first of two, a prefix the second."""
+    tables = _any_learns(model, [path for path in anatomy.embeddings if path != VIRTUAL])
+    found = [tables] * len(anatomy.stacks)
+    if VIRTUAL in anatomy.embeddings:
+        reader = -1 if peft_type(model) in IN_ATTENTION else 0
+        found[reader] = tables or _any_learns(model, [VIRTUAL])
+    return found
 
 
 def _block(model: nn.Module, block: Block, state: _State, context: tuple[int, float, bool]) -> BlockFlow:

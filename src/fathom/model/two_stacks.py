@@ -51,6 +51,12 @@ class PackedTwoStacks(PackedModel):
         self.sources.clear()
         return self.layout
 
+    def prepare_source(self, mask_BL: Tensor) -> None:
+        """Lay out anew what the encoder reads, by a mask of other length; what the decoder reads stays."""
+        target = self.target
+        self.prepare(mask_BL)
+        self.target = target
+
     def prepare_target(self, mask_BM: Tensor) -> None:
         """Lay out what the decoder reads; a row without any token counts as one of one token."""
         if self.layout is not None:
@@ -96,6 +102,12 @@ class _StackView:
 
 _VIEWS: WeakKeyDictionary[nn.Module, ref[_StackView]] = WeakKeyDictionary()
 """Which stack an attention module belongs to. Its hooks keep it; a model that nobody needs is freed."""
+
+
+def two_stacks_of(module: nn.Module) -> PackedTwoStacks | None:
+    """Return the packed encoder-decoder a module of a block belongs to; None where there is none."""
+    view = _VIEWS[module]() if module in _VIEWS else None
+    return None if view is None else view.packed
 
 
 def refusal(model: PreTrainedModel, anatomy: Anatomy) -> str | None:

@@ -5,6 +5,8 @@ classifier then no longer sees which tokens are padding and reads the wrong posi
 tokens too, and the packed layout is of another length. Here the ids are lengthened by a stand-in, and a hook puts the
 learned vectors in its place behind the embedding table: positions, types, pooling and packing see ordinary tokens. What
 is saved is PEFT's; without padding both give the same numbers.
+
+Of an encoder-decoder only the encoder reads them, as in PEFT: its source is lengthened, the decoder's tokens are not.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import EncoderDecoderCache
 
 from fathom.errors import ModelError
 from fathom.model.anatomy import find_anatomy
 from fathom.model.families import most_positions
 from fathom.model.packing import ATTENTION_NAME, owner_of
+from fathom.model.two_stacks import ATTENTION_NAME as PAIR_ATTENTION_NAME
+from fathom.model.two_stacks import two_stacks_of
 
 BEFORE_EMBEDDINGS = ("PROMPT_TUNING", "P_TUNING")
 IN_ATTENTION = ("PREFIX_TUNING",)
@@ -28,10 +33,16 @@ NO_PACKING = "prefix tuning brings keys and values from outside the sequence, wh
 
 
 @dataclass
-class _Inserted:
-    """What the hook behind the embedding table puts in; None outside a forward pass of the adapter."""
+class _Reading:
+    """How a model reads virtual tokens."""
 
+    block: nn.Module
+    """The first block: the packed model is found by it."""
+    paired: bool
+    """Whether a decoder stands behind the encoder that reads them."""
     vectors_ND: Tensor | None = None
+    """What the hook behind the embedding table puts in, once in a forward pass of the adapter: the first table that is
+    read is the encoder's, where a decoder shares it. None at any other time."""
 
 
 def install(model: nn.Module) -> nn.Module:
@@ -48,18 +59,19 @@ def install(model: nn.Module) -> nn.Module:
     if kind not in BEFORE_EMBEDDINGS:
         return model
     inner = outer.get_base_model()
-    inserted = _Inserted()
+    anatomy = find_anatomy(inner)
+    reading = _Reading(inner.get_submodule(anatomy.blocks[0].path), len(anatomy.stacks) == 2)
 
     def insert(_: nn.Module, __: Any, output: Tensor) -> Tensor | None:
-        if inserted.vectors_ND is None:
+        vectors, reading.vectors_ND = reading.vectors_ND, None
+        if vectors is None:
             return None
-        vectors = inserted.vectors_ND
         virtual = vectors.to(output.dtype).expand(len(output), *vectors.shape)
         return torch.cat([virtual, output[:, len(vectors) :]], dim=1)
 
-    inner.get_input_embeddings().register_forward_hook(insert)
-    block = inner.get_submodule(find_anatomy(inner).blocks[0].path)
-    outer.forward = partial(_forward, outer, inserted, block)
+    reader = inner.get_encoder() if reading.paired else inner
+    reader.get_input_embeddings().register_forward_hook(insert)
+    outer.forward = partial(_forward, outer, reading)
     return model
 
 
@@ -78,7 +90,7 @@ def num_virtual_tokens(model: nn.Module) -> int:
     return sum(int(config.num_virtual_tokens) for config in configs.values())
 
 
-def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids: Tensor, **words: Any) -> Any:
+def _forward(outer: Any, reading: _Reading, /, *, input_ids: Tensor, **words: Any) -> Any:
     inner = outer.get_base_model()
     count = outer.active_peft_config.num_virtual_tokens
     batch, length = input_ids.shape
@@ -88,23 +100,37 @@ def _forward(outer: Any, inserted: _Inserted, block: nn.Module, /, *, input_ids:
     mask = words.pop("attention_mask", None)
     mask = torch.ones_like(input_ids) if mask is None else mask
     words["attention_mask"] = torch.cat([mask.new_ones(batch, count), mask], dim=1)
-    for name, fill in (("token_type_ids", 0), ("labels", IGNORED_LABEL)):
-        value = words.get(name)
-        if value is not None and value.dim() == 2 and value.shape[1] == length:
-            words[name] = torch.cat([value.new_full((batch, count), fill), value], dim=1)
-    owner = owner_of(block)
-    if owner is not None and owner.layout is not None:
-        owner.prepare(words["attention_mask"])
-    inserted.vectors_ND = outer.get_prompt(batch_size=1)[0]
+    if not reading.paired:
+        _lengthen(words, input_ids, count)
+    _lay_out(reading.block, words["attention_mask"])
+    reading.vectors_ND = outer.get_prompt(batch_size=1)[0]
     try:
         output = inner(input_ids=torch.cat([stand_in, input_ids], dim=1), **words)
     finally:
-        inserted.vectors_ND = None
-    for name in ("logits", "start_logits", "end_logits"):
+        reading.vectors_ND = None
+    for name in () if reading.paired else ("logits", "start_logits", "end_logits"):
         scores = output.get(name)
         if scores is not None and scores.dim() > 1 and scores.shape[:2] == (batch, count + length):
             output[name] = scores[:, count:]
     return output
+
+
+def _lengthen(words: dict[str, Any], input_ids: Tensor, count: int) -> None:
+    """Lengthen what a model is told of each of its tokens; in place."""
+    for name, fill in (("token_type_ids", 0), ("labels", IGNORED_LABEL)):
+        value = words.get(name)
+        if value is not None and value.dim() == 2 and value.shape[1] == input_ids.shape[1]:
+            words[name] = torch.cat([value.new_full((len(input_ids), count), fill), value], dim=1)
+
+
+def _lay_out(block: nn.Module, mask: Tensor) -> None:
+    """Lay the batch out anew, with its virtual tokens, where the blocks run packed."""
+    pair = two_stacks_of(block)
+    if pair is not None and pair.layout is not None:
+        pair.prepare_source(mask)
+    owner = owner_of(block)
+    if owner is not None and owner.layout is not None:
+        owner.prepare(mask)
 
 
 def _check_positions(inner: Any, wanted: int) -> None:
@@ -123,7 +149,7 @@ def _keep_padded(inner: Any) -> None:
     choose = inner.set_attn_implementation
 
     def guarded(name: str, *args: Any, **words: Any) -> Any:
-        if name == ATTENTION_NAME:
+        if name in (ATTENTION_NAME, PAIR_ATTENTION_NAME):
             raise NotImplementedError(NO_PACKING)
         return choose(name, *args, **words)
 
@@ -136,7 +162,7 @@ def _prompt_in_any_type(get_prompt: Any, /, *args: Any, **words: Any) -> Any:
     The blocks may compute in bf16 while what is learned stays float32; attention takes one type only.
     """
     cache = get_prompt(*args, **words)
-    for layer in cache.layers:
+    for layer in (cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache).layers:
         layer.update = partial(_join, layer, layer.update)
     return cache
 

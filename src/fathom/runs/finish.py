@@ -255,7 +255,8 @@ def _compared_inputs(data: PreparedData, prepared: PreparedModel) -> dict[str, t
         return model_inputs(data.task.make_batch([store[row] for row in rows], Draw(0, EVALUATION, np.array(rows))))
     inputs = model_inputs(collate_rows(store, rows, data.tokenizer.pad_token_id or 0))
     # padding is on the right; an example of several texts may be longer than the model's positions
-    inputs = {name: value[:, : tokens or data.task.max_length] for name, value in inputs.items()}
+    longest = min(tokens or data.task.max_length, data.task.max_length)
+    inputs = {name: value[:, :longest] for name, value in inputs.items()}
     if prepared.work.packed.model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = inputs["input_ids"].clone()  # any tokens do: both models get the same
     return inputs

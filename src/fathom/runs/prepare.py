@@ -46,6 +46,7 @@ from fathom.runs.prepared import (
     check_head,
     check_rows,
     check_strategy,
+    check_targets,
     examples_digest,
     longest,
     require_own_tokenizer,
@@ -96,7 +97,9 @@ def prepare_data(recipe: Recipe) -> PreparedData:
     if recipe.task.form == "corpus":
         return prepare_corpus(recipe, tokenizer)
     splits = splits or load_splits(recipe.data, recipe.task.form)
-    part = recipe.task.suited(recipe.model.read_config(tokenizer, {}))
+    config = recipe.model.read_config(tokenizer, {})
+    check_targets(recipe, config)
+    part = recipe.task.suited(config)
     task = part.open(splits.train, tokenizer, longest(recipe, tokenizer))
     check_head(recipe, tokenizer, task)
     check_strategy(recipe, tokenizer, task)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fathom.data.corpus.mixture import MixtureSampler
 from fathom.data.example import Example
@@ -22,6 +22,7 @@ from fathom.recipe import Recipe
 from fathom.runs.heads import require_head, require_trainable_head
 from fathom.runs.preflight import check_trainable
 from fathom.tasks.base import OpenTask
+from fathom.tasks.writing import WritingTask
 from fathom.tokenization.items import ITEMS
 from fathom.tokenization.match import check_ids
 from fathom.tuning.trial import try_on_meta
@@ -81,6 +82,23 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
             f"the model takes at most {limit} tokens{beside}", where="data.max_length", mend=f"write {limit}"
         )
     return wanted
+
+
+def check_targets(recipe: Recipe, config: PreTrainedConfig) -> None:
+    """Refuse targets that leave no room for a strategy's virtual tokens among the positions of an encoder-decoder.
+
+    Raises:
+        ConfigError: They may be longer than what is left.
+    """
+    virtual, positions = recipe.tuning.virtual_tokens, most_positions(config)
+    if not (virtual and positions is not None and config.is_encoder_decoder and isinstance(recipe.task, WritingTask)):
+        return
+    if recipe.task.max_target_length >= positions - virtual:
+        raise ConfigError(
+            f"the model has {positions} positions, and the virtual tokens take {virtual}",
+            where="task.max_target_length",
+            mend=f"write at most {positions - virtual - 1}, or choose fewer tuning.num_virtual_tokens",
+        )
 
 
 def require_own_tokenizer(recipe: Recipe) -> None:

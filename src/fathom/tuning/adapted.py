@@ -20,6 +20,7 @@ TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
     "LMHeadModel": "CAUSAL_LM",
     "ForConditionalGeneration": "SEQ_2_SEQ_LM",
+    "MTModel": "SEQ_2_SEQ_LM",
 }
 """PEFT's name of a task, by the end of a transformers class name; `AutoPeftModelFor...` goes by it."""
 

@@ -37,7 +37,7 @@ class PTuning(Virtual):
         """Put what the network makes before the word embeddings; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model is no classifier or decoder, or has two stacks.
+            ModelError: See `Virtual.embedded_options`.
         """
         from peft import PromptEncoderConfig
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import Anatomy
 from fathom.tuning.adapted import on_meta
+from fathom.tuning.prefix_pair import pair_options, start_pair_from_words
 from fathom.tuning.prefix_start import start_from_words
 from fathom.tuning.virtual import Virtual, check_text, repeated, text_ids
 
@@ -20,8 +21,8 @@ class Prefix(Virtual):
     """Train keys and values that every token of every block attends to, and the head.
 
     They go in where a decoder keeps the keys and values of earlier tokens, so the family must have such a place: BERT
-    and RoBERTa have, DistilBERT and ModernBERT have not. PEFT runs them with padded batches, and so does Fathom: short
-    texts beside long ones cost what the longest costs.
+    and RoBERTa have, DistilBERT and ModernBERT have not; of an encoder-decoder it is the decoder's self-attention. PEFT
+    runs them with padded batches, and so does Fathom: short texts beside long ones cost what the longest costs.
 
     They begin as what the model itself makes of real words, which the paper found better than random numbers, most of
     all where examples are few.
@@ -60,7 +61,7 @@ class Prefix(Virtual):
         """Put keys and values before those of every block; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model is no classifier or decoder, has two stacks, or no place for earlier keys.
+            ModelError: See `common_options`; or the model has no place for earlier keys.
             ConfigError: `text` without `initialization: text`, or the reverse; words with `projection`.
         """
         from peft import PrefixTuningConfig
@@ -73,8 +74,9 @@ class Prefix(Virtual):
                 f"tuning 'prefix' adds earlier keys and values, and {type(model).__name__} has no place for any",
                 mend="use tuning 'prompt', which puts virtual tokens before the text",
             )
+        paired = len(anatomy.stacks) == 2
         config = PrefixTuningConfig(
-            **options,
+            **options | (pair_options(model, anatomy) if paired else {}),
             prefix_projection=self.projection,
             encoder_hidden_size=self.hidden_size,
             init_weights="zero" if begins == "zero" else None,
@@ -83,7 +85,7 @@ class Prefix(Virtual):
             return self.wrapped(model, config)
         words_1N = self._words_1N(model)
         wrapped = self.wrapped(model, config)
-        start_from_words(wrapped, takers[-1], words_1N)
+        (start_pair_from_words if paired else start_from_words)(wrapped, takers[-1], words_1N)
         return wrapped
 
     @property

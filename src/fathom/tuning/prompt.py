@@ -40,7 +40,7 @@ class Prompt(Virtual):
         """Put the vectors before the word embeddings; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: The model is no classifier or decoder, or has two stacks.
+            ModelError: See `Virtual.embedded_options`.
             ConfigError: `text` without `initialization: text`, or the reverse.
         """
         from peft import PromptTuningConfig, PromptTuningInit

@@ -9,12 +9,14 @@ from torch import nn
 
 from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import Anatomy
-from fathom.model.families import most_positions
+from fathom.model.families import most_positions, scales_outside_table
 from fathom.model.virtual_tokens import install
 from fathom.tokenization.load import load_tokenizer
 from fathom.tuning.adapted import Adapted, task_type, trained_heads, wrap
 
-TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM")
+PAIRED = "SEQ_2_SEQ_LM"
+"""PEFT's name of what an encoder-decoder does that writes."""
+TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "CAUSAL_LM", PAIRED)
 """PEFT's names of what a model with virtual tokens can do."""
 
 
@@ -33,16 +35,18 @@ class Virtual(Adapted):
         """Return the keywords every PEFT prompt config has.
 
         Raises:
-            ModelError: The model is no classifier or decoder, or has two stacks.
+            ModelError: The model is no classifier and does not write, or is an encoder-decoder with another head.
         """
-        if len(anatomy.stacks) != 1:
+        kind, name = task_type(model), type(model).__name__
+        if kind not in TASKS:
             raise ModelError(
-                f"tuning '{self.kind}' puts virtual tokens before one stack, and {type(model).__name__} has two",
+                f"tuning '{self.kind}' is built for classifiers and for models that write, and {name} is neither",
                 mend="use tuning 'lora'",
             )
-        if task_type(model) not in TASKS:
+        if len(anatomy.stacks) != 1 and kind != PAIRED:
             raise ModelError(
-                f"tuning '{self.kind}' is built for classifiers and decoders, and {type(model).__name__} is neither",
+                f"tuning '{self.kind}' is built for encoder-decoders that write; PEFT does not run {name} with virtual "
+                "tokens, for its decoder reads the source itself",
                 mend="use tuning 'lora'",
             )
         return {
@@ -59,10 +63,16 @@ class Virtual(Adapted):
         width where ELECTRA's embeddings are narrower.
 
         Raises:
-            ModelError: See `common_options`.
+            ModelError: See `common_options`; or PEFT would read the words of a source otherwise than the model does.
         """
         options = self.common_options(model, anatomy)
         inner: Any = model
+        if len(anatomy.stacks) == 2 and scales_outside_table(inner.get_encoder()):
+            raise ModelError(
+                f"tuning '{self.kind}' is saved for PEFT, which looks up the vectors of words by itself, and "
+                f"{type(model).__name__} scales those that it looks up: PEFT alone would answer otherwise",
+                mend="use tuning 'prefix' or 'lora'",
+            )
         return {
             **options,
             "token_dim": inner.get_input_embeddings().weight.shape[1],

@@ -101,8 +101,40 @@ def test_unfreezing_a_body_begins_with_its_top_block() -> None:
 @pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
 def test_virtual_tokens_want_a_head(kind: str) -> None:
     model = transformers.GPT2Model(transformers.GPT2Config(**GPT2))
-    with pytest.raises(ModelError, match="built for classifiers and decoders"):
+    with pytest.raises(ModelError, match="built for classifiers and for models that write"):
         make_tuning(kind).apply(model, find_anatomy(model))
+
+
+@pytest.mark.parametrize("kind", ["prompt", "p-tuning", "prefix"])
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForQuestionAnswering"])
+@pytest.mark.parametrize("family", ["T5", "Bart"])
+def test_an_encoder_decoder_that_does_not_write_reads_its_source_twice(family: str, head: str, kind: str) -> None:
+    with torch.device("meta"):
+        model = getattr(transformers, family + head)(getattr(transformers, f"{family}Config")())
+    with pytest.raises(ModelError, match=r"does not run .* with virtual tokens, for its decoder reads the source"):
+        make_tuning(kind).apply(model, find_anatomy(model))
+
+
+@pytest.mark.parametrize("family", ["Marian", "Pegasus"])
+def test_virtual_tokens_and_vectors_that_are_scaled_behind_the_table(family: str) -> None:
+    """PEFT hands such an encoder vectors as the table has them, 22 times too small."""
+
+    def model(**options: Any) -> Any:
+        sizes = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+        ids = {"vocab_size": 60, "pad_token_id": 0, "decoder_start_token_id": 0}
+        config = getattr(transformers, f"{family}Config")(d_model=16, **ids, **sizes, **options)
+        name = "MarianMTModel" if family == "Marian" else "PegasusForConditionalGeneration"
+        return getattr(transformers, name)(config)
+
+    for kind in ("prompt", "p-tuning"):
+        scaled, plain = model(scale_embedding=True), model(scale_embedding=False)
+        with pytest.raises(ModelError, match=r"scales those that it looks up(.|\n)*use tuning 'prefix' or 'lora'"):
+            make_tuning(kind).apply(scaled, find_anatomy(scaled))
+        make_tuning(kind).apply(plain, find_anatomy(plain))
+    scaled = model(scale_embedding=True)
+    adapted = make_tuning("prefix").apply(scaled, find_anatomy(scaled))
+    ids = torch.tensor([[5, 6, 7]])
+    adapted(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss.backward()
 
 
 def test_virtual_tokens_must_fit_the_positions() -> None:

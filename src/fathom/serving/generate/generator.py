@@ -293,11 +293,12 @@ def facts_of(model: Any, info: Mapping[str, Any], tokenizer: PreTrainedTokenizer
     """Return what encoding must know of a model."""
     task = info.get("task", {})
     kind = task.get("kind")
+    positions = most_positions(model.config)
     began = bool(task.get("options", {}).get("begin_of_document")) and bool(beginning_of(tokenizer))
     return ModelFacts(
         encoder_decoder=bool(model.config.is_encoder_decoder),
         vocabulary=int(model.get_input_embeddings().num_embeddings),
-        positions=most_positions(model.config),
+        positions=None if positions is None else positions - num_virtual_tokens(model),
         chat=kind in {"chat", "preference"},
         special=kind != "causal-lm" or began,
     )

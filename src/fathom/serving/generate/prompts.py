@@ -25,7 +25,7 @@ class ModelFacts:
     vocabulary: int
     """Rows of the embedding table."""
     positions: int | None
-    """Tokens a sequence may have; None for any number."""
+    """Tokens a sequence may have beside virtual ones; None for any number."""
     chat: bool = False
     """Whether a text is a user's turn (the model was trained to chat)."""
     special: bool = True

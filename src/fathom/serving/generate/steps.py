@@ -17,6 +17,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from fathom.model.layout import make_layout
+from fathom.model.packing import inner_model
 from fathom.serving.generate.attention import View
 from fathom.serving.generate.cache import AlignedCache
 
@@ -208,25 +209,45 @@ class EncoderDecoderSteps(Steps):
 
     def __init__(self, model: Any, start: int) -> None:
         self._model, self._start = model, start
+        self._plain: Any = inner_model(model)  # reads the encoder's output, in which virtual tokens stand already
         self._own = AlignedCache()
         self._cache = EncoderDecoderCache(self._own, DynamicCache())
 
     def prefill(self, prompts: Prompts) -> Tensor:
         """See `Steps.prefill`."""
         flipped_BL, mask_BL = pad_left([list(reversed(prompt)) for prompt in prompts], self._model.device)
-        ids_BL, self._mask_BL = flipped_BL.flip(1), mask_BL.flip(1)
-        encoder = self._model.get_encoder()
-        read = encoder(input_ids=ids_BL, attention_mask=self._mask_BL, return_dict=True)
-        self._source_BLD: Tensor = read.last_hidden_state
+        ids_BL, mask_BL = flipped_BL.flip(1), mask_BL.flip(1)
         self._prompt_B = torch.arange(len(prompts), device=ids_BL.device)
-        return self.step(torch.full_like(self._prompt_B, self._start))
+        output = self._model(
+            input_ids=ids_BL,
+            attention_mask=mask_BL,
+            decoder_input_ids=torch.full_like(ids_BL[:, :1], self._start),
+            past_key_values=self._cache,
+            use_cache=True,
+            return_dict=True,
+        )
+        self._take(output.past_key_values)
+        self._source_BLD: Tensor = output.encoder_last_hidden_state
+        virtual = self._source_BLD.shape[1] - ids_BL.shape[1]
+        self._mask_BL = torch.cat([mask_BL.new_ones(len(prompts), virtual), mask_BL], dim=1)
+        scores: Tensor = output.logits[:, -1].float()
+        return scores
 
     def step(self, token_B: Tensor) -> Tensor:
         """See `Steps.step`."""
         return self._say(token_B[:, None])
 
+    def _take(self, read: EncoderDecoderCache) -> None:
+        """Go on with what has been read; a prefix brings a cache of its own, whose keys it stands before."""
+        if read is self._cache:
+            return
+        crossing = read.cross_attention_cache
+        for number, layer in enumerate(read.self_attention_cache.layers[: len(crossing.layers)]):
+            self._own.update(layer.keys, layer.values, number)
+        self._cache = EncoderDecoderCache(self._own, crossing)
+
     def _say(self, ids_BL: Tensor) -> Tensor:
-        output = self._model(
+        output = self._plain(
             encoder_outputs=BaseModelOutput(last_hidden_state=self._source_BLD),
             attention_mask=self._mask_BL,
             decoder_input_ids=ids_BL,

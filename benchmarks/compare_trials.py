@@ -109,7 +109,7 @@ def run_compare(row: Trials, plan: Plan) -> Figures:
     scores = {}
     for metrics in sorted(folder.glob("trials/*/metrics.json")):
         found = json.loads(metrics.read_text(encoding="utf-8"))
-        scores[metrics.parent.name] = found["validation"]["entity_f1"]
+        scores[metrics.parent.name] = found["validation"]["f1"]
     return {"seconds": seconds, "scores": scores}
 
 

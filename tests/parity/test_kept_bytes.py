@@ -36,7 +36,7 @@ CASES: dict[str, tuple[dict[str, Any], float]] = {
 }
 LENGTHS = [16] * 8
 MIDDLE = 1
-CLOSE = {"ia3": 0.005, "dora": 0.01, "adalora": 0.04, "adapter": 0.04, "ladder": 1e-4}
+CLOSE = {"ia3": 0.005, "adalora": 0.04, "adapter": 0.04, "ladder": 1e-4}
 """By which share the count of a strategy whose form is only close may differ."""
 PADDED = 0.11
 """Of a family with fewer heads of keys than of queries, whose blocks run padded."""

@@ -18,13 +18,15 @@ from fathom.model.compute import Compute
 from fathom.model.dropout import DropoutSource
 from fathom.model.low_rank import fuse_updates
 from fathom.model.parameters import FlatParameters, group_parameters
+from fathom.tuning.dora import Dora
 from fathom.tuning.lora import Lora
+from fathom.tuning.low_rank import LowRank
 
 LENGTHS = (7, 12, 3)
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def build(**options: Any) -> nn.Module:
+def build(tuning: type[LowRank] = Lora, **options: Any) -> nn.Module:
     from transformers import BertConfig, BertForTokenClassification
 
     torch.manual_seed(1)
@@ -33,10 +35,16 @@ def build(**options: Any) -> nn.Module:
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     model: nn.Module = BertForTokenClassification(config).train()
-    tuned = Lora(rank=4, **options).apply(model, find_anatomy(model))
+    return stir(tuning(rank=4, **options).apply(model, find_anatomy(model)))
+
+
+def stir(tuned: nn.Module) -> nn.Module:
+    """An update of zero would hide what it is multiplied with, a bias of zero what it is added to."""
     for name, parameter in tuned.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.2)  # an update of zero would hide what it is multiplied with
+        if "lora_B" in name or name.endswith("base_layer.bias"):
+            nn.init.normal_(parameter, std=0.2)
+        elif "lora_magnitude_vector" in name:
+            parameter.data.mul_(torch.linspace(0.5, 1.5, len(parameter)))
     return tuned
 
 
@@ -44,10 +52,12 @@ def run(model: nn.Module, *, fused: bool, source: DropoutSource | None = None) -
     blocks = [block.path for block in find_anatomy(model).blocks]
     named, keys = group_parameters(model)
     flat = FlatParameters(named, keys)
-    compute = Compute(model, flat, blocks, dropout=source)
-    if fused:
+    compute = None
+    if fused or source is not None:  # masks are its own
+        compute = Compute(model, flat, blocks, dropout=source)
+    if fused and compute is not None:
         fuse_updates(model, blocks, compute, source)
-    flat.begin_step(compute.direct)
+    flat.begin_step(set() if compute is None else compute.direct)
     if source is not None:
         source.start(1, 2, 3)
     ids = torch.arange(36).view(3, 12) % 47 + 3
@@ -56,15 +66,17 @@ def run(model: nn.Module, *, fused: bool, source: DropoutSource | None = None) -
     logits.square().mean().backward()
     flat.end_step()
     found = {name: flat.gradient(slot).clone() for name, slot in flat.slots.items()}
-    compute.remove()
+    if compute is not None:
+        compute.remove()
     return logits.detach(), found
 
 
+@pytest.mark.parametrize("tuning", [Lora, Dora])
 @pytest.mark.parametrize("options", [{}, {"bias": "all"}, {"bias": "lora_only"}, {"dropout": 0.3}, {"rslora": True}])
-def test_outputs_and_gradients_are_those_of_peft(options: dict[str, Any]) -> None:
+def test_outputs_and_gradients_are_those_of_peft(tuning: type[LowRank], options: dict[str, Any]) -> None:
     source = DropoutSource() if "dropout" in options else None
-    logits, gradients = run(build(**options), fused=False, source=source)
-    ours, found = run(build(**options), fused=True, source=source)
+    logits, gradients = run(build(tuning, **options), fused=False, source=source)
+    ours, found = run(build(tuning, **options), fused=True, source=source)
     torch.testing.assert_close(ours, logits, atol=1e-5, rtol=1e-5)
     assert found.keys() == gradients.keys() and len(found) > 24
     for name, expected in gradients.items():
@@ -78,8 +90,9 @@ def test_dropout_is_for_training_only() -> None:
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-5)
 
 
-def test_what_the_layer_is_asked_besides_it_does_itself() -> None:
-    model: Any = build()
+@pytest.mark.parametrize("tuning", [Lora, Dora])
+def test_what_the_layer_is_asked_besides_it_does_itself(tuning: type[LowRank]) -> None:
+    model: Any = build(tuning)
     blocks = [block.path for block in find_anatomy(model).blocks]
     compute = Compute(model, FlatParameters(*group_parameters(model)), blocks)
     inputs = {"input_ids": torch.arange(12)[None] + 3}
@@ -89,6 +102,8 @@ def test_what_the_layer_is_asked_besides_it_does_itself() -> None:
         torch.testing.assert_close(model(**inputs).logits, own, atol=1e-5, rtol=1e-5)
         with model.disable_adapter():
             without = model(**inputs).logits
+        if tuning is Dora:  # merging makes a new tensor of the frozen weight, which `compute` does not read
+            compute.remove()
         model.merge_adapter()
         torch.testing.assert_close(model(**inputs).logits, own, atol=1e-5, rtol=1e-5)
         model.unmerge_adapter()
@@ -108,9 +123,10 @@ def test_a_model_without_updates_needs_no_peft() -> None:
     assert ended.returncode == 0
 
 
-def test_everything_that_learns_is_told_when_its_gradient_is_whole() -> None:
+@pytest.mark.parametrize("tuning", [Lora, Dora])
+def test_everything_that_learns_is_told_when_its_gradient_is_whole(tuning: type[LowRank]) -> None:
     """A step that updates on the way back waits for all of a part."""
-    model = build(bias="all")
+    model = build(tuning, bias="all")
     blocks = [block.path for block in find_anatomy(model).blocks]
     flat = FlatParameters(*group_parameters(model))
     compute = Compute(model, flat, blocks)

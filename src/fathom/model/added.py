@@ -7,19 +7,18 @@ blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
-Kind = Literal["lora", "dora", "adalora", "vera", "ia3", "ia3-input", "bottleneck", "chosen", "gated"]
+Kind = Literal["lora", "dora", "dora-dropout", "adalora", "vera", "ia3", "ia3-input", "bottleneck", "chosen", "gated"]
 FLOAT_BYTES = 4
 """Of a number in the type the strategies' own parameters have."""
 
-_PASSING: dict[Kind, int] = {"dora": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-input": 1}
-"""Float32 vectors as wide as the projection that are there at once while its output is made: DoRA's two scaled terms,
-their sum and the result; what is added, scaled, and the result. None of kinds left out."""
+_PASSING: dict[Kind, int] = {"dora-dropout": 4, "adalora": 3, "vera": 3, "ia3": 1, "ia3-input": 1}
+"""Float32 vectors as wide as the projection that are there at once while its output is made: two scaled terms, their
+sum and the result; what is added, scaled, and the result. None of kinds left out."""
 
 _OPERATIONS: dict[Kind, int] = {
     **{
@@ -30,11 +29,13 @@ _OPERATIONS: dict[Kind, int] = {
         "vera": 4,
         "bottleneck": 4,
         "adalora": 6,
-        "dora": 8,
+        "dora-dropout": 8,
         "gated": 8,
+        "dora": 14,
     }
 }
-"""Operations started in a forward pass; `lora`'s are two products and an in-place sum."""
+"""Operations started in a forward pass; `lora`'s are two products and an in-place sum, `dora`'s those of its norm,
+which are small, and two scaled weights too."""
 
 _MARKS: tuple[tuple[str, Kind], ...] = (
     ("lora_magnitude_vector.", "dora"),
@@ -64,11 +65,16 @@ class Added:
     @property
     def casts_input(self) -> bool:
         """Whether it makes a copy of its own of what it reads where that is of low precision."""
-        return self.kind in {"dora", "adalora"}
+        return self.kind in {"dora-dropout", "adalora"}
 
     def input_bytes(self, product_bytes: int) -> int:
         """Bytes of one number of that copy: AdaLoRA multiplies in float32."""
         return FLOAT_BYTES if self.kind == "adalora" else product_bytes
+
+    @property
+    def keeps_output(self) -> bool:
+        """Whether it keeps what the projection makes, as an activation behind it may do too."""
+        return self.kind == "dora"
 
     def kept_bytes(self, inputs: int, outputs: int, product_bytes: int) -> int:
         """Return the bytes kept for one token beside the projection's input, which all trained parts read.
@@ -81,7 +87,9 @@ class Added:
         match self.kind:
             case "lora":  # what the second matrix reads
                 return self.rank * product_bytes
-            case "dora":  # and both sides of the two products with the trained magnitude
+            case "dora":  # and what the projection makes, for the gradient of its lengths
+                return (self.rank + outputs) * product_bytes
+            case "dora-dropout":  # and both sides of the two products with the trained magnitude
                 return self.rank * product_bytes + outputs * (FLOAT_BYTES + product_bytes)
             case "adalora":
                 return self.rank * FLOAT_BYTES
@@ -99,9 +107,16 @@ class Added:
     def kept_weight_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes kept whatever the number of tokens.
 
-        Of every gate: its sigmoid, stretched, cut to 0 and 1, and its product with the value behind it.
+        Of every gate: its sigmoid, stretched, cut to 0 and 1, and its product with the value behind it; of DoRA, each
+        output's length over its norm.
         """
-        return 4 * inputs * outputs * FLOAT_BYTES if self.kind == "gated" else 0
+        match self.kind:
+            case "gated":
+                return 4 * inputs * outputs * FLOAT_BYTES
+            case "dora":
+                return outputs * FLOAT_BYTES
+            case _:
+                return 0
 
     def passing_bytes(self, inputs: int, outputs: int) -> int:
         """Return the bytes that come and go for one token."""
@@ -112,30 +127,31 @@ class Added:
         """Return the bytes that come and go whatever the number of tokens."""
         entries = inputs * outputs
         match self.kind:
-            case "dora" | "gated":
+            case "dora-dropout" | "gated":
                 # the update, scaled, and added to the frozen weight, in float32; the gradients of a product and of both
                 # its sides
                 return 3 * entries * FLOAT_BYTES
-            case "chosen":  # the changed weight in float32, and its copy for the product
+            case "chosen" | "dora":  # the changed weight in float32, and its copy for the product
                 return entries * (FLOAT_BYTES + (product_bytes if product_bytes < FLOAT_BYTES else 0))
             case _:
                 return 0
 
 
-def find_added(parameters: Iterable[tuple[str, Tensor]], inputs: int) -> Added | None:
+def find_added(projection: nn.Module, inputs: int) -> Added | None:
     """Return what the parameters of a wrapped projection say stands beside it; None for a bare one.
 
     Args:
-        parameters: By name within the wrapper.
+        projection: The wrapper.
         inputs: Width the projection reads.
     """
-    named = dict(parameters)
+    named: dict[str, Tensor] = dict(projection.named_parameters())
     for name, tensor in named.items():
         if name.startswith("ia3_l."):  # a column for what comes out, a row for what goes in
             return Added("ia3-input" if tensor.shape[-1] == inputs and tensor.shape[0] == 1 else "ia3")
     for mark, kind in _MARKS:
         if any(name.startswith(mark) for name in named):
-            return Added(kind, _rank(named))
+            drops = kind == "dora" and any(isinstance(module, nn.Dropout) for module in projection.modules())
+            return Added("dora-dropout" if drops else kind, _rank(named))
     return None
 
 

@@ -151,6 +151,11 @@ class LinearLeaf:
         bias = self.module.bias
         return None if bias is None else self._in_compute_type(self.bias_slot, self._frozen_bias, bias)
 
+    def accumulate(self, gradient: Tensor) -> None:
+        """Add to the gradient of a weight that learns, of the weight's own shape."""
+        assert self.weight_slot is not None
+        self.store.accumulate(self.weight_slot, gradient)
+
     def _in_compute_type(self, slot: Slot | None, frozen: Tensor | None, parameter: Tensor) -> Tensor:
         copy = self.store.shadow(slot) if slot is not None else frozen
         # a step that is computed again in float32 reads the weights themselves

@@ -272,7 +272,7 @@ def _unit(model: nn.Module, path: str, input_gradient: bool) -> Unit:
         factors.append(Factor(int(inputs), int(outputs), trains, input_gradient or second))
     if not factors:
         return Unit(path, (), _learns(module))
-    added = find_added(module.named_parameters(), factors[0].inputs)
+    added = find_added(module, factors[0].inputs)
     factors += _bare_factors(module, factors[0], input_gradient)
     return Unit(path, tuple(factors), _learns(module), added=added)
 

@@ -127,10 +127,11 @@ def _feed_forward_kept(units: Sequence[Unit], config: Any, tokens: int, setting:
     kept = 0
     below = any(factor.input_gradient for unit in units for factor in unit.factors) or first.learns
     if below and len(units) > 1:
-        kept += last.inputs * _activation_tensors(families.activation_name(config))
+        activation = _activation_tensors(families.activation_name(config))
         gated = len(units) > 2 or first.outputs == 2 * last.inputs
-        if gated:  # the product of the two branches keeps both
-            kept += 2 * last.inputs
+        kept += last.inputs * (activation + 2 * gated)  # the product of the two branches keeps both
+        if activation:  # what some projections keep of their own output is the very tensor that is kept behind them
+            kept -= sum(unit.outputs for unit in units[:-1] if unit.added is not None and unit.added.keeps_output)
     return tokens * (inputs + kept * size) + sum(_added_kept(unit, tokens, size) for unit in units)
 
 

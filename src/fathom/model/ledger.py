@@ -20,8 +20,18 @@ from fathom.model.flow import ModelFlow, trace
 from fathom.model.four_bit import four_bit_weights
 from fathom.model.gradients_at_once import gradients_at_once, is_tied
 from fathom.model.head_memory import buffer_bytes, table_copy_bytes
+from fathom.model.heap import heap_bytes
 from fathom.model.kept import Kept, kept_bytes
-from fathom.model.memory import LIBRARY_BYTES, PROCESS_BYTES, SLACK_SHARE, Memory, MicroBatch, Setting
+from fathom.model.memory import (
+    LIBRARY_BYTES,
+    PROCESS_BYTES,
+    RECOMPUTED_SLACK,
+    SCORING_SLACK,
+    SLACK_SHARE,
+    Memory,
+    MicroBatch,
+    Setting,
+)
 from fathom.model.prepared import Layouts, micro_batch_layouts, prepared_bytes
 from fathom.model.sparse_update import updated_projections
 from fathom.model.working import scoring_bytes, working_bytes
@@ -41,7 +51,7 @@ class Course:
     scored: MicroBatch | None = None
     """The largest pass of an evaluation."""
     slack_share: float | None = None
-    """What the allocator keeps of a step; None for what is usual in its precision."""
+    """What the allocator keeps of a step without checkpointing; None for what is usual in its precision."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,8 @@ class Ledger:
     micro_batch: MicroBatch
     setting: Setting
     memory: Memory
+    heap: int
+    """Bytes of a step whose blocks, once freed, leave holes."""
 
     @property
     def parameters(self) -> int:
@@ -179,6 +191,8 @@ def build_ledger(
     rows = tuple(_row(place, states.get(place, _State()), flops.get(place), kept.get(place)) for place in places)
     passing = _passing(flow, config, micro_batch, setting, course)
     share = SLACK_SHARE[setting.precision] if course.slack_share is None else course.slack_share
+    share *= RECOMPUTED_SLACK if setting.checkpointing else 1.0
+    heap = heap_bytes(flow, kept, micro_batch, setting, passing.working)
     if setting.passing_gradients:
         passing = _with_gradients(passing, rows, tied=is_tied(model, anatomy))
     return Ledger(
@@ -189,7 +203,8 @@ def build_ledger(
         length=micro_batch.length,
         micro_batch=micro_batch,
         setting=setting,
-        memory=_memory(rows, kept, passing, share),
+        memory=_memory(rows, kept, passing, round(share * heap)),
+        heap=heap,
     )
 
 
@@ -300,7 +315,7 @@ def _row(place: Place, state: _State, flops: Flops | None, kept: Kept | None) ->
     )
 
 
-def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, slack_share: float) -> Memory:
+def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, slack: int) -> Memory:
     blocks = [item for (depth, _), item in kept.items() if depth is not None]
     activations = sum(item.activations for item in blocks)
     attention = sum(item.attention for item in blocks)
@@ -321,8 +336,8 @@ def _memory(rows: tuple[Row, ...], kept: dict[Place, Kept], passing: _Passing, s
         outside=outside,
         working=passing.working,
         prepared=passing.prepared,
-        slack=round(slack_share * step),
-        elsewhere=max(0, loading, round((1 + slack_share) * (passing.scoring - step))),
+        slack=slack,
+        elsewhere=max(0, loading, round((1 + SCORING_SLACK) * passing.scoring - step - slack)),
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fathom.model.compute import Compute, LinearLeaf, column_sums
 from fathom.model.dropout import DropoutSource, apply_mask
+from fathom.model.weight_decomposed import Decomposed, is_decomposed
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,28 @@ class ManyUpdates:
 
 
 def fuse_updates(model: nn.Module, paths: Iterable[str], compute: Compute, dropout: DropoutSource | None) -> None:
-    """Let the projections that plain LoRA stands beside run together with their update, until `compute` is removed.
+    """Let the projections that LoRA or DoRA stands beside run together with their update, until `compute` is removed.
 
     Args:
         model: As it will be trained; under other strategies nothing is changed.
         paths: Of its blocks.
         compute: Of the same blocks.
         dropout: Where the masks of the updates' own dropout come from; None leaves an update with dropout as it is.
+            DoRA with dropout is left so in any case.
     """
     if not any(name.endswith(".lora_A") for name, _ in model.named_modules()):
         return  # peft takes a second to import
+    from peft.tuners.lora import LoraLayer
+
     for path in paths:
         for module in model.get_submodule(path).modules():
+            if not isinstance(module, LoraLayer):
+                continue
             update = plain_update(module, compute, dropout)
             if update is not None:
-                compute.override(module, _Single(module, compute.leaf_of(module.get_submodule("base_layer")), update))
+                compute.override(module, _Single(module, compute.leaf_of(module.base_layer), update))
+            elif is_decomposed(module, compute):
+                compute.override(module, Decomposed(module, compute))
 
 
 def plain_update(module: Any, compute: Compute, dropout: DropoutSource | None) -> Update | None:
@@ -161,8 +169,8 @@ class _ManyLora(torch.autograd.Function):
             own_TF = grad_TF[rows]
             scaled_RT = (update.second.weight_FD.t() @ own_TF.t()).mul_(update.scale)
             read_TD = hidden_TD[rows] if keep is None else apply_mask(hidden_TD[rows], keep, update.rate)
-            _add(update.second, (inner_RT.mul(update.scale) @ own_TF).t())
-            _add(update.first, scaled_RT @ read_TD)
+            update.second.accumulate((inner_RT.mul(update.scale) @ own_TF).t())
+            update.first.accumulate(scaled_RT @ read_TD)
             if grad_TD is None:
                 continue
             if keep is None:
@@ -171,8 +179,3 @@ class _ManyLora(torch.autograd.Function):
                 grad_TD[rows].add_(apply_mask(scaled_RT.t() @ update.first.weight_FD, keep, update.rate))
         input_grad = None if grad_TD is None else grad_TD.view(ctx.shape).to(ctx.dtype)
         return input_grad, None, None, *[None] * ctx.count
-
-
-def _add(leaf: LinearLeaf, gradient_FD: Tensor) -> None:
-    assert leaf.weight_slot is not None
-    leaf.store.accumulate(leaf.weight_slot, gradient_FD)

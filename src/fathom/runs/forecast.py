@@ -107,9 +107,10 @@ class Forecast:
     def remember(self, clock: Clock, peak_memory_bytes: int) -> None:
         """Let what the steps took correct the next forecast on this machine."""
         remember(self.time, self.kind, clock.steps, clock.train_seconds)
-        if self.device == "cpu" and clock.steps:
-            memory = self.ledger.memory
-            record = MemoryRecord.of(self.kind.machine, self.kind.precision, memory, peak_memory_bytes)
+        # what a step with checkpointing leaves is no measure for others
+        if self.device == "cpu" and clock.steps and not self.ledger.setting.checkpointing:
+            kind, ledger = (self.kind.machine, self.kind.precision), self.ledger
+            record = MemoryRecord.of(kind, ledger.memory, ledger.heap, peak_memory_bytes)
             if record is not None:
                 remember_memory(record)
 

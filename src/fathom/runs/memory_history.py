@@ -20,7 +20,7 @@ TELLING_BYTES = 64 << 20
 """A step that holds less tells nothing about a share of it."""
 CAUTION = 0.8
 """Quantile of the shares that is taken: too much memory asked for costs less than too little."""
-LEAST_SHARE, MOST_SHARE = 0.03, 0.5
+LEAST_SHARE, MOST_SHARE = 0.03, 0.8
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,25 @@ class MemoryRecord:
 
     machine: str
     precision: str
-    passing: int
-    """Tensors of its largest step, by count."""
+    heap: int
+    """Bytes of its largest step in the heap, by count."""
     slack: int
     """What the measured peak had above everything counted; may be negative."""
 
     @classmethod
-    def of(cls, machine: str, precision: str, forecast: Memory, peak_bytes: int) -> MemoryRecord | None:
-        """Judge a forecast by the measured peak; None where loading or scoring was the peak, which tells nothing."""
+    def of(cls, kind: tuple[str, str], forecast: Memory, heap: int, peak_bytes: int) -> MemoryRecord | None:
+        """Judge a forecast by the measured peak; None where loading or scoring was the peak, which tells nothing.
+
+        Args:
+            kind: Machine and precision.
+            forecast: Of the run.
+            heap: Bytes of a step in the heap; see `Ledger`.
+            peak_bytes: Measured.
+        """
         if forecast.elsewhere:
             return None
         slack = peak_bytes - (forecast.total - forecast.slack)
-        return cls(machine, precision, forecast.passing, slack)
+        return cls(*kind, heap, slack)
 
 
 def remember_memory(record: MemoryRecord) -> None:
@@ -51,9 +58,9 @@ def remember_memory(record: MemoryRecord) -> None:
 def slack_share(machine: str, precision: Precision) -> float:
     """Return what the allocator keeps as a share of what a step holds, from the newest runs like it."""
     shares = [
-        record.slack / record.passing
+        record.slack / record.heap
         for record in _records(machine)
-        if record.precision == precision and record.passing >= TELLING_BYTES
+        if record.precision == precision and record.heap >= TELLING_BYTES
     ][-RUNS_USED:]
     if len(shares) < FEWEST_RUNS:
         return SLACK_SHARE[precision]
@@ -71,4 +78,4 @@ def _records(machine: str) -> list[MemoryRecord]:
 
 
 def _is_whole(record: dict[str, object]) -> bool:
-    return all(type(record[name]) is int for name in ("passing", "slack"))
+    return all(type(record[name]) is int for name in ("heap", "slack"))

@@ -15,7 +15,7 @@ from fathom.data.draw import EVALUATION, Draw
 from fathom.data.example import Example
 from fathom.data.sampler import Indices
 from fathom.data.sequences import Sequences
-from fathom.device import keep_within
+from fathom.device import keep_within, release_free_memory
 from fathom.evaluation.base import Accumulator
 from fathom.model.packing import PackedModel
 from fathom.model.vocabulary import VocabularyHead
@@ -110,6 +110,7 @@ def score(
     Returns:
         `loss` and every metric's scores; where the examples are from several sources, the same of each in `per_source`.
     """
+    release_free_memory()  # training's freed blocks have other sizes: scoring would be put beside them
     accumulators = open_metrics(scorer.task)
     sources: dict[str, list[Accumulator]] = {}
     meter = LossMeter()

@@ -21,7 +21,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def note(peak_mebibytes: int, forecast: Memory = FORECAST, machine: str = "m1", precision: str = "bf16") -> None:
-    record = MemoryRecord.of(machine, precision, forecast, peak_mebibytes * MEBIBYTE)
+    record = MemoryRecord.of((machine, precision), forecast, forecast.passing, peak_mebibytes * MEBIBYTE)
     assert record is not None
     remember_memory(record)
 
@@ -48,7 +48,7 @@ def test_runs_that_took_less_than_counted_lower_it_to_the_least() -> None:
 
 
 def test_a_peak_outside_training_tells_nothing() -> None:
-    assert MemoryRecord.of("m1", "bf16", replace(FORECAST, elsewhere=1), 10**9) is None
+    assert MemoryRecord.of(("m1", "bf16"), replace(FORECAST, elsewhere=1), 1 << 28, 10**9) is None
 
 
 @pytest.mark.parametrize("text", ["", "damaged\n", "[]\n", '{"machine": "m1"}\n', '{"machine": "m1", "slack": "x"}\n'])

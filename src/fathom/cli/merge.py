@@ -17,12 +17,16 @@ def merge_command(
     weights: Annotated[
         str | None, typer.Option(help="Of several LoRA adapters, such as 0.5,0.5; left out, their average.")
     ] = None,
+    above: Annotated[
+        str | None,
+        typer.Option(help="Of bottleneck adapters: those to stand above; writes an adapter folder."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Merge adapters into a whole model, verified by its logits."""
     from fathom.runs.merge import merge
 
-    folder = merge(models, output, numbers(weights) if weights is not None else None)
+    folder = merge(models, output, numbers(weights) if weights is not None else None, above=above)
     if as_json:
         say_json({"model": str(folder)})
     else:

@@ -24,30 +24,37 @@ def write_adapter(folder: Path, config: Mapping[str, Any], tensors: Mapping[str,
     files.write_json(folder / CONFIG_FILE, {**config, "base_model_name_or_path": base_model})
 
 
-def read_config(folder: Path, kind: str, version: int) -> dict[str, Any]:
+def read_config(folder: Path, kind: str, *versions: int) -> dict[str, Any]:
     """Read the config of an adapter.
 
     Raises:
         ArtifactError: Written by a newer version, or of another kind.
     """
     values: dict[str, Any] = files.read_json(folder / CONFIG_FILE)
-    if values.get("peft_type") != kind or values.get("format") != version:
+    if values.get("peft_type") != kind or values.get("format") not in versions:
         raise ArtifactError(
             f"adapter of type {values.get('peft_type')}, format {values.get('format')}; this version reads "
-            f"{kind}, format {version}",
+            f"{kind}, format {' or '.join(map(str, versions))}",
             where=str(folder / CONFIG_FILE),
             mend="update fathom-lm",
         )
     return values
 
 
-def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> None:
+def read_tensors(folder: Path, wanted: Mapping[str, Tensor], *, beside: bool = False) -> None:
     """Copy the saved tensors into those of a model.
+
+    Args:
+        folder: Of the adapter.
+        wanted: By their names in the file.
+        beside: Whether the file may hold others, which are left.
 
     Raises:
         ArtifactError: The saved ones are not those that are wanted.
     """
     saved = load_file(str(folder / WEIGHTS_FILE))
+    if beside:
+        saved = {name: tensor for name, tensor in saved.items() if name in wanted}
     different = {name for name in saved.keys() | wanted.keys() if name not in saved or name not in wanted}
     different |= {name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape}
     if different:

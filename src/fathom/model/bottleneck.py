@@ -7,13 +7,15 @@ which holds it as `base_layer` as PEFT's wrappers do, so that everything that lo
 `activation`, `scale`, `modules_to_save` (paths saved whole, the head) and `adapters`: for each the path of the
 projection it stands at (`at`) and, for a parallel one, of the layer whose input it reads (`reads`).
 `adapter_model.safetensors` holds `<at>.adapter_down.weight` `[size, width]`, `.bias`, `<at>.adapter_up.weight`
-`[width, size]`, `.bias`, and the parameters of `modules_to_save` under their own names.
+`[width, size]`, `.bias`, and the parameters of `modules_to_save` under their own names. Adapters that stand above
+others have `format: 2` and `under`, the same keys of those others without a head; of two at one projection the lower
+one is called `<at>.base_layer.adapter_down.weight` and so on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from fathom.model.adapter_files import read_config, read_tensors, write_adapter
 
 KIND = "FATHOM_BOTTLENECK"
 FORMAT = 1
+FORMAT_ABOVE_OTHERS = 2
 ATTRIBUTE = "_fathom_bottleneck"
 """Where a model carries the spec of the adapters in it."""
 
@@ -55,16 +58,23 @@ class BottleneckSpec:
     activation: str
     scale: float
     modules_to_save: tuple[str, ...]
+    under: BottleneckSpec | None = None
+    """Adapters that these stand above, at the same projections or others; they stay as they are."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `adapter_config.json` holds, the base model's name aside."""
-        return {"peft_type": KIND, "format": FORMAT, **asdict(self)}
+        said = asdict(self)
+        if self.under is None:
+            del said["under"]
+        return {"peft_type": KIND, "format": FORMAT if self.under is None else FORMAT_ABOVE_OTHERS, **said}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BottleneckSpec:
         """Read a spec."""
         places = tuple(Place(item["at"], item["reads"]) for item in values["adapters"])
-        return cls(places, values["size"], values["activation"], values["scale"], tuple(values["modules_to_save"]))
+        under = cls.from_json(values["under"]) if "under" in values and values["under"] is not None else None
+        heads = tuple(values["modules_to_save"])
+        return cls(places, values["size"], values["activation"], values["scale"], heads, under)
 
 
 class Bottleneck(nn.Module):
@@ -117,13 +127,15 @@ class Bottleneck(nn.Module):
 
 
 def attach(model: nn.Module, spec: BottleneckSpec) -> nn.Module:
-    """Put the adapters of a spec into a model; returns it."""
+    """Put the adapters of a spec into a model, above those that are in it; returns it."""
+    if spec.under is not None:
+        attach(model, spec.under)
     for place in spec.adapters:
         parent, _, name = place.at.rpartition(".")
         source = None if place.reads is None else model.get_submodule(place.reads)
         changed = Bottleneck(model.get_submodule(place.at), spec.size, spec.activation, spec.scale, source)
         model.get_submodule(parent).add_module(name, changed)
-    vars(model)[ATTRIBUTE] = spec
+    vars(model)[ATTRIBUTE] = replace(spec, under=attached(model))
     return model
 
 
@@ -159,12 +171,23 @@ def load_adapter(model: nn.Module, folder: Path) -> nn.Module:
     Raises:
         ArtifactError: The files are of a newer version or do not fit the model.
     """
-    attach(model, BottleneckSpec.from_json(read_config(folder, KIND, FORMAT)))
+    attach(model, read_spec(folder))
     read_tensors(folder, adapter_tensors(model))
     return model
 
 
+def read_spec(folder: Path) -> BottleneckSpec:
+    """Read what adapters a folder holds.
+
+    Raises:
+        ArtifactError: Written by a newer version, or of another kind.
+    """
+    return BottleneckSpec.from_json(read_config(folder, KIND, FORMAT, FORMAT_ABOVE_OTHERS))
+
+
 def _sides(module: nn.Module) -> tuple[int, int]:
-    """Return (outputs, inputs) of a projection."""
+    """Return (outputs, inputs) of a projection, under an adapter or not."""
+    while isinstance(module, Bottleneck):
+        module = module.base_layer
     first, second = module.get_parameter("weight").shape
     return (second, first) if type(module).__name__ == "Conv1D" else (first, second)

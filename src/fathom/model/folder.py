@@ -78,7 +78,14 @@ class ModelFolder:
     def _load_whole(self, auto_class: str) -> PreTrainedModel:
         return load_model(str(self.path), auto_class, {}, seed=0, compared={*self.info["files"], INFO})
 
-    def _load_adapter(self, auto_class: str) -> PreTrainedModel:
+    def load_base(self, auto_class: str) -> PreTrainedModel:
+        """Load the base model of an adapter with the labels of its task, in float32; the head is new.
+
+        Raises:
+            ModelError: It is missing.
+            ArtifactError: It is not the one trained on.
+            MissingExtraError: It is in 4 bits, and bitsandbytes is not installed.
+        """
         config = dict(self.info["config"])
         labels = {int(row): label for row, label in config.pop("id2label", {}).items()}
         config.pop("label2id", None)
@@ -91,6 +98,10 @@ class ModelFolder:
             base.config.id2label, base.config.label2id = labels, {label: row for row, label in labels.items()}
         if "four_bit" in self.info:
             quantize(base, self.info["four_bit"]["modules"])
+        return base
+
+    def _load_adapter(self, auto_class: str) -> PreTrainedModel:
+        base = self.load_base(auto_class)
         if is_own_folder(self.path):
             return cast("PreTrainedModel", load_own_adapter(base, self.path))
         from peft import PeftModel

@@ -16,6 +16,7 @@ from fathom.log import get_console
 from fathom.model.base import base_digest
 from fathom.model.parameters import FlatParameters
 from fathom.model.section import Pretrained
+from fathom.model.stacked import open_lower
 from fathom.recipe import Recipe, deciding
 from fathom.runs.older_recipes import deciding_by_this_version
 from fathom.runs.prepare import PreparedModel
@@ -35,6 +36,7 @@ from fathom.training.checkpoint import (
 from fathom.training.guard import Guard
 from fathom.training.loop import LoopState
 from fathom.training.optimizers.base import LiveOptimizer
+from fathom.tuning.adapter import Adapter
 from fathom.tuning.base import Tuning
 from fathom.tuning.stages import Stages
 
@@ -181,8 +183,16 @@ def facts_of(recipe: Recipe, data: PreparedData) -> dict[str, Any]:
         "data_digests": dict(data.splits.digests),
         "tokenizer": data.task.tokenizer_digest(),
         **base,
+        **_lower(recipe.tuning),
         **machine_facts(),
     }
+
+
+def _lower(tuning: Tuning) -> dict[str, Any]:
+    """Return the files of adapters that stay as they are below those that learn."""
+    if not isinstance(tuning, Adapter) or tuning.above is None:
+        return {}
+    return {"above": {name: record["sha256"] for name, record in open_lower(tuning.above).info["files"].items()}}
 
 
 def open_keeper(

@@ -18,6 +18,8 @@ from fathom.data.sequences import Sequences
 from fathom.errors import ConfigError
 from fathom.model.families import most_positions
 from fathom.model.load import build_on_meta
+from fathom.model.section import Pretrained
+from fathom.model.stacked import open_lower, require_base
 from fathom.recipe import Recipe
 from fathom.runs.heads import require_head, require_trainable_head
 from fathom.runs.preflight import check_trainable
@@ -25,6 +27,7 @@ from fathom.tasks.base import OpenTask
 from fathom.tasks.writing import WritingTask
 from fathom.tokenization.items import ITEMS
 from fathom.tokenization.match import check_ids
+from fathom.tuning.adapter import Adapter
 from fathom.tuning.trial import try_on_meta
 
 UNBOUNDED = 1 << 20
@@ -137,11 +140,13 @@ def check_strategy(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, task: Ope
     """Refuse a tuning strategy that the model cannot take: it is tried on the model's shapes, no weight is loaded.
 
     Raises:
-        ModelError: The family cannot take it.
+        ModelError: The family cannot take it, or adapters below the new ones are of another base model.
         ConfigError: Its options do not go together, or nothing would learn.
     """
     bare = build_on_meta(recipe.model.read_config(tokenizer, task.config_overrides), task.auto_class)
     check_trainable(try_on_meta(recipe.tuning, bare), recipe.tuning.kind)
+    if isinstance(recipe.tuning, Adapter) and recipe.tuning.above is not None and isinstance(recipe.model, Pretrained):
+        require_base(open_lower(recipe.tuning.above), recipe.model.name)
 
 
 def check_rows(tokenizer: Any, model: PreTrainedModel, stores: Iterable[Sequences]) -> None:

@@ -50,7 +50,7 @@ _NAMES = {
     torch.bool: "BOOL",
 }
 _MUST_BE_FINITE = {"model", "optimizer"}
-_DECIDES_RESULT = {"recipe", "recipe_digest", "seed", "data_digests", "base_model", "tokenizer"}
+_DECIDES_RESULT = {"recipe", "recipe_digest", "seed", "data_digests", "base_model", "above", "tokenizer"}
 _NUMBER = "not finite"
 _CHUNK_BYTES = 1 << 22
 
@@ -241,8 +241,8 @@ def check_resumable(saved: Mapping[str, Any], current: Mapping[str, Any]) -> lis
     Args:
         saved: Values of the checkpoint.
         current: The same keys of this run: `machine_facts()`, and `recipe` (only what decides the result),
-            `recipe_digest`, `seed`, `data_digests`, `base_model` or `tokenizer`. A key that `saved` lacks is not
-            compared.
+            `recipe_digest`, `seed`, `data_digests`, `base_model`, `above` or `tokenizer`. A key that `saved` lacks is
+            not compared.
 
     Returns:
         What changed and does not forbid going on, a line each (the result may differ in its last bits).
@@ -269,6 +269,8 @@ def _how_to_go_on(saved: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     anew = "choose another output folder to begin anew"
     if "base_model" in saved and saved["base_model"] != current.get("base_model", saved["base_model"]):
         return f"the base model's weights are not those the run began with: put them back to go on, or {anew}"
+    if "above" in saved and saved["above"] != current.get("above", saved["above"]):
+        return f"the adapters below are not those the run began with: put their folder back to go on, or {anew}"
     if "tokenizer" in saved and saved["tokenizer"] != current.get("tokenizer", saved["tokenizer"]):
         return f"the tokenizer is not the one the run began with: put its files back to go on, or {anew}"
     before, now = (facts.get("recipe", {}).get("training", {}).get("precision") for facts in (saved, current))

@@ -10,6 +10,7 @@ from torch import nn
 from fathom.errors import ModelError
 from fathom.model.anatomy import Anatomy, Block
 from fathom.model.bottleneck import Activation, BottleneckSpec, Place, attach
+from fathom.model.stacked import attach_lower, open_lower
 from fathom.tuning.adapted import Adapted, trained_heads
 from fathom.tuning.select import mark_trainable, under
 
@@ -34,6 +35,9 @@ class Adapter(Adapted):
     """Function in the bottleneck."""
     scale: float = Field(1.0, gt=0)
     """Of what an adapter adds; the paper on parallel adapters uses 4."""
+    above: str | None = None
+    """Folder of an earlier run with `adapter` over the same base model: its adapters stay as they are, and the new ones
+    read what they make (a task's above a language's)."""
 
     @property
     def default_learning_rate(self) -> float:
@@ -44,13 +48,18 @@ class Adapter(Adapted):
         """Put the adapters into the model, which stays what it was otherwise.
 
         Raises:
-            ModelError: Its blocks have no projection where the adapters would stand.
+            ModelError: Its blocks have no projection where the adapters would stand, or the adapters they are to stand
+                above are none, or of another base model.
+            ArtifactError: A file of those is damaged.
         """
         places = [place for block in anatomy.blocks for place in self._places(block)]
         heads = tuple(trained_heads(model, anatomy))
         spec = BottleneckSpec(tuple(places), self.size, self.activation, self.scale, heads)
+        lower = [] if self.above is None else attach_lower(model, open_lower(self.above))
         attach(model, spec)
         mark_trainable(model, lambda name: ".adapter_" in name or under(name, heads))
+        for tensor in lower:
+            tensor.requires_grad_(False)
         return model
 
     def _places(self, block: Block) -> list[Place]:

@@ -151,8 +151,17 @@ def trained_heads(model: nn.Module, anatomy: Anatomy) -> list[str]:
     vocabulary = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
     if vocabulary is None:
         return list(outermost(anatomy.head))
-    holding = {path for path, module in model.named_modules() if any(part is vocabulary for part in module.modules())}
-    return list(outermost(tuple(path for path in anatomy.head if path not in holding)))
+    return list(outermost(tuple(part for path in anatomy.head for part in _beside(model, path, vocabulary))))
+
+
+def _beside(model: nn.Module, path: str, part: nn.Module) -> list[str]:
+    """Return what a module is made of without one of its parts, in modules as large as may be."""
+    module = model.get_submodule(path)
+    if all(inner is not part for inner in module.modules()):
+        return [path] if any(True for _ in module.parameters()) else []
+    if module is part:
+        return []
+    return [found for name, _ in module.named_children() for found in _beside(model, f"{path}.{name}", part)]
 
 
 def outermost(paths: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from fathom import catalog
 from fathom.config import validate
 from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import find_anatomy
+from fathom.tuning.adapted import trained_heads
 from fathom.tuning.base import Tuning
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
@@ -219,3 +220,30 @@ def test_the_head_of_lora_learns_faster_than_its_matrices(family: str) -> None:
     assert set(scales) == {name for name in trainable(wrapped) if ".lora_" not in name}
     assert set(scales.values()) == {7.0}
     assert make_tuning("full").learning_rate_scales(model, find_anatomy(model)) == {}
+
+
+HEADS_FOR_WORDS = {
+    "bert": {"cls.predictions.transform"},
+    "roberta": {"lm_head.dense", "lm_head.layer_norm"},
+    "distilbert": {"vocab_transform", "vocab_layer_norm"},
+    "modernbert": {"head"},
+    "gpt2": set(),
+}
+
+
+@pytest.mark.parametrize("family", HEADS_FOR_WORDS)
+def test_of_a_head_for_words_all_but_the_map_onto_the_vocabulary_learns(family: str) -> None:
+    """It may be new: a sentence encoder comes without one."""
+    model = make_model(family, "CausalLM" if family == "gpt2" else "MaskedLM")
+    assert set(trained_heads(model, find_anatomy(model))) == HEADS_FOR_WORDS[family]
+    tuned = make_tuning("lora", rank=2).apply(model, find_anatomy(model))
+    learning = {name.replace(".modules_to_save.default", "") for name in trainable(tuned)}
+    for head in HEADS_FOR_WORDS[family]:
+        assert any(f".{head}." in name for name in learning), head
+    table = model.get_output_embeddings().weight
+    assert not table.requires_grad
+
+
+def test_the_second_objective_of_a_head_for_words_learns() -> None:
+    model = make_model("bert", "PreTraining")
+    assert set(trained_heads(model, find_anatomy(model))) == {"cls.predictions.transform", "cls.seq_relationship"}

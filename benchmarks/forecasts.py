@@ -41,7 +41,7 @@ from fathom.runs.calibration import RATES
 from fathom.runs.memory_history import HISTORY as MEMORY
 
 NAME = "forecasts"
-PUBLISHED_SEED, PUBLISHED_RUNS = 5, 40
+PUBLISHED_SEED, PUBLISHED_RUNS = 6, 40
 CALIBRATION_SEED, CALIBRATION_RUNS = 2, 24
 MEDIAN, WORST, UNDER, TIME_MEDIAN = 0.05, 0.12, 0.03, 0.10
 REFUSED = 2

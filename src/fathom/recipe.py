@@ -31,6 +31,7 @@ RUNS_FOLDER = "runs"
 
 WITHOUT_EFFECT: dict[str, frozenset[str]] = {
     "": frozenset({"name", "output", "trackers"}),
+    "data": frozenset({"max_leak_share", "allow_leaks"}),
     "training": frozenset(
         {
             "logging_steps",
@@ -44,7 +45,8 @@ WITHOUT_EFFECT: dict[str, frozenset[str]] = {
         }
     ),
 }
-"""Keys by section that change where a result is written or how often it is told, never the result."""
+"""Keys by section that change where a result is written, how often it is told or whether a run is refused, never the
+result."""
 
 CORPUS_ONLY = ("mixture", "filters", "document_separator", "document_template", "pack_documents")
 """Keys of the data section that a task which reads examples cannot honour."""
@@ -251,8 +253,11 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def deciding(recipe: Recipe) -> dict[str, Any]:
     """Return everything in a recipe that can change its result, as JSON."""
-    raw = recipe.model_dump(mode="json", exclude=set(WITHOUT_EFFECT[""]))
-    raw["training"] = {key: value for key, value in raw["training"].items() if key not in WITHOUT_EFFECT["training"]}
+    raw = recipe.model_dump(mode="json")
+    for section, names in WITHOUT_EFFECT.items():
+        found = raw[section] if section else raw
+        for name in names:
+            del found[name]
     return raw
 
 

@@ -13,6 +13,10 @@ from fathom.runs.result import METRICS, read_metrics
 from fathom.training.checkpoint import differences
 
 PRECISION = "training.precision"
+RECIPE = "recipe.yaml"
+"""Of a run folder, from its first step on."""
+Difference = tuple[str, Any, Any]
+"""A dotted key, its value before, its value now."""
 
 
 def finished_metrics(folder: Path, recipe: Recipe, asked: Recipe) -> dict[str, Any] | None:
@@ -34,10 +38,7 @@ def finished_metrics(folder: Path, recipe: Recipe, asked: Recipe) -> dict[str, A
     metrics = read_metrics(folder)
     if metrics["recipe_digest"] == recipe_digest(recipe):
         return metrics
-    # Read again by this version, for an older one did not write every key.
-    differing = differences("", deciding(load_stored_recipe(folder / "recipe.yaml")), deciding(recipe))
-    automatic = asked.training.precision == "auto"
-    found = [(name, before, now) for name, before, now in differing if not (automatic and name == PRECISION)]
+    found, passed = compare_stored(folder, recipe, asked)
     if found:
         lines = [f"{name}: {before!r} there, {now!r} here" for name, before, now in found]
         raise ConfigError(
@@ -45,6 +46,26 @@ def finished_metrics(folder: Path, recipe: Recipe, asked: Recipe) -> dict[str, A
             where=str(folder),
             mend="choose another output, or remove the folder",
         )
-    for name, before, now in differing:
+    for name, before, now in passed:
         get_console().info(f"{folder} was trained with {name}={before}; this machine would take {now}")
     return metrics
+
+
+def compare_stored(folder: Path, recipe: Recipe, asked: Recipe) -> tuple[list[Difference], list[Difference]]:
+    """Compare the recipe that a run folder keeps with another, both read by this version.
+
+    Args:
+        folder: The run's.
+        recipe: Resolved for this machine.
+        asked: As the user wrote it.
+
+    Returns:
+        What differs, and what differs by the machine alone: what `precision: auto` meant.
+
+    Raises:
+        ConfigError: This version has no such recipe.
+    """
+    differing = differences("", deciding(load_stored_recipe(folder / RECIPE)), deciding(recipe))
+    automatic = asked.training.precision == "auto"
+    found = [one for one in differing if not (automatic and one[0] == PRECISION)]
+    return found, [one for one in differing if one not in found]

@@ -19,8 +19,8 @@ from fathom import files
 from fathom.device import probe_machine
 from fathom.errors import ConfigError, FathomError
 from fathom.log import format_duration, get_console
-from fathom.recipe import recipe_digest, resolve
-from fathom.runs.finished import finished_metrics
+from fathom.recipe import Recipe, recipe_digest, resolve
+from fathom.runs.finished import compare_stored, finished_metrics
 from fathom.runs.result import read_metrics
 from fathom.runs.trial_groups import group_trials
 from fathom.runs.trial_process import train_group, train_trial
@@ -267,8 +267,8 @@ class Halver:
         if not (self.folder / STATE).exists():
             return
         state = files.read_json(self.folder / STATE)
-        identity = self._identity()
-        changed = [name for name, value in identity.items() if state[name] != value]
+        changed = [] if state["budget_seconds"] == self.budget_seconds else ["budget_seconds"]
+        changed += [] if self._has_same_trials(state) else ["recipes"]
         if changed:
             raise ConfigError(
                 f"a comparison with a budget is here, with another {' and other '.join(changed)}",
@@ -277,6 +277,26 @@ class Halver:
             )
         self.spent = state["spent_seconds"]
         self.slices = [{name: Slice(**one) for name, one in made.items()} for made in state["slices"]]
+
+    def _has_same_trials(self, state: Mapping[str, Any]) -> bool:
+        """Whether a comparison was of these trials; of an older version's, the runs say it, for digests do not."""
+        now = self._identity()["recipes"]
+        if set(state["recipes"]) != set(now):
+            return False
+        begun = {name for made in state["slices"] for name in made}
+        changed = {name for name, value in now.items() if state["recipes"][name] != value}
+        trials = {trial.name: trial for trials in self.groups.values() for trial in trials}
+        return all(_began_as(trials[name].recipe) for name in changed & begun)
+
+
+def _began_as(recipe: Recipe) -> bool:
+    """Whether the run of a trial began with its recipe, read as the version ran it that wrote it."""
+    folder = Path(str(recipe.output))
+    try:
+        found, _ = compare_stored(folder, resolve(recipe, probe_machine()), recipe)
+    except FathomError:
+        return False
+    return not found
 
 
 def _told(number: int, made: Sequence[Standing]) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fathom.errors import ArtifactError, ConfigError, FathomError, MissingExtraError
 from fathom.files import digest
+from fathom.runs.older_recipes import deciding_by_this_version
 from fathom.runs.ranges import Range, combinations
 from fathom.runs.settle import settle
 from fathom.training.checkpoint import differences
@@ -285,7 +286,8 @@ class Study:
 def _check_same(path: Path, known: Identity, now: Identity) -> None:
     """Refuse to go on with another recipe or other ranges than the study began with."""
     recipe = json.loads(json.dumps(now.recipe))
-    changed = differences("", known.recipe, recipe) if known.recipe != recipe else []
+    begun = deciding_by_this_version(known.recipe, str(path))
+    changed = differences("", begun, recipe) if begun != recipe else []
     # Names of keys hold dots themselves, so they are compared one by one.
     before, after = ({"sampler": one.sampler, **one.ranges} for one in (known, now))
     pairs = [(key, before.get(key), after.get(key)) for key in sorted({*before, *after})]

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from fathom import files
 from fathom.cli.main import app
 from fathom.device import probe_machine
 from fathom.errors import ConfigError
-from fathom.recipe import recipe_digest, resolve
+from fathom.recipe import dump_recipe, recipe_digest, resolve
 from fathom.runs import compare as verb
 from fathom.runs import halving as module
 from fathom.runs.compare import compare
@@ -50,6 +51,9 @@ class World:
             self.kill_at = -1
             raise KeyboardInterrupt
         self.begun.append(trial.name)
+        files.write_atomic(
+            Path(str(trial.recipe.output)) / "recipe.yaml", dump_recipe(resolve(trial.recipe, probe_machine()))
+        )
         if self.failing and self.failing in trial.name:
             return Ended(error="it cannot be")
         given = float(options[1].removesuffix("s")) if options else 1e9
@@ -183,6 +187,26 @@ def test_killed_it_goes_on_where_it_was(job: str, tmp_path: Path, world: World) 
         compare(job, [RATES], tmp_path / "out", budget="90s")
     with pytest.raises(ConfigError, match="another recipes"):
         compare(job, [RATES, "training.batch_size=4"], tmp_path / "out", budget="80s")
+
+
+def test_one_of_an_older_version_goes_on(job: str, tmp_path: Path, world: World) -> None:
+    """Its digests are of recipes that had fewer keys; what its runs began with is in their folders."""
+    world.kill_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        compare(job, [RATES], tmp_path / "out", budget="80s")
+    state = files.read_json(tmp_path / "out" / module.STATE)
+    state["recipes"] = dict.fromkeys(state["recipes"], "0" * 64)
+    files.write_json(tmp_path / "out" / module.STATE, state)
+    for stored in (tmp_path / "out" / "trials").glob("*/recipe.yaml"):
+        lines = stored.read_text(encoding="utf-8").splitlines()
+        older = [line for line in lines if "optimizer_in_backward" not in line]
+        assert len(older) == len(lines) - 1
+        stored.write_text("\n".join(older), encoding="utf-8")
+    with pytest.raises(ConfigError, match="another recipes"):
+        compare(job, [RATES, "training.batch_size=4"], tmp_path / "out", budget="80s")
+    spent = compare(job, [RATES], tmp_path / "out", budget="80s").halving
+    assert spent is not None and spent.spent_seconds == pytest.approx(80)
+    assert len(world.begun) == 6
 
 
 def test_a_real_comparison_is_left_and_goes_on(job: str, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_a_key_that_came_later_does_not_forbid_to_go_on(tmp_path: Path) -> None:
     assert "optimizer_in_backward" not in before["training"], "what was read is not changed"
 
 
+def test_what_decided_in_an_older_version_and_does_not_now_forbids_nothing(tmp_path: Path) -> None:
+    now = written(tmp_path, TEXTS)
+    before = {**now, "data": {**now["data"], "allow_leaks": True, "max_leak_share": 0.2}}
+    assert check_resumable({"recipe": deciding_by_this_version(before, "here")}, {"recipe": now}) == []
+
+
 def test_a_missing_key_means_what_the_older_version_did(tmp_path: Path) -> None:
     now = written(tmp_path, CORPUS)
     before = {**now, "task": {key: value for key, value in now["task"].items() if key != "begin_of_document"}}

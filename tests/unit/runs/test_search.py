@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from fathom.cli.main import app
 from fathom.errors import ArtifactError, ConfigError, FathomError
-from fathom.recipe import load_recipe
+from fathom.recipe import Recipe, deciding, load_recipe
 from fathom.runs import search as module
 from fathom.runs import study as memory
 from fathom.runs.search import search
@@ -238,6 +238,21 @@ def test_another_recipe_or_other_ranges_are_refused(job: str, tmp_path: Path, mo
     with pytest.raises(ConfigError, match="sampler: 'tpe' there, 'random' here"):
         search(job, [RATE], tmp_path / "out", trials=2, sampler="random")
     assert len(search(job, [RATE, "training.logging_steps=3"], tmp_path / "out", trials=2).records) == 2
+
+
+def test_a_search_of_an_older_version_goes_on(job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That version had fewer keys, and took another for one that decides the result."""
+
+    def older(recipe: Recipe) -> dict[str, Any]:
+        found = deciding(recipe)
+        del found["training"]["optimizer_in_backward"]
+        return {**found, "data": {**found["data"], "max_leak_share": 0.05}}
+
+    monkeypatch.setattr(module, "train_trial", pretended(rate_score))
+    monkeypatch.setattr(module, "deciding", older)
+    search(job, [RATE], tmp_path / "out", trials=1)
+    monkeypatch.setattr(module, "deciding", deciding)
+    assert len(search(job, [RATE], tmp_path / "out", trials=2).records) == 2
 
 
 def test_a_damaged_a_lost_and_a_locked_study_are_told(

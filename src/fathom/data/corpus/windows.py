@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,6 +37,13 @@ class Spans:
     def num_tokens(self) -> int:
         """Tokens of all spans."""
         return int(self.length.sum())
+
+    def digest(self) -> str:
+        """Return the digest of all numbers."""
+        hasher = hashlib.blake2b(digest_size=32)
+        for numbers in (self.document, self.start, self.length):
+            hasher.update(np.ascontiguousarray(numbers, dtype=np.int64).data)
+        return hasher.hexdigest()
 
     def take(self, chosen: Array) -> Spans:
         """Return some of the spans, by index or mask."""
@@ -194,28 +203,35 @@ def cut_windows(spans: Spans, length: int, overhead: int = 0) -> WindowPlan:
 
 
 def _cut_framed(spans: Spans, length: int, overhead: int) -> WindowPlan:
-    """Cut one piece after another: where a window ends depends on the pieces of all before."""
-    span: list[int] = []
-    pieces: list[int] = []
-    offsets = [0]
-    room = length
-    for index, size in enumerate(spans.length.tolist()):
-        left = size
-        while left:
-            if room <= overhead:
-                offsets.append(len(pieces))
-                room = length
-            piece = min(left, room - overhead)
-            span.append(index)
-            pieces.append(piece)
-            left -= piece
-            room -= piece + overhead
-    if pieces:
-        offsets.append(len(pieces))
-    lengths = np.array(pieces, dtype=np.int64)
-    chosen = np.array(span, dtype=np.int64)
-    inside = np.cumsum(lengths) - lengths - (np.cumsum(spans.length) - spans.length)[chosen]
-    return WindowPlan(spans.document[chosen], spans.start[chosen] + inside, lengths, np.array(offsets, dtype=np.int64))
+    """Cut a stream in which every span is followed by its overhead, for what is left of one takes that once more.
+
+    Where a window begins depends on all before it; which pieces it holds does not.
+    """
+    spans = spans.take(spans.length > 0)
+    offsets = np.zeros(len(spans.length) + 1, dtype=np.int64)
+    np.cumsum(spans.length + overhead, out=offsets[1:])
+    windows = _framed_starts(offsets, length, overhead)
+    starts = np.union1d(offsets[:-1], windows)
+    span = np.searchsorted(offsets, starts, side="right") - 1
+    ends = np.minimum(np.append(starts[1:], offsets[-1]), offsets[span] + spans.length[span])
+    return WindowPlan(
+        piece_document=spans.document[span],
+        piece_start=spans.start[span] + starts - offsets[span],
+        piece_length=ends - starts,
+        window_offsets=np.append(np.searchsorted(starts, windows), len(starts)),
+    )
+
+
+def _framed_starts(offsets: Array, length: int, overhead: int) -> Array:
+    """Where windows begin in such a stream: the next span, or as much of one as fits beside its overhead later."""
+    if offsets[-1] == 0:
+        return np.empty(0, dtype=np.int64)
+    bounds = memoryview(offsets)
+    starts, span = [0], 0
+    while (end := starts[-1] + length) < bounds[-1]:
+        span = bisect_right(bounds, end, span) - 1
+        starts.append(max(bounds[span], end - overhead))
+    return np.array(starts, dtype=np.int64)
 
 
 def pack_windows(spans: Spans, length: int) -> WindowPlan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,10 +13,10 @@ from fathom.data.corpus.store import CorpusStore
 from fathom.data.corpus.windows import all_spans, split_spans
 
 
-def store_of(*documents: list[int]) -> CorpusStore:
+def store_of(*documents: list[int], key: str = "") -> CorpusStore:
     ids = np.array([token for document in documents for token in document], dtype=np.uint16)
     offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
-    return CorpusStore([ids], np.array([0, len(ids)]), offsets, np.bincount(ids, minlength=20), {})
+    return CorpusStore([ids], np.array([0, len(ids)]), offsets, np.bincount(ids, minlength=20), {}, key)
 
 
 TRAIN = store_of([1, 2, 3], [4, 5], [6, 7, 8, 9])
@@ -51,3 +53,59 @@ def test_the_documents_that_are_compared_are_bounded(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(repeats, "MOST_COMPARED", 1)
     held = store_of([1, 2, 3], [6, 7, 8, 9])
     assert repeated_share([(TRAIN, all_spans(TRAIN))], (held, all_spans(held))) == pytest.approx(3 / 7)
+
+
+@pytest.fixture
+def looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens of the documents that are hashed."""
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path))
+    own, found = CorpusStore.document, list[int]()
+
+    def document(store: CorpusStore, index: int) -> np.ndarray:
+        found.append(len(own(store, index)))
+        return own(store, index)
+
+    monkeypatch.setattr(CorpusStore, "document", document)
+    return found
+
+
+def test_the_answer_is_kept_for_the_same_splits_alone(looked_at: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = store_of([1, 2, 3], [4, 5], [6, 7], key="first"), store_of([4, 5], [9, 9], key="second")
+    learnt = [(first, all_spans(first))]
+    asked = [
+        (learnt, (second, all_spans(second))),
+        (learnt, (second, all_spans(second).take(np.array([1])))),  # another split of the same text
+        ([(first, all_spans(first).take(np.array([0, 2])))], (second, all_spans(second))),
+        (learnt, (store_of([8, 8], key="third"), all_spans(second).take(np.array([0])))),  # another text
+        ([*learnt, (second, all_spans(second))], (second, all_spans(second))),
+    ]
+    shares = [repeated_share(*one) for one in asked]
+    assert shares == [0.5, 0.0, 0.0, 0.0, 1.0]
+    counted = len(looked_at)
+    assert [repeated_share(*one) for one in asked] == shares
+    assert len(looked_at) == counted
+    monkeypatch.setattr(repeats, "MOST_COMPARED", 1)
+    assert repeated_share(*asked[0]) == 0.5
+    assert len(looked_at) > counted, "fewer documents are compared: it may be another answer"
+
+
+def test_a_damaged_note_is_not_believed(looked_at: list[int], tmp_path: Path) -> None:
+    text = store_of([1, 2, 3], [4, 5], key="text")
+    part = (text, all_spans(text))
+    assert repeated_share([part], part) == 1
+    (note,) = (tmp_path / repeats.FOLDER).iterdir()
+    sound = note.read_text(encoding="utf-8")
+    for damaged in (sound.replace("1.0", "0.0"), sound[:9], "[]", ""):
+        assert damaged != sound
+        note.write_text(damaged, encoding="utf-8")
+        assert repeated_share([part], part) == 1
+    assert note.read_text(encoding="utf-8") == sound
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_fail(
+    looked_at: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "file"))
+    text = store_of([1, 2, 3], key="text")
+    assert repeated_share([(text, all_spans(text))], (text, all_spans(text))) == 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fathom.data.corpus.mixture import JoinedWindows, MixtureSampler
 from fathom.data.corpus.store import CorpusStore
-from fathom.data.corpus.windows import CorpusWindows, all_spans, cut_windows, pack_windows, split_spans
+from fathom.data.corpus.windows import CorpusWindows, Spans, all_spans, cut_windows, pack_windows, split_spans
 from fathom.errors import ConfigError, DataError
 
 LENGTHS = st.lists(st.integers(0, 60), min_size=1, max_size=40).filter(any)
@@ -64,6 +64,37 @@ def test_cut_windows_leave_room_for_what_stands_around_pieces(lengths, room, ove
     assert (taken <= room + overhead).all() and (plan.piece_length > 0).all()
     # No window but the last ends before it is full: one more piece would hold no token.
     assert (taken[:-1] >= room).all()
+
+
+def one_piece_after_another(sizes, length, overhead):
+    """What the cut says, told step by step: (span, tokens) of the pieces of each window."""
+    windows, room = [[]], length
+    for span, size in enumerate(sizes):
+        left = size
+        while left:
+            if room <= overhead:
+                windows.append([])
+                room = length
+            piece = min(left, room - overhead)
+            windows[-1].append((span, piece))
+            left -= piece
+            room -= piece + overhead
+    return [window for window in windows if window]
+
+
+@settings(max_examples=200, deadline=None)
+@given(lengths=st.lists(st.integers(0, 60), max_size=40), room=st.integers(1, 40), overhead=st.integers(1, 5))
+def test_windows_are_those_of_one_piece_after_another(lengths, room, overhead):
+    sizes = np.array(lengths, dtype=np.int64)
+    spans = Spans(np.arange(len(sizes)), np.arange(len(sizes)) * 3, sizes)
+    plan = cut_windows(spans, room + overhead, overhead)
+    pairs = list(zip(plan.piece_document.tolist(), plan.piece_length.tolist(), strict=True))
+    found = [pairs[begin:end] for begin, end in itertools.pairwise(plan.window_offsets.tolist())]
+    assert found == one_piece_after_another(lengths, room + overhead, overhead)
+    for document in range(len(sizes)):
+        mine = plan.piece_document == document
+        taken = plan.piece_length[mine]
+        assert (plan.piece_start[mine] == document * 3 + np.cumsum(taken) - taken).all()
 
 
 def test_contiguous_windows_keep_the_order():

@@ -24,7 +24,7 @@ from fathom import files
 from fathom.data.example import PER_TOKEN_PADDING, Features
 from fathom.data.row_file import RowFile
 from fathom.data.sequences import Array, Sequences
-from fathom.errors import ArtifactError
+from fathom.errors import ArtifactError, FathomError
 
 SCHEMA = 1
 FOLDER = "hidden"
@@ -58,6 +58,12 @@ class HiddenStates:
     def nbytes(self) -> int:
         """Bytes on disk."""
         return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
+
+    def close(self) -> None:
+        """Give their files back; nothing is read any more."""
+        self.values.close()
+        if self.scales is not None:
+            self.scales.close()
 
     def take(self, starts: Array, lengths: Array) -> Tensor:
         """Return the states of some runs of tokens, one after another: `[T, D]`, float32 or bfloat16."""
@@ -137,6 +143,7 @@ def find_states(key: dict[str, Any]) -> HiddenStates | None:
 
     Raises:
         ArtifactError: They are damaged; they have been removed.
+        FathomError: Their files cannot be opened.
     """
     folder = _folder(key)
     if not folder.is_dir():
@@ -231,11 +238,12 @@ def _open(folder: Path) -> HiddenStates:
     said = files.read_json(folder / DESCRIPTION)
     format: Format = said["format"]
     shape = tuple(said["shape"])
-    if (folder / VALUES).stat().st_size != shape[0] * shape[1] * BYTES[format]:
-        mend = "remove the folder; it is made again"
-        raise ArtifactError("not as many states as it says", where=str(folder / VALUES), mend=mend)
     values = RowFile(folder / VALUES, _NUMPY[format], shape)
-    scales = RowFile(folder / SCALES, "float32", (shape[0], 1)) if format == "int8" else None
+    try:
+        scales = RowFile(folder / SCALES, "float32", (shape[0], 1)) if format == "int8" else None
+    except FathomError:
+        values.close()
+        raise
     with suppress(OSError):  # a cache that may only be read
         os.utime(folder / DESCRIPTION)
     return HiddenStates(values, scales, format, float(said["error"]))

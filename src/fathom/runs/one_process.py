@@ -63,8 +63,8 @@ def train_one_by_one(
         DataError: Something is wrong with the data that all of them read.
     """
     results: list[Result] = []
-    with ReloadProcess() as fresh:
-        series = Series(recipes[0], machine, fresh)
+    with ReloadProcess() as fresh, Shared(fresh=fresh) as shared:
+        series = Series(recipes[0], machine, shared)
         for number, recipe in enumerate(recipes, 1):
             get_console().info(f"run {number} of {len(recipes)}: {recipe.output}")
             pause = None if leave is None else partial(leave, str(recipe.output))
@@ -78,19 +78,19 @@ class Series:
     Args:
         first: Resolved; `shared_start` of the others is the same.
         machine: Where they run.
-        fresh: Loads what they save.
+        shared: By all of them; whoever opened it closes it.
 
     Raises:
         DataError: Something is wrong with the data that all of them read.
     """
 
-    def __init__(self, first: Recipe, machine: Machine, fresh: ReloadProcess) -> None:
+    def __init__(self, first: Recipe, machine: Machine, shared: Shared) -> None:
         self.data = prepare_data(first)
         check_data(self.data.stores["train"], self.data.task, self.data.splits.train)
         for note in self.data.splits.notes:
             get_console().info(note)
         self.machine = machine
-        self.shared = Shared(fresh=fresh)
+        self.shared = shared
         self.begun = 0
 
     def train(

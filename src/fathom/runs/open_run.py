@@ -126,9 +126,7 @@ class OpenRun:
         return loop_of(settings)(work, settings, parts, hooks, self.metric, places=_component_places(self.prepared))
 
 
-def open_run(
-    recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path, shared: Shared | None = None
-) -> OpenRun:
+def open_run(recipe: Recipe, data: PreparedData, prepared: PreparedModel, folder: Path, shared: Shared) -> OpenRun:
     """Make everything ready for the loop, at the newest checkpoint where there is one.
 
     Args:
@@ -136,12 +134,12 @@ def open_run(
         data: Encoded.
         prepared: The model, ready.
         folder: Of the run.
-        shared: With earlier runs of the process; left out, nothing.
+        shared: With earlier runs of the process.
 
     Raises:
         ConfigError: The checkpoints are of another recipe or other data.
     """
-    settings, work, shared = recipe.training, prepared.work, shared or Shared()
+    settings, work = recipe.training, prepared.work
     _tell_of_warmup(settings, work.num_sequences)
     trackers = open_trackers(recipe, folder)
     guard = Guard(settings.non_finite, settings.max_skipped_steps, settings.spike_factor)
@@ -157,15 +155,14 @@ def open_run(
     return OpenRun(recipe, data, prepared, folder, state, keeper, expected, frozen, expected.memory_limit_bytes)
 
 
-def close_run(run: OpenRun, loop: Loop, shared: Shared | None = None) -> RunResult:
+def close_run(run: OpenRun, loop: Loop, shared: Shared) -> RunResult:
     """Score, save and verify what the loop left; or say where it was paused.
 
     Args:
         run: As it was opened; its trackers are closed.
         loop: Of the run, at its end.
-        shared: With other runs of the process; left out, nothing.
+        shared: With other runs of the process.
     """
-    shared = shared or Shared()
     peak_bytes = shared.peak_bytes or peak_memory_bytes(run.expected.device)
     if loop.paused:
         return RunResult(run.folder, {}, pause_of(loop, run.state, run.evaluate))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from fathom.data.hidden import HiddenStates
 from fathom.model.reload import ReloadProcess
@@ -11,6 +13,8 @@ from fathom.model.reload import ReloadProcess
 @dataclass(frozen=True)
 class Shared:
     """What a run shares with the other runs of its process; nothing where it is the only one.
+
+    At the end of the block of code it is opened for, the states are closed.
 
     Attributes:
         together: Runs whose memory cannot be told apart; 1 where it can.
@@ -29,3 +33,13 @@ class Shared:
     began_seconds: float = 0.0
     states: dict[str, HiddenStates] = field(default_factory=dict)
     fresh: ReloadProcess | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for states in self.states.values():
+            states.close()
+        self.states.clear()

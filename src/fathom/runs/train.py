@@ -50,8 +50,8 @@ def train(recipe: Recipe, *, time_limit: float | None = None) -> RunResult:
     for note in data.splits.notes:
         get_console().info(note)
     prepared = prepare_model(recipe, data, machine)
-    with only_one(folder, what="another training run"):
-        return train_prepared(recipe, data, prepared, pause_at(deadline))
+    with only_one(folder, what="another training run"), Shared() as shared:
+        return train_prepared(recipe, data, prepared, pause_at(deadline), shared=shared)
 
 
 def train_prepared(
@@ -60,7 +60,7 @@ def train_prepared(
     prepared: PreparedModel,
     pause: Callable[[int], bool] | None = None,
     *,
-    shared: Shared | None = None,
+    shared: Shared,
 ) -> RunResult:
     """Train a run whose data and model are ready, from where it stands; its folder is held by nobody else.
 
@@ -69,7 +69,7 @@ def train_prepared(
         data: Encoded.
         prepared: The model, ready.
         pause: Whether to leave it after a step, to go on another time; see `Hooks`.
-        shared: With other runs of the process; left out, nothing.
+        shared: With other runs of the process.
     """
     run = open_run(recipe, data, prepared, Path(str(recipe.output)), shared)
     try:

@@ -25,6 +25,7 @@ from fathom.runs.channel import STOP, Channel
 from fathom.runs.one_process import Result, Series
 from fathom.runs.open_run import RunResult
 from fathom.runs.pause import LeftError
+from fathom.runs.shared import Shared
 from fathom.runs.trial_process import INTERRUPTED
 
 
@@ -35,8 +36,8 @@ def serve(channel: Channel) -> None:
         channel: Brings `recipe` (its file), `log` (where messages go) and `to_come` (trials that may follow), with a
             claim. Answered by nothing, by `stopped`, or by `error`, `where` and `mend`.
     """
-    with ReloadProcess() as fresh:
-        server = _Server(channel, probe_machine(), fresh)
+    with ReloadProcess() as fresh, Shared(fresh=fresh) as shared:
+        server = _Server(channel, probe_machine(), shared)
         while (asked := _next(channel)) is not None:
             claim = channel.take_descriptor()
             try:
@@ -57,10 +58,10 @@ def main() -> None:
 
 
 class _Server:
-    def __init__(self, channel: Channel, machine: Machine, fresh: ReloadProcess) -> None:
+    def __init__(self, channel: Channel, machine: Machine, shared: Shared) -> None:
         self.channel = channel
         self.machine = machine
-        self.fresh = fresh
+        self.shared = shared
         self.series: Series | None = None
         """From the first trial on whose data could be read."""
 
@@ -70,7 +71,7 @@ class _Server:
         try:
             recipe = resolve(load_recipe(asked["recipe"]), self.machine)
             with only_one(Path(str(recipe.output)), what="another training run"):
-                self.series = self.series or Series(recipe, self.machine, self.fresh)
+                self.series = self.series or Series(recipe, self.machine, self.shared)
                 result = self.series.train(recipe, asked["to_come"], pause=self._pause)
         except (FathomError, OSError) as error:
             return told_of(error)

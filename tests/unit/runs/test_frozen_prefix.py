@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 from tests.runs_for_tests import make_model, make_recipe
 
 from fathom import files
+from fathom.data import hidden
 from fathom.data.hidden import DESCRIPTION, FOLDER, VALUES
+from fathom.data.row_file import RowFile
 from fathom.errors import ConfigError
 from fathom.recipe import Recipe
 from fathom.runs import frozen_prefix
@@ -49,6 +51,24 @@ def entries() -> list[Path]:
 
 def metrics(recipe: Recipe) -> dict[str, Any]:
     return json.loads((Path(recipe.output or "") / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_no_file_stays_open(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[RowFile] = []
+
+    class Kept(RowFile):
+        def __init__(self, path: Path, dtype: str, shape: tuple[int, int]) -> None:
+            super().__init__(path, dtype, shape)
+            opened.append(self)
+
+    monkeypatch.setattr(hidden, "RowFile", Kept)
+    train(
+        recipe_of(tiny, tmp_path, "single", "tuning=head", "training.frozen_cache=int8", f"output={tmp_path / 'run'}")
+    )
+    assert len(opened) == 4  # values and scales of train and validation
+    for file in opened:
+        with pytest.raises(ValueError, match="closed"):
+            file.read(np.array([0]), np.array([1]))
 
 
 def close(first: list[dict[str, Any]], second: list[dict[str, Any]], tolerance: float) -> None:

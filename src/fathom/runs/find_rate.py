@@ -160,12 +160,11 @@ def _climb(recipe: Recipe, meter: Meter) -> float | None:
         guard = Guard(settings.non_finite, settings.max_skipped_steps)
         parts = (optimizer, settings.lr_scheduler, guard)
         loop = loop_of(settings)(work, settings, parts, hooks, "loss", places=places)
-        state = LoopState()
         try:
-            loop.run(state)
+            loop.run(LoopState())
         except TrainingError:  # the loss or a gradient is not finite any more
-            multiplier = settings.lr_scheduler.multiplier(state.step, 0, settings.max_steps)
-            return loop.peak_rate * multiplier
+            step = len(meter.rates)  # what the state says depends on whether the loop had begun to update
+            return loop.peak_rate * settings.lr_scheduler.multiplier(step, 0, settings.max_steps)
     return meter.rates[-1] if meter.diverged else None
 
 

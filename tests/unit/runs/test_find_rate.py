@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import Tensor
 from typer.testing import CliRunner
 
 from fathom.cli.main import app
@@ -85,6 +86,28 @@ def test_a_loss_that_becomes_infinite_is_a_divergence(
     found = find_rate(job, (), tmp_path / "out", num_steps=60)
     assert len(found.rates) == 30
     assert found.diverged_at == pytest.approx(1e-7 * 1e8 ** (30 / 59))
+
+
+def test_a_gradient_that_is_not_finite_is_a_divergence_at_its_own_rate(
+    job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Updates in the backward pass find it in the middle of the step."""
+    from fathom.training import in_backward
+
+    true, calls = in_backward.BackwardUpdates.run, []
+
+    def infinite(updates: in_backward.BackwardUpdates, loss: Tensor, learning_rate: float) -> float:
+        calls.append(learning_rate)
+        if len(calls) == 31:
+            raise in_backward.NotFinite("a.weight")
+        return true(updates, loss, learning_rate)
+
+    monkeypatch.setattr(in_backward.BackwardUpdates, "run", infinite)
+    edits = ["training.optimizer_in_backward=true", "training.max_grad_norm=0"]
+    found = find_rate(job, edits, tmp_path / "out", num_steps=60)
+    assert len(found.rates) == 30
+    assert found.diverged_at == pytest.approx(calls[-1])
+    assert calls[-1] == pytest.approx(1e-7 * 1e8 ** (30 / 59))
 
 
 def test_the_curve_is_read_where_it_falls_fastest() -> None:

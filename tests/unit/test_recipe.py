@@ -250,9 +250,15 @@ def test_a_recipe_without_a_name_is_called_after_task_and_model(tmp_path):
     assert resolve(recipe, MACHINE).output == "runs/text-classification-bert-base-cased"
 
 
+def test_a_source_is_trained_on_or_mixed_in(path):
+    with pytest.raises(ConfigError, match=r"mixture names a\.txt, which is `train`(.|\n)*leave it out"):
+        load_recipe(path, ["task=causal-lm", "data.train=a.txt", "data.mixture={a.txt: 2}"])
+
+
 def test_digest_changes_with_the_result_only(path):
     digest = recipe_digest(load_recipe(path))
     same = ["output=elsewhere", "name=x", "trackers=[tensorboard]", "training.logging_steps=3", "training.save_steps=5"]
+    same += ["data.allow_leaks=true", "data.max_leak_share=0.5"]
     for edit in same:
         assert recipe_digest(load_recipe(path, [edit])) == digest, edit
     for edit in ["training.seed=8", "tuning=lora", "data.train=b.csv", "model.name=roberta-base"]:

@@ -17,6 +17,7 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 Replace = Annotated[bool, typer.Option("--replace", help="Take the place of an existing folder.")]
 MaxDocuments = Annotated[int | None, typer.Option(min=1, help="Read no more than these many documents.")]
 Column = Annotated[str | None, typer.Option(help="Column that holds the text, where it is not called 'text'.")]
+Encoding = Annotated[str | None, typer.Option(help="Of the files, such as gbk; left out, it is detected.")]
 
 
 @guarded
@@ -28,6 +29,7 @@ def show_command(
     data: Annotated[str | None, typer.Option(help="File, folder or helpdesk:... to measure the fit on.")] = None,
     max_documents: Annotated[int, typer.Option(min=1, help="Documents read of it.")] = 10_000,
     column: Column = None,
+    encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
     """Show tokenizers side by side: what they are, how they cut a text, how they fit data."""
@@ -39,7 +41,8 @@ def show_command(
     if len(names) == 1 and data is None:
         found = show_tokenizer(names[0], text)
     else:
-        found = compare_tokenizers(names, data, text, max_documents=max_documents, column=column)
+        reading = _reading(column, encoding)
+        found = compare_tokenizers(names, data, text, max_documents=max_documents, read=reading)
     if as_json:
         say_json(found)
     else:
@@ -62,6 +65,7 @@ def train_tokenizer_command(
     limit_alphabet: Annotated[int | None, typer.Option(help="Most distinct characters to keep.")] = None,
     max_documents: MaxDocuments = None,
     column: Column = None,
+    encoding: Encoding = None,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +80,8 @@ def train_tokenizer_command(
         "chat": chat,
         **_given(shape),
     }
-    facts = train_tokenizer(sources, output, settings, max_documents=max_documents, column=column, replace=replace)
+    reading = _reading(column, encoding)
+    facts = train_tokenizer(sources, output, settings, max_documents=max_documents, read=reading, replace=replace)
     if as_json:
         say_json(facts)
     else:
@@ -113,6 +118,11 @@ def extend_command(
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _reading(column: str | None, encoding: str | None) -> dict[str, Any]:
+    """What the options say of reading files, in the words of a recipe's `data:`."""
+    return _given({"columns": None if column is None else {"text": column}, "encoding": encoding})
 
 
 def _split_text(names: list[str], text: str | None) -> tuple[list[str], str | None]:

@@ -171,6 +171,15 @@ class DataSection(Part):
         return columns
 
     @model_validator(mode="after")
+    def _each_source_once(self) -> Self:
+        if self.train in self.mixture:
+            raise ValueError(
+                f"mixture names {self.train}, which is `train` and is read once in an epoch: leave it out, or write as "
+                "`train` the source that is to be read once"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_label_source(self) -> Self:
         if "targets" in self.columns and {"label", "text_pair"} & set(self.columns):
             raise ValueError("'targets' gives both label and text_pair; leave those out of columns")

@@ -48,7 +48,7 @@ def compare_tokenizers(
     text: str | None = None,
     *,
     max_documents: int = MAX_COMPARED,
-    column: str | None = None,
+    read: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the facts of tokenizers, how each cuts a text, and how each fits the documents of a source.
 
@@ -57,11 +57,12 @@ def compare_tokenizers(
         source: Documents: a file, folder or glob, or `helpdesk:...`.
         text: A text to cut.
         max_documents: Documents read of the source.
-        column: Column that holds the text, where it is not called `text`.
+        read: How the files are read: keys of a recipe's `data:`, such as `{"encoding": "gbk"}`.
 
     Raises:
         ModelError: No such tokenizer, or it is not a fast one.
         DataError: The source is missing or no text.
+        ConfigError: `read` is wrong.
     """
     from fathom.tokenization.measure import longest_pieces, measure
 
@@ -72,7 +73,7 @@ def compare_tokenizers(
         if text is not None:
             facts |= show(tokenizer, text)
         if source is not None:
-            corpus = Corpus(_texts_of([source], max_documents, column), source)
+            corpus = Corpus(_texts_of([source], max_documents, read), source)
             facts["fit"] = measure(tokenizer, corpus.batches())
         found.append(facts)
     return found
@@ -84,7 +85,7 @@ def train_tokenizer(
     settings: NewTokenizer | Mapping[str, Any] | None = None,
     *,
     max_documents: int | None = None,
-    column: str | None = None,
+    read: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> dict[str, Any]:
     """Train a tokenizer from text and publish it as a folder that `AutoTokenizer` loads.
@@ -94,7 +95,7 @@ def train_tokenizer(
         output: The folder to appear.
         settings: `algorithm`, `style`, `normalization`, `chat`, `max_length`; see `NewTokenizer`.
         max_documents: Read no more than these many documents.
-        column: Column that holds the text, where it is not called `text`.
+        read: How the files are read: keys of a recipe's `data:`, such as `{"encoding": "gbk"}`.
         replace: Take the place of an existing folder.
 
     Returns:
@@ -112,7 +113,7 @@ def train_tokenizer(
     given = [sources] if isinstance(sources, str) else list(sources)
     if not given:
         raise ConfigError("no source to learn from", mend="name files, a folder or a glob")
-    corpus = Corpus(_texts_of(given, max_documents, column), ", ".join(given))
+    corpus = Corpus(_texts_of(given, max_documents, read), ", ".join(given))
     get_console().info(f"learning a {new.algorithm.kind} vocabulary from {corpus.name}")
     trained = train(new, corpus)
     with files.publish(output, replace=replace) as temporary:
@@ -218,13 +219,15 @@ def _require_free(output: str | Path, replace: bool) -> None:
         raise ArtifactError("already there", where=str(output), mend="choose another folder, or give --replace")
 
 
-def _texts_of(sources: Sequence[str], max_documents: int | None, column: str | None) -> Callable[[], Iterator[str]]:
+def _texts_of(
+    sources: Sequence[str], max_documents: int | None, read: Mapping[str, Any] | None
+) -> Callable[[], Iterator[str]]:
     """Return what opens the texts of sources, long documents in pieces."""
+    sections = [validate(DataSection, {**(read or {}), "train": source}, "read") for source in sources]
 
-    def read() -> Iterator[str]:
+    def texts() -> Iterator[str]:
         left = max_documents
-        for source in sources:
-            section = DataSection(train=source, columns={"text": column} if column is not None else {})
+        for source, section in zip(sources, sections, strict=True):
             for document in read_documents(source, section):
                 if left == 0:
                     return
@@ -234,7 +237,7 @@ def _texts_of(sources: Sequence[str], max_documents: int | None, column: str | N
 
     if max_documents is not None and max_documents < 1:
         raise ConfigError(f"{max_documents} documents are none", where="max_documents", mend="give a number from 1")
-    return read
+    return texts
 
 
 def read_token_list(path: str | Path) -> list[str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from transformers import AutoModel, AutoTokenizer
+from typer.testing import CliRunner
 
 from corpora_for_tests import texts
+from fathom.cli.main import app
 from fathom.cli.tokenizer_text import comparison_text, tokenizer_text, trained_text
 from fathom.errors import ArtifactError, ConfigError, DataError
 from fathom.runs.tokenizer import compare_tokenizers, extend_tokenizer, show_tokenizer, train_tokenizer
@@ -63,3 +67,17 @@ def test_extended_with_its_model(source, tmp_path):
     assert rows[new["id"]].allclose(rows[pieces].mean(0), atol=1e-6)
     with pytest.raises(ConfigError, match="what to add is not clear"):
         extend_tokenizer("minilm", tmp_path / "other", source=source)
+
+
+def test_how_the_files_are_read(tmp_path):
+    text = "d\u00e9j\u00e0 vu, na\u00efve caf\u00e9s " * 40
+    (tmp_path / "own.txt").write_text(text, encoding="cp500")
+    options = {"algorithm": {"kind": "byte-bpe", "vocab_size": 262}}
+    with pytest.raises(DataError, match="--encoding in a command"):
+        train_tokenizer(str(tmp_path / "own.txt"), tmp_path / "made", options)
+    told = ["--algorithm", "byte-bpe", "--vocab-size", "262", "--output", str(tmp_path / "made"), "--json"]
+    found = CliRunner().invoke(app, ["tokenizer", "train", str(tmp_path / "own.txt"), *told, "--encoding", "cp500"])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["learnt_from"]["characters"] == len(text)
+    with pytest.raises(ConfigError, match="encodng"):
+        train_tokenizer(str(tmp_path / "own.txt"), tmp_path / "other", options, read={"encodng": "cp500"})

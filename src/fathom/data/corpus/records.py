@@ -107,15 +107,16 @@ def read_delimited(file: Path, section: DataSection) -> Iterator[Document]:
     plain = section.quoting == "none" or (section.quoting == "auto" and delimiter == "\t")
     lines = (f"{line}\n" for _, line in read_lines(read_chunks(file, section.encoding)))
     rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL, strict=True)
-    request = Request("text", section, Problems(str(file)))
+    problems = Problems(str(file))
     column, width, line = 0, 0, 1
     names: list[str] = []
     try:
         for row in rows:
             if not width:
-                header = looks_like_header(row, request)
+                header = looks_like_header(row, Request("text", section, problems))  # a label names a header too
                 names = [cell.strip() for cell in row] if header else [str(place) for place in range(len(row))]
-                column, width = find_columns(names, request, header).roles["text"], len(row)
+                found = find_columns(names, Request("corpus", section, problems), header)
+                column, width = found.roles["text"], len(row)
                 if header:
                     line = rows.line_num + 1
                     continue

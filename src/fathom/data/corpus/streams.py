@@ -33,7 +33,7 @@ _BINARY = {
     b"\x89PNG": "an image",
     b"\xff\xd8\xff": "an image",
 }
-_MEND_ENCODING = "save the file as UTF-8, or say its encoding: data.encoding=..."
+_MEND_ENCODING = "save the file as UTF-8, or say its encoding: data.encoding in a recipe, --encoding in a command"
 _MEND_BINARY = "give text files; NUL bytes are no text"
 
 

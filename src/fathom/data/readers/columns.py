@@ -357,7 +357,7 @@ _WANTED: dict[Form, str] = {
     "questions": "data.columns.context=NAME data.columns.question=NAME data.columns.answers=NAME",
     "chat": "data.columns.messages=NAME, or data.columns.prompt=NAME data.columns.response=NAME",
     "preference": ANSWERS_WANTED,
-    "corpus": "data.columns.text=NAME",
+    "corpus": "data.columns.text=NAME in a recipe, --column=NAME in a command",
     "writing": "data.columns.source=NAME data.columns.target=NAME",
     "image": "data.columns.image=NAME data.columns.label=NAME",
     "sound": "data.columns.sound=NAME data.columns.label=NAME",
@@ -392,5 +392,7 @@ def _require(layout: Layout, request: Request, header: bool) -> None:
     else:
         if form in ("text", "writing"):
             wanted = wanted.replace("NAME", "0", 1).replace("NAME", "1", 1)
+        elif form == "corpus":
+            wanted = wanted.replace("NAME", "0")
         message = f"the first row names no columns, so which of the {len(layout.names)} columns holds the {what}?"
     raise request.problems.fail(message, f"say which column is what: {wanted}", line=1)

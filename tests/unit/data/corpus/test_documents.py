@@ -268,6 +268,11 @@ def test_folder_without_text(tmp_path):
 def test_columns(tmp_path):
     file = write(tmp_path / "a.jsonl", '{"body": "a", "text": "b"}\n')
     assert texts(file, columns={"text": "body"}) == ["a"]
+    headless = tmp_path / "headless.csv"
+    headless.write_text("7,a text\n8,another\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"names no columns(.|\n)*text=0 in a recipe, --column=0 in a command$"):
+        texts(headless)
+    assert texts(headless, columns={"text": "1"}) == ["a text", "another"]
     with pytest.raises(DataError, match="no column is called 'bdy'"):
         texts(file, columns={"text": "bdy"})
 

@@ -89,6 +89,11 @@ JUDGES_PAIRS = frozenset({"albert", "bert", "big_bird", "ernie", "fnet", "megatr
 """Families whose pretraining head also judges whether two passages belong together."""
 
 
+NO_PREFIX_CLASSIFIER = frozenset({"big_bird", "roformer"})
+"""Families whose heads for whole texts are not given what they read where PEFT runs the body with earlier keys and
+values: RoFormer's body returns those second, BigBird's a pooled vector."""
+
+
 def reads_both_ways(config: Any) -> bool:
     """Whether a model attends to what comes after a token, so that the next one cannot be asked of it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -62,6 +62,28 @@ class SentenceEmbedding(Task):
         if any(size < 1 for size in sizes) or len(set(sizes)) < len(sizes):
             raise ValueError("sizes are different numbers from 1")
         return tuple(sorted(sizes))
+
+    def suited(self, config: Any) -> Self:
+        """Return the task itself; see `Task.suited`.
+
+        Raises:
+            ConfigError: The model's vectors are too short for the sizes of `matryoshka`.
+        """
+        self.check_width(config.get_text_config().hidden_size)
+        return self
+
+    def check_width(self, width: int) -> None:
+        """Refuse sizes that a vector of so many numbers has no beginning of.
+
+        Raises:
+            ConfigError: A size is as large as the vector, or larger.
+        """
+        if self.matryoshka and self.matryoshka[-1] >= width:
+            raise ConfigError(
+                f"the model's vectors have {width} numbers, and {self.matryoshka[-1]} are no beginning of one",
+                where="task.matryoshka",
+                mend="name smaller sizes",
+            )
 
     def open(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> OpenEmbedding:
         """Read from the training examples what is learnt from; see `Task.open`."""
@@ -208,11 +230,8 @@ class OpenEmbedding(OpenTask):
 
     def loss(self, logits: Tensor, batch: Batch) -> LossSum:
         """The loss of a whole batch; see `tasks.contrastive`."""
-        sizes, width = self.part.matryoshka, logits.shape[1]
-        if sizes and sizes[-1] >= width:
-            raise ConfigError(
-                f"the model's vectors have {width} numbers", where="task.matryoshka", mend="name smaller sizes"
-            )
+        sizes = self.part.matryoshka
+        self.part.check_width(logits.shape[1])
         place_N = batch["place"]
         if self.objective == "contrastive":
             if not bool((place_N == contrastive.POSITIVE).any()):

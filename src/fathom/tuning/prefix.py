@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import Anatomy
+from fathom.model.families import NO_PREFIX_CLASSIFIER
 from fathom.tuning.adapted import on_meta
 from fathom.tuning.prefix_pair import pair_options, start_pair_from_words
 from fathom.tuning.prefix_start import start_from_words
@@ -61,7 +62,8 @@ class Prefix(Virtual):
         """Put keys and values before those of every block; returns a `peft.PeftModel`.
 
         Raises:
-            ModelError: See `common_options`; or the model has no place for earlier keys.
+            ModelError: See `common_options`; or the model has no place for earlier keys, or a head for whole texts that
+                PEFT cannot run behind them.
             ConfigError: `text` without `initialization: text`, or the reverse; words with `projection`.
         """
         from peft import PrefixTuningConfig
@@ -73,6 +75,12 @@ class Prefix(Virtual):
             raise ModelError(
                 f"tuning 'prefix' adds earlier keys and values, and {type(model).__name__} has no place for any",
                 mend="use tuning 'prompt', which puts virtual tokens before the text",
+            )
+        inner: Any = model
+        if options["task_type"] == "SEQ_CLS" and inner.config.model_type in NO_PREFIX_CLASSIFIER:
+            raise ModelError(
+                f"under tuning 'prefix' PEFT does not give the head of {type(model).__name__} what it reads",
+                mend="use tuning 'prompt', which puts virtual tokens before the text, or 'lora'",
             )
         paired = len(anatomy.stacks) == 2
         config = PrefixTuningConfig(

@@ -10,13 +10,17 @@ import pytest
 import torch
 
 from fathom import catalog
+from fathom.config import validate
 from fathom.data.draw import EVALUATION, PREDICTION, Draw
 from fathom.data.load import load_examples
 from fathom.data.section import DataSection
 from fathom.errors import ConfigError, DataError
+from fathom.recipe import Recipe
+from fathom.runs.prepare import prepare_data
 from fathom.tasks import contrastive
 from fathom.tasks.embedding_texts import PairSet
 from fathom.tasks.sentence_embedding import split_texts
+from runs_for_tests import make_model
 from tokenizers_for_tests import tokenizer_of
 
 
@@ -195,8 +199,20 @@ def test_pooling():
 
 
 def test_sizes_beyond_the_vector_are_refused():
-    with pytest.raises(ConfigError, match=r"have 5 numbers\n.*smaller"):
+    with pytest.raises(ConfigError, match=r"have 5 numbers, (.|\n)*smaller"):
         loss_of(torch.randn(2, 5), pairs(("a", "p")), matryoshka=[2, 5])
+
+
+def test_sizes_beyond_the_models_width_are_refused_before_anything_is_encoded(tmp_path):
+    (tmp_path / "pairs.csv").write_text("anchor,positive\na,b\nc,d\n", encoding="utf-8")
+    raw = {
+        "model": str(make_model(tmp_path / "tiny")),
+        "data": {"train": str(tmp_path / "pairs.csv"), "validation_fraction": 0},
+        "task": {"kind": "sentence-embedding", "matryoshka": [8, 16]},
+    }
+    with pytest.raises(ConfigError, match=r"vectors have 16 numbers, and 16 are no beginning of one\n.*smaller"):
+        prepare_data(validate(Recipe, raw))
+    assert prepare_data(validate(Recipe, {**raw, "task": {"kind": "sentence-embedding", "matryoshka": [8, 15]}}))
 
 
 def test_a_split_without_truth_is_refused():

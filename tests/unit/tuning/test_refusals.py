@@ -10,7 +10,7 @@ import transformers
 
 from fathom.errors import ConfigError, ModelError
 from fathom.model.anatomy import find_anatomy
-from strategies_for_tests import GPT2, make_batch, make_model, make_tuning
+from strategies_for_tests import GPT2, SMALL, make_batch, make_model, make_tuning
 
 
 def apply(kind: str, family: str = "bert", **options: Any) -> Any:
@@ -63,6 +63,20 @@ def test_a_target_that_does_not_exist(kind: str) -> None:
 def test_prefix_needs_a_place_for_earlier_keys(family: str) -> None:
     with pytest.raises(ModelError, match=r"has no place for any(.|\n)*tuning 'prompt'"):
         apply("prefix", family)
+
+
+@pytest.mark.parametrize("family", ["RoFormer", "BigBird"])
+def test_prefix_needs_a_head_that_peft_can_run(family: str) -> None:
+    config = getattr(transformers, f"{family}Config")(**SMALL, max_position_embeddings=64)
+
+    def applied(task: str) -> Any:
+        model = getattr(transformers, f"{family}For{task}")(config)
+        return make_tuning("prefix").apply(model, find_anatomy(model))
+
+    with pytest.raises(ModelError, match=rf"{family}ForSequenceClassification what it reads(.|\n)*tuning 'prompt'"):
+        applied("SequenceClassification")
+    found = applied("TokenClassification")(input_ids=torch.tensor([[5, 6, 7]]), attention_mask=torch.ones(1, 3))
+    assert found.logits.shape[:2] == (1, 3)
 
 
 def test_head_needs_a_head() -> None:

@@ -21,7 +21,7 @@ from fathom.model import compute
 from fathom.model.passing_gradients import PassingParameters
 from fathom.recipe import Recipe, resolve
 from fathom.runs.prepare import PreparedModel, prepare_data, prepare_model
-from fathom.training.forward import Runner
+from fathom.training.forward import Losses, Runner
 from fathom.training.loop import Loop
 from fathom.tuning.base import Tuning
 from languages_for_tests import WORDS, make_tokenizer
@@ -203,16 +203,16 @@ def opened(recipe: Recipe) -> PreparedModel:
     return prepare_model(resolved, prepare_data(resolved), machine)
 
 
-def spoiled(value: float, *steps: int) -> Callable[..., Tensor]:
+def spoiled(value: float, *steps: int) -> Callable[..., Losses]:
     """The loss of a pass, multiplied by a value at the given calls, counted from 1."""
     calls = 0
     real = Runner.loss
 
-    def loss(runner: Runner, *args: Any) -> Tensor:
+    def loss(runner: Runner, *args: Any) -> Losses:
         nonlocal calls
         found = real(runner, *args)
         calls += 1
-        return found * value if calls in steps else found
+        return found._replace(total=found.total * value) if calls in steps else found
 
     return loss
 

@@ -21,7 +21,7 @@ from fathom.model.dropout import DropoutSource
 from fathom.model.packing import pack_model
 from fathom.model.parameters import FlatParameters, GroupKey, group_parameters
 from fathom.tasks.base import OpenTask
-from fathom.training.forward import Normalizers, Runner
+from fathom.training.forward import Losses, Normalizers, Runner
 from fathom.training.optimizers.adamw import AdamW
 from fathom.training.settings import Training
 from fathom.training.step import Workload, compute_gradient, compute_gradient_in_float32
@@ -228,7 +228,7 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_mathematics(
     expected = compute_gradient(work, ROWS, 0)
     real = Runner.loss
 
-    def tight(runner: Runner, batch: dict[str, torch.Tensor], normalizers: Normalizers) -> torch.Tensor:
+    def tight(runner: Runner, batch: dict[str, torch.Tensor], normalizers: Normalizers) -> Losses:
         if int(batch["attention_mask"].sum()) > 30:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return real(runner, batch, normalizers)

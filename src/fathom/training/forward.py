@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -82,16 +82,19 @@ class Runner:
         with keeping:
             return self.model(**inputs)
 
-    def loss(self, batch: Batch, normalizers: Normalizers) -> Tensor:
+    def loss(self, batch: Batch, normalizers: Normalizers) -> Losses:
         """Return the loss of a placed batch as its share of the whole batch's."""
         if self.vocabulary is None or self.task.reads_words:
-            return self.task.loss(self.read(batch), batch).total / normalizers.main
+            return Losses(self.task.loss(self.read(batch), batch).total / normalizers.main)
         with self.vocabulary.select(batch["labels"]) as labels_S:
             output = self.run(batch)
         hidden = vocabulary_states(output)
         loss = self.vocabulary.loss(hidden, labels_S, 1.0 / normalizers.main, self.task.label_smoothing)
         side = self.task.side_loss(output, batch)
-        return loss if side is None else loss + side.total / normalizers.side
+        if side is None:
+            return Losses(loss)
+        share = side.total / normalizers.side
+        return Losses(loss + share, share.detach())
 
     def read(self, batch: Batch) -> Tensor:
         """Return what the task's `loss` and `raw_predictions` are given of a placed batch.
@@ -121,6 +124,20 @@ class Runner:
 def _caches(family: type[nn.Module]) -> bool:
     """Whether a model keeps keys and values for the tokens to come unless it is told not to."""
     return "use_cache" in inspect.signature(family.forward).parameters
+
+
+class Losses(NamedTuple):
+    """What a step is made for."""
+
+    total: Tensor
+    """With its graph."""
+    side: Tensor | None = None
+    """The second objective's part of it; None where the task has none."""
+
+    @property
+    def side_value(self) -> float | None:
+        """That part as a number."""
+        return None if self.side is None else self.side.item()
 
 
 @dataclass(frozen=True)

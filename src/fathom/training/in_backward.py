@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -28,7 +29,7 @@ from fathom.data.sampler import Indices
 from fathom.errors import TrainingError
 from fathom.model.parameters import Slot
 from fathom.model.passing_gradients import PassingParameters
-from fathom.training.forward import Normalizers
+from fathom.training.forward import Losses, Normalizers
 from fathom.training.loop import Loop
 from fathom.training.optimizers.staged import PartwiseOptimizer
 from fathom.training.settings import Training
@@ -104,7 +105,7 @@ class BackwardUpdates:
 class BackwardLoop(Loop):
     """A loop that judges the loss of a step, and updates in the backward pass that follows."""
 
-    _loss: Tensor | None = None
+    _loss: Losses | None = None
     """Of the step that is judged, with its graph."""
     _again = False
     """Whether it was computed again in float32."""
@@ -127,7 +128,7 @@ class BackwardLoop(Loop):
         with _memory_in_words(step, tokens):
             self._loss = work.runner.loss(work.runner.place(batch), Normalizers.of(work.task, [batch]))
         assert self._loss is not None
-        return StepResult(self._loss.item(), 0.0, tokens)
+        return StepResult(self._loss.total.item(), 0.0, tokens, self._loss.side_value)
 
     def _compute_in_float32(self, rows: Indices, step: int) -> StepResult:
         with in_float32(self.work):
@@ -146,7 +147,7 @@ class BackwardLoop(Loop):
         loss, self._loss = self._loss, None
         try:
             with in_float32(self.work) if self._again else nullcontext(), _memory_in_words(step - 1, result.tokens):
-                norm = self._updates.run(loss, rate)
+                norm = self._updates.run(loss.total, rate)
         except NotFinite as error:
             self.guard.reason = f"the loss is {result.loss:.4g}, but the gradient of '{error}' is not finite"
             raise TrainingError(
@@ -155,7 +156,7 @@ class BackwardLoop(Loop):
                 mend="lower the learning rate, take precision: fp32, or leave optimizer_in_backward off: such a step "
                 "is then left out",
             ) from None
-        return StepResult(result.loss, norm, result.tokens)
+        return replace(result, grad_norm=norm)
 
 
 def loop_of(settings: Training) -> type[Loop]:

@@ -37,6 +37,9 @@ class LoopState:
     loss_sum: float = 0.0
     """Sum of the losses since the last log line."""
     loss_count: int = 0
+    side_sum: float = 0.0
+    """Of the second objective's parts of those losses."""
+    side_count: int = 0
     tokens: int = 0
     """Real tokens trained on."""
     most_tokens: int | None = None
@@ -221,6 +224,9 @@ class Loop:
         if sound:
             state.loss_sum += result.loss
             state.loss_count += 1
+            if result.side_loss is not None:
+                state.side_sum += result.side_loss
+                state.side_count += 1
             state.tokens += result.tokens
             if watch is not None:
                 self._seen = watch.look(len(rows), result.grad_norm, state.noise)
@@ -278,8 +284,7 @@ class Loop:
         )
         if not self._logs(state.step):
             return
-        # Where every step since the last line was skipped there is no loss to tell; 0 would be a lie.
-        loss = {"loss": state.loss_sum / state.loss_count} if state.loss_count else {}
+        loss = _mean_losses(state)
         values = {
             "split": "train",
             "epoch": round(state.step / self.plan.steps_per_epoch, 6),
@@ -291,7 +296,7 @@ class Loop:
             **self._seen,
         }
         self._seen = {}
-        state.loss_sum, state.loss_count = 0.0, 0
+        state.loss_sum, state.loss_count, state.side_sum, state.side_count = 0.0, 0, 0.0, 0
         self.hooks.log(state.step, values)
 
     def _logs(self, step: int) -> bool:
@@ -339,3 +344,17 @@ class Loop:
         self.work.parameters.synchronize()
         self.hooks.save(state)
         self.clock.save_seconds += time.perf_counter() - began
+
+
+def _mean_losses(state: LoopState) -> dict[str, float]:
+    """Return the mean loss since the last line, and that of each objective where there are two.
+
+    Where every step was skipped there is no loss to tell; 0 would be a lie.
+    """
+    if not state.loss_count:
+        return {}
+    loss = state.loss_sum / state.loss_count
+    if state.side_count != state.loss_count:  # of none, or only of steps since an older version's checkpoint
+        return {"loss": loss}
+    side = state.side_sum / state.side_count
+    return {"loss": loss, "token_loss": loss - side, "sentence_loss": side}

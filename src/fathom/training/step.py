@@ -96,6 +96,8 @@ class StepResult:
     loss: float
     grad_norm: float
     tokens: int
+    side_loss: float | None = None
+    """The second objective's part of the loss; None where the task has none."""
 
 
 def compute_gradient(work: Workload, rows: Indices, step: int) -> StepResult:
@@ -143,6 +145,7 @@ def in_float32(work: Workload) -> Iterator[None]:
 def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
     batches = [work.make_batch(part, step) for part in passes(work, rows)]
     work.parameters.begin_step(work.compute.direct)
+    sides: list[float] = []
     if work.task.whole_batch and len(batches) > 1:
         loss = add_gradient_of_whole(work.runner, batches, MaskDraws(work.dropout, work.seed, step))
     else:
@@ -151,14 +154,17 @@ def _accumulate(work: Workload, rows: Indices, step: int) -> StepResult:
         for index, batch in enumerate(batches):
             if work.dropout is not None:
                 work.dropout.start(work.seed, step, index)
-            total = work.runner.loss(work.runner.place(batch), normalizers)
-            total.backward()
-            loss += total.item()
+            found = work.runner.loss(work.runner.place(batch), normalizers)
+            found.total.backward()
+            loss += found.total.item()
+            side = found.side_value
+            sides += [] if side is None else [side]
     penalty = None if work.penalty is None else work.penalty()
     if penalty is not None:
         penalty.backward()
     work.parameters.end_step()
-    return StepResult(loss, work.parameters.norm().item(), int(work.num_tokens[rows].sum()))
+    tokens = int(work.num_tokens[rows].sum())
+    return StepResult(loss, work.parameters.norm().item(), tokens, sum(sides) if sides else None)
 
 
 def passes(work: Workload, rows: Indices) -> list[Indices]:

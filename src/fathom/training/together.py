@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from fathom.data.batch import model_inputs
 from fathom.data.sampler import Indices
@@ -20,7 +19,7 @@ from fathom.log import get_console
 from fathom.model.many_lora import AdapterBatch, SharedBase
 from fathom.model.prefix import TRIAL_ERRORS
 from fathom.tasks.base import Batch
-from fathom.training.forward import HIDDEN, Normalizers
+from fathom.training.forward import HIDDEN, Losses, Normalizers
 from fathom.training.loop import Loop, LoopState
 from fathom.training.step import StepResult, Workload, compute_gradient, is_out_of_memory, passes
 
@@ -101,7 +100,7 @@ class JointSteps:
             raise ModelError(f"the joint pass failed: {type(error).__name__}: {error}") from error
         finally:
             self.base.base.train()
-        for loss, expected in zip(losses, alone, strict=True):
+        for (loss, _), (expected, _) in zip(losses, alone, strict=True):
             if not torch.allclose(loss, expected, rtol=TOLERANCE, atol=TOLERANCE):
                 raise ModelError(f"in one pass a loss is {loss.item():.6g}, alone {expected.item():.6g}")
 
@@ -138,12 +137,13 @@ class JointSteps:
             work = self.works[item.number]
             work.parameters.begin_step(work.compute.direct)
         losses = self._losses(self._begin(group))
-        torch.stack(losses).sum().backward()
+        torch.stack([loss.total for loss in losses]).sum().backward()
         found: dict[int, Answer] = {}
         for item, loss in zip(group, losses, strict=True):
             parameters = self.works[item.number].parameters
             parameters.end_step()
-            found[item.number] = StepResult(loss.item(), parameters.norm().item(), self._tokens(item))
+            norm = parameters.norm().item()
+            found[item.number] = StepResult(loss.total.item(), norm, self._tokens(item), loss.side_value)
         return found
 
     def _begin(self, group: Sequence[Asked]) -> list[tuple[Asked, Batch]]:
@@ -156,7 +156,7 @@ class JointSteps:
             begun.append((item, work.runner.place(work.make_batch(item.rows, item.step))))
         return begun
 
-    def _losses(self, group: Sequence[tuple[Asked, Batch]]) -> list[Tensor]:
+    def _losses(self, group: Sequence[tuple[Asked, Batch]]) -> list[Losses]:
         batches = {item.number: AdapterBatch(model_inputs(batch), batch.get("segment")) for item, batch in group}
         hidden = self.base.run(batches)
         losses = []
@@ -165,7 +165,7 @@ class JointSteps:
                 losses.append(self._loss(item, {**batch, HIDDEN: hidden[item.number]}))
         return losses
 
-    def _loss(self, item: Asked, batch: Batch) -> Tensor:
+    def _loss(self, item: Asked, batch: Batch) -> Losses:
         work = self.works[item.number]
         return work.runner.loss(batch, Normalizers.of(work.task, [batch]))
 

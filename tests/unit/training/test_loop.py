@@ -21,7 +21,7 @@ from fathom import catalog, device
 from fathom.errors import TrainingError
 from fathom.training import loop as module
 from fathom.training.clock import Clock
-from fathom.training.forward import Runner
+from fathom.training.forward import Losses, Runner
 from fathom.training.loop import LoopState, Plan
 from fathom.training.scores import is_better
 from fathom.training.settings import Training
@@ -238,9 +238,10 @@ def nan_at(monkeypatch: pytest.MonkeyPatch, call: int) -> Iterator[None]:
     """Multiply the loss of one training forward by NaN, so that every gradient of it is NaN too."""
     real, calls = Runner.loss, [0]
 
-    def broken(*arguments: Any) -> torch.Tensor:
+    def broken(*arguments: Any) -> Losses:
         calls[0] += 1
-        return real(*arguments) * (math.nan if calls[0] == call else 1.0)
+        found = real(*arguments)
+        return found._replace(total=found.total * (math.nan if calls[0] == call else 1.0))
 
     with monkeypatch.context() as patch:
         patch.setattr(Runner, "loss", broken)

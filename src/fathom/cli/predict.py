@@ -44,7 +44,9 @@ def predict_command(
     ] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Models that write: most new tokens.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Sample; 0 is greedy, as without it.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Sample among the k likeliest.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample among the k likeliest; of a model that fills masks, k candidates.")
+    ] = None,
     top_p: Annotated[float | None, typer.Option(help="Sample among those with this probability.")] = None,
     min_p: Annotated[float | None, typer.Option(help="Sample among those this likely.")] = None,
     num_beams: Annotated[int | None, typer.Option(help="Beam search.")] = None,
@@ -84,8 +86,8 @@ def _answer(
     from fathom.config import apply_reading_edits
     from fathom.runs.answers import holds_answers
     from fathom.runs.predict import predict
+    from fathom.runs.published_task import open_predictor
     from fathom.serving.generate.open import generates
-    from fathom.serving.predictor import Predictor
 
     reading, batch_size = apply_reading_edits({}, told["read"]), told["batch_size"]
     judges = holds_answers(model, source, reading)
@@ -94,12 +96,13 @@ def _answer(
             raise _no_others(model, "a model that writes")
         told = {"output": told["output"], "read": reading}
         return _write(model, source, writing, precision, batch_size=batch_size or 16, **told)
-    _refuse_writing(writing, model)
+    top_k = writing["top_k"] if "top_k" in writing and not judges and _may_fill(model) else None
+    _refuse_writing({name: value for name, value in writing.items() if name != "top_k" or top_k is None}, model)
     if judges and precision != "fp32":
         raise ConfigError("answers are judged in fp32 only", where=f"--precision {precision}", mend="leave it out")
     subject: str | Predictor = model
-    if told["probabilities"] or precision != "fp32":
-        subject = Predictor.load(model, precision=precision)
+    if told["probabilities"] or precision != "fp32" or top_k is not None:
+        subject = open_predictor(model, precision=precision, top_k=top_k)
         if told["probabilities"] and not subject.task.tells_others:
             raise _no_others(model, _of_task(subject))
     told = {**told, "read": reading, "batch_size": batch_size or 64}
@@ -135,6 +138,13 @@ def _answer_with_each(
     reading = apply_reading_edits({}, told["read"])
     asked = Asked(reading, told["probabilities"], told["batch_size"], writing)
     return predict_each(adapters, source, asked, weights=shares, output=told["output"])
+
+
+def _may_fill(model: str) -> bool:
+    """Whether a model may fill masks, as far as it is known before it is loaded."""
+    from fathom.serving.generate.open import is_fathom_folder, saved_info
+
+    return not is_fathom_folder(model) or saved_info(model).get("task", {}).get("kind") == "masked-lm"
 
 
 def _of_task(predictor: Predictor) -> str:
@@ -222,6 +232,8 @@ def _line(row: Mapping[str, Any]) -> str:
         found = f"'{row['answer']}' at {row['start']}" if row["answer"] else "no answer in the passage"
         candidates = [f"    {item['score']:.4f}  {item['text']!r} at {item['start']}" for item in row.get("n_best", ())]
         return "\n".join([f"{row['question']}\n    {found} {row['score']:.2f}", *candidates])
+    if "masks" in row:
+        return _filled(row, text)
     if "entities" in row:
         found = ", ".join(f"{item['label']} '{item['text']}' {item['score']:.2f}" for item in row["entities"])
         lines = [f"{text}\n    {found or 'nothing found'}"]
@@ -242,6 +254,15 @@ def _line(row: Mapping[str, Any]) -> str:
         lines = [f"{row['label']:<28} {row['score']:.2f}  {text}"]
     shares = sorted((row.get("probabilities") or {}).items(), key=lambda pair: -pair[1])
     return "\n".join([*lines, *(f"    {label:<28} {share:.4f}" for label, share in shares)])
+
+
+def _filled(row: Mapping[str, Any], text: str) -> str:
+    """A text with its masks filled, and the candidates for each."""
+    lines = [text, f"    {row['filled']}".replace("\n", " ")]
+    for number, mask in enumerate(row["masks"], 1):
+        lines += [f"    mask {number} at {mask['start']}"] if len(row["masks"]) > 1 else []
+        lines += [f"    {one['score']:.4f}  {one['token_str'].strip()}" for one in mask["candidates"]]
+    return "\n".join(lines)
 
 
 def _judged(row: Mapping[str, Any]) -> str:

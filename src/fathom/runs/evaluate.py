@@ -22,7 +22,7 @@ from fathom.runs.predict import refuse_passed_over
 from fathom.runs.preflight import cut_note
 from fathom.runs.prepare import encode_split
 from fathom.runs.prepared import check_rows
-from fathom.runs.published_task import open_scored, set_window
+from fathom.runs.published_task import open_predictor, set_window
 from fathom.runs.reference import attach_saved
 from fathom.runs.scoring import Scorer, score
 from fathom.serving.predictor import Predictor
@@ -58,7 +58,7 @@ def evaluate(
             model that writes nothing.
         ArtifactError: The model folder is damaged.
     """
-    predictor = open_scored(model)
+    predictor = open_predictor(model)
     _check_writes(predictor.task, generate)
     saved = predictor.info.get("data", {})
     edits = [*edits]

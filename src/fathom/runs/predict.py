@@ -58,7 +58,7 @@ def predict(
     """Predict with a saved model.
 
     Args:
-        model: A model folder, the folder of a run, or a `Predictor` already loaded; of `Adapters` each answers.
+        model: A model folder or run, a published encoder that fills masks, a `Predictor`; of `Adapters` each answers.
         inputs: A list of texts (or of mappings with `text` and `text_pair`; for question answering see
             `read_questions`; for reranking two texts are a query and a document); or the path of a file: `.txt` with a
             text per line, or CSV, TSV, JSON, JSONL, Parquet, CoNLL as for training, labels not needed; or `-` for
@@ -98,7 +98,7 @@ def predict(
         generator = Generator.load(model)
         prompts = read_prompts(inputs, generator.info, read)
         return generate_file(generator, prompts, {}, output=output, batch_size=min(batch_size, 16))
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    predictor = model if isinstance(model, Predictor) else _open(model)
     _check_asked(predictor, output, read)
     given = _one_of_two(inputs) if predictor.task.reads_two_texts else inputs
     examples = read_inputs(given, predictor.form, how_to_read(predictor.info, read))
@@ -106,6 +106,12 @@ def predict(
     if output is not None:
         write_rows(rows, output)
     return rows
+
+
+def _open(model: str | Path) -> Predictor:
+    from fathom.runs.published_task import open_predictor
+
+    return open_predictor(str(model))
 
 
 def _answer(

@@ -1,4 +1,4 @@
-"""A language model that was published without `fathom.json`, ready to be scored on running text."""
+"""A language model that was published without `fathom.json`, ready to be scored on running text or to fill masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fathom.model.published import published_class
 from fathom.model.virtual_tokens import num_virtual_tokens
 from fathom.runs.corpus import DEFAULT_WINDOW
 from fathom.serving.generate.open import is_fathom_folder
-from fathom.serving.predictor import Predictor
+from fathom.serving.predictor import Precision, Predictor
 from fathom.tasks.causal_lm import CausalLm
 from fathom.tasks.language_model import OpenLanguageTask
 from fathom.tasks.masked_lm import MaskedLm
@@ -29,15 +29,20 @@ def language_model_of(config: Any) -> MaskedLm | CausalLm | None:
     return MaskedLm() if published == "AutoModelForMaskedLM" or pretrained else None
 
 
-def open_scored(model: str) -> Predictor:
-    """Load what is to be scored: a folder of Fathom's, or a published decoder or encoder with the head of its training.
+def open_predictor(model: str, *, precision: Precision = "fp32", top_k: int | None = None) -> Predictor:
+    """Load a folder of Fathom's, or a published decoder or encoder with the head of its pretraining.
+
+    Args:
+        model: Folder, or the hub name of a published model.
+        precision: See `Predictor`.
+        top_k: See `Predictor`.
 
     Raises:
         ModelError: There is no such model, its task is unknown, or its tokenizer is another model's.
         ArtifactError: A file is damaged; names it.
     """
     if is_fathom_folder(model):
-        return Predictor.load(model)
+        return Predictor.load(model, precision=precision, top_k=top_k)
     try:
         config = load_config(model, {})
     except ModelError:
@@ -49,7 +54,8 @@ def open_scored(model: str) -> Predictor:
     check_vocabulary(tokenizer, config)
     length = min(most_positions(config) or DEFAULT_WINDOW, tokenizer.model_max_length, DEFAULT_WINDOW)
     task = part.open([], tokenizer, length)
-    return Predictor(load_model(model, part.auto_class, {}, 0).to(probe_machine().device), task)
+    loaded = load_model(model, part.auto_class, {}, 0).to(probe_machine().device)
+    return Predictor(loaded, task, precision=precision, top_k=top_k)
 
 
 def set_window(predictor: Predictor, wanted: int | None) -> None:

@@ -22,6 +22,7 @@ from fathom.model.packing import PackedModel, pack_model
 from fathom.model.vocabulary import VocabularyHead, vocabulary_states
 from fathom.serving.generate.spoken import Transcriber
 from fathom.tasks.base import Batch, OpenTask, Task
+from fathom.tasks.masked_lm import OpenMaskedLm
 from fathom.tasks.speech_whisper import OpenWhisper
 
 Precision = Literal["fp32", "bf16"]
@@ -45,9 +46,10 @@ class Predictor:
         info: `fathom.json` of the folder; empty for a model that has not been saved.
         precision: Arithmetic of the forward pass; weights stay float32.
         packing: Run the blocks on packed tokens where the family allows it; changes answers by rounding only.
+        top_k: Candidates for each mask, of a model that fills masks; left out, 5.
 
     Raises:
-        ConfigError: bf16 on a processor that has no such arithmetic.
+        ConfigError: bf16 on a processor that has no such arithmetic; or `top_k` for a model that fills no masks.
     """
 
     def __init__(
@@ -58,13 +60,17 @@ class Predictor:
         *,
         precision: Precision = "fp32",
         packing: bool = True,
+        top_k: int | None = None,
     ) -> None:
         self.precision = device.choose_precision(precision, device.probe_machine())
         self.model = model.eval()
         self.task = task
         self.info = cast(FathomInfo, dict(info or {}))
+        if top_k is not None:
+            _ask_for(task, top_k)
         self.packed: PackedModel | None = pack_model(model) if packing else None
-        self.vocabulary = VocabularyHead(model) if task.keeps_logits else None
+        fills = isinstance(task, OpenMaskedLm)
+        self.vocabulary = VocabularyHead(model) if task.keeps_logits or fills else None
         """For a task that answers by logits over a vocabulary: they are made where something is asked, nowhere else."""
         self.transcriber = Transcriber(model, task) if isinstance(task, OpenWhisper) else None
         """For a task that writes down what it hears."""
@@ -73,20 +79,23 @@ class Predictor:
         """Where it was loaded from."""
 
     @classmethod
-    def load(cls, folder: str | Path, *, precision: Precision = "fp32", packing: bool = True) -> Self:
+    def load(
+        cls, folder: str | Path, *, precision: Precision = "fp32", packing: bool = True, top_k: int | None = None
+    ) -> Self:
         """Load a model folder (or the folder of a run), every file checked first.
 
         Raises:
             ModelError: It is no model folder, or an adapter's base model is missing.
             ArtifactError: A file is damaged; names it.
-            ConfigError: bf16 on a processor that has no such arithmetic.
+            ConfigError: bf16 on a processor that has no such arithmetic; or `top_k` for a model that fills no masks.
         """
         machine = device.probe_machine()
         device.choose_precision(precision, machine)
         opened = open_folder(folder)
         task = open_task(opened)
         model: nn.Module = opened.load_model(task.auto_class)
-        predictor = cls(model.to(machine.device), task, opened.info, precision=precision, packing=packing)
+        options: dict[str, Any] = {"precision": precision, "packing": packing, "top_k": top_k}
+        predictor = cls(model.to(machine.device), task, opened.info, **options)
         predictor.folder = opened.path
         return predictor
 
@@ -111,7 +120,7 @@ class Predictor:
             DataError: An input is neither text nor such a mapping; says which.
             ModelError: The model is a language model: it writes, or is the start of a fine-tuning.
         """
-        if self.task.vocabulary and not self.task.keeps_logits and self.transcriber is None:
+        if self.task.vocabulary and self.vocabulary is None and self.transcriber is None:
             raise ModelError(
                 f"a model trained for {self.task.kind} labels no text",
                 mend="fine-tune it: model: THIS FOLDER, task: text-classification; evaluate tells its perplexity",
@@ -187,6 +196,15 @@ class Predictor:
         if self.task.reads_words:
             return head.score_tokens(hidden_1SD, *self.task.asked(labels_S))
         return head.logits(hidden_1SD.flatten(0, 1))
+
+
+def _ask_for(task: OpenTask, top_k: int) -> None:
+    """Let a task that fills masks give so many candidates."""
+    if not isinstance(task, OpenMaskedLm):
+        raise ConfigError(f"a model for {task.kind} fills no masks", where="top_k", mend="leave it out")
+    if top_k < 1:
+        raise ConfigError(f"{top_k} candidates are none", where="top_k", mend="give at least 1")
+    task.top_k = top_k
 
 
 def open_task(opened: ModelFolder) -> OpenTask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -11,10 +11,12 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from fathom.data.draw import Draw
-from fathom.errors import ModelError
+from fathom.data.draw import PREDICTION, Draw
+from fathom.data.example import IGNORED_LABEL, Example, Features
+from fathom.errors import DataError, ModelError
 from fathom.tasks.base import Batch, LossSum
 from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
+from fathom.tasks.mask_filling import candidates, fill, likeliest, read_masks
 from fathom.tasks.masking import choose, choose_spans, join_units, replace
 from fathom.tasks.whole_words import WordFinder
 from fathom.tokenization.encode import num_ids, special_tokens
@@ -77,6 +79,9 @@ class OpenMaskedLm(OpenLanguageTask):
     """
 
     part: MaskedLm
+    top_k: int = 5
+    """Candidates for each mask of a text that is to be filled."""
+    tells_others = True
 
     def __init__(self, part: MaskedLm, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         super().__init__(part, tokenizer, max_length)
@@ -101,8 +106,36 @@ class OpenMaskedLm(OpenLanguageTask):
         """The tokenizer's own special tokens around a sequence."""
         return self._around.prefix.tolist(), self._around.suffix.tolist()
 
+    def encode_inputs(self, examples: Sequence[Example]) -> list[Features]:
+        """Encode texts whose masks are to be filled, one sequence for each.
+
+        Raises:
+            DataError: A text has no mask, or one beyond what the model reads.
+        """
+        room = self.max_length - self.overhead
+        features: list[Features] = []
+        for index, example in enumerate(examples):
+            found = read_masks(example, self.tokenizer)
+            if found.places[-1] >= room:
+                raise DataError(
+                    f"a mask is token {found.places[-1] + 1} of the text, and the model reads {room}",
+                    where=example["where"],
+                    mend="shorten the text before it",
+                )
+            features.append(
+                {
+                    "input_ids": self.frame_piece(np.array(found.ids[:room], dtype=np.int32)),
+                    "example": np.array(index, dtype=np.int64),
+                    "truncated": np.array(len(found.ids) > room, dtype=np.int64),
+                }
+            )
+        return features
+
     def corrupt(self, batch: Batch, draw: Draw) -> Batch:
-        """Choose what is to be guessed and hide it."""
+        """Choose what is to be guessed and hide it; of a text that is to be filled it is hidden already."""
+        if draw.step == PREDICTION:
+            hidden_BL = batch["input_ids"] == self.tokenizer.mask_token_id
+            return {**batch, "labels": torch.where(hidden_BL, batch["input_ids"], IGNORED_LABEL)}
         ids_BL = batch["input_ids"].numpy()
         allowed_BL = batch["attention_mask"].numpy().astype(bool) & ~self._special_V[ids_BL]
         if self._finder is None:
@@ -115,6 +148,33 @@ class OpenMaskedLm(OpenLanguageTask):
         assert self.tokenizer.mask_token_id is not None
         inputs, labels = replace(draw, ids_BL, chosen_BL, (self.tokenizer.mask_token_id, self._words_V), shares)
         return {**batch, "input_ids": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
+
+    def raw_predictions(self, logits: Tensor, batch: Batch) -> list[Any]:
+        """Return of each sequence the probabilities and ids of the likeliest tokens, `[masks, top_k]` both.
+
+        Args:
+            logits: Of the masks of all sequences, `[S, V]`.
+            batch: With a label where a mask is.
+        """
+        counts = (batch["labels"] != IGNORED_LABEL).sum(1).tolist()
+        scores_SK, tokens_SK = likeliest(logits, self.top_k)
+        pairs = zip(scores_SK.split(counts), tokens_SK.split(counts), strict=True)
+        return [(scores_MK.numpy(), tokens_MK.numpy()) for scores_MK, tokens_MK in pairs]
+
+    def answer(self, example: Example, features: Sequence[Features], raw: Sequence[Any]) -> dict[str, Any]:
+        """Return the text `filled` with the likeliest tokens, and of each of its `masks` the place and candidates."""
+        scores_MK, tokens_MK = raw[0]
+        spans = read_masks(example, self.tokenizer).spans
+        told: dict[str, Any] = {"truncated": True} if int(features[0]["truncated"]) else {}
+        rows = zip(spans, scores_MK.tolist(), tokens_MK.tolist(), strict=True)
+        return {
+            "filled": fill(example["text"], spans, tokens_MK[:, 0].tolist(), self.tokenizer),
+            "masks": [
+                {"start": start, "end": end, "candidates": candidates(scores, tokens, self.tokenizer)}
+                for (start, end), scores, tokens in rows
+            ],
+            **told,
+        }
 
     def side_loss(self, output: Any, batch: Batch) -> LossSum | None:
         """Cross-entropy of the sentence objective, summed over the pairs."""

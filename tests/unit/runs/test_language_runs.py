@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ import pytest
 import torch
 from tokenizers import processors
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from typer.testing import CliRunner
 
+from fathom.cli.main import app
 from fathom.config import validate
 from fathom.data.corpus import build
 from fathom.errors import ConfigError, DataError, ModelError
@@ -23,6 +28,7 @@ from fathom.runs.prepared import PreparedData
 from fathom.runs.train import RunResult, train
 from fathom.serving.generate.generator import Generator
 from fathom.serving.generate.prompts import encode_prompt
+from fathom.serving.predictor import Predictor
 from fathom.tasks.causal_lm import CausalLm
 from languages_for_tests import WORDS, make_tokenizer
 
@@ -87,6 +93,24 @@ def test_every_objective_trains_is_proved_and_scored_again(name: str, tmp_path: 
         assert found["sentence_loss"] == pytest.approx(wanted["sentence_loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"micro_batch_tokens": 30}, {"optimizer_in_backward": True, "max_grad_norm": 0}]
+)
+def test_both_losses_of_a_sentence_objective_are_told(settings: dict[str, Any], tmp_path: Path) -> None:
+    architecture, task = OBJECTIVES["next-sentence"]
+    result = run(tmp_path, architecture, task, logging_steps=1, dropout=0, **settings)
+    found = [json.loads(row) for row in (result.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    first, second = [row for row in found if row["split"] == "train"]
+    for row in (first, second):
+        assert row["token_loss"] + row["sentence_loss"] == pytest.approx(row["loss"])
+    # a new model knows nothing: it guesses one of two, and one of all words
+    assert first["sentence_loss"] == pytest.approx(math.log(2), rel=0.1)
+    assert first["token_loss"] == pytest.approx(math.log(len(make_tokenizer())), rel=0.1)
+    (tmp_path / "plain").mkdir()
+    plain = run(tmp_path / "plain", *OBJECTIVES["masked-lm"], logging_steps=1)
+    assert "sentence_loss" not in (plain.folder / "metrics.jsonl").read_text(encoding="utf-8")
+
+
 def test_a_causal_model_starts_above_its_frozen_blocks(tmp_path: Path) -> None:
     """Windows of several documents; the losses are those of whole passes."""
     losses = {}
@@ -135,10 +159,60 @@ def test_the_proof_compares_the_beginnings_of_few_windows(
     assert metrics["reload_difference"] < 1e-4
 
 
-def test_what_fills_gaps_labels_no_text(tmp_path: Path) -> None:
+def test_a_model_that_fills_masks(tmp_path: Path) -> None:
+    folder = str(run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False).folder)
+    [row] = predict(folder, ["w1 [MASK] w3 [MASK]"])
+    assert set(row) == {"text", "filled", "masks"}
+    assert [row["text"][mask["start"] : mask["end"]] for mask in row["masks"]] == ["[MASK]", "[MASK]"]
+    best = [mask["candidates"][0]["token_str"] for mask in row["masks"]]
+    assert row["filled"] == f"w1 {best[0]} w3 {best[1]}".replace(" ##", "")
+    assert all(len(mask["candidates"]) == 5 for mask in row["masks"])
+
+    (tmp_path / "in.txt").write_text("w1 [MASK]\nw2 [MASK] w3\n", encoding="utf-8")
+    (tmp_path / "in.csv").write_text("text,id\nw1 [MASK],7\nw2 [MASK] w3,8\n", encoding="utf-8")
+    (tmp_path / "in.jsonl").write_text('{"body": "w1 [MASK]"}\n{"body": "w2 [MASK] w3"}\n', encoding="utf-8")
+    wanted = predict(folder, ["w1 [MASK]", "w2 [MASK] w3"])
+    assert predict(folder, tmp_path / "in.txt", output=tmp_path / "out.jsonl") == wanted
+    assert predict(folder, tmp_path / "in.csv", output=tmp_path / "out.csv") == wanted
+    assert predict(folder, tmp_path / "in.jsonl", read={"columns": {"text": "body"}}) == wanted
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()] == wanted
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as stream:
+        cells = list(csv.DictReader(stream))
+    assert [cell["filled"] for cell in cells] == [one["filled"] for one in wanted]
+    assert [json.loads(cell["masks"]) for cell in cells] == [one["masks"] for one in wanted]
+    command = ["predict", folder, "-", "--top-k", "2", "--probabilities"]
+    said = CliRunner().invoke(app, command, input="w1 [MASK]\n")
+    assert said.exit_code == 0, said.output
+    assert said.stdout.splitlines()[:2] == ["w1 [MASK]", f"    {wanted[0]['filled']}"]
+    assert len(said.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("w1 w2", [], r"input 1: the text has no mask to fill\n.*write \[MASK\]"),
+        ("w1 " * 30 + "[MASK]", [], "a mask is token 31 of the text, and the model reads 22"),
+        ("w1 [MASK]", ["--top-k", "0"], "0 candidates are none"),
+        ("w1 [MASK]", ["--top-k", "3", "--seed", "1"], "--seed is for models that generate text"),
+    ],
+)
+def test_what_cannot_be_filled_is_told(text: str, options: list[str], said: str, tmp_path: Path) -> None:
+    folder = str(run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False).folder)
+    done = CliRunner().invoke(app, ["predict", folder, text, *options])
+    assert done.exit_code == 2
+    assert re.search(said, done.stderr), done.output
+
+
+def test_a_long_text_is_filled_where_the_model_reads(tmp_path: Path) -> None:
     result = run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False)
+    [row] = predict(result.folder, ["w1 [MASK]" + " w2" * 30])
+    assert row["truncated"] and row["filled"].endswith(" w2" * 30)
+
+
+def test_what_rebuilds_passages_labels_no_text(tmp_path: Path) -> None:
+    result = run(tmp_path, "t5", {"kind": "span-denoising"}, evaluate_before=False, verify_reload=False)
     with pytest.raises(ModelError, match="labels no text"):
-        predict(result.folder, ["w1 w2"])
+        next(Predictor.load(result.folder).predict(["w1 w2"]))
 
 
 def test_what_would_be_seen_is_not_asked(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def open_generator(folder: str | Path) -> Opened:
 def _told_otherwise(kind: str) -> str:
     """What a model that does not write is good for."""
     if kind == "masked-lm":
-        return "fathom evaluate gives its perplexity; fine-tune it for a task, or train a decoder (task: causal-lm)"
+        return "fathom predict fills the masks of a text; fine-tune it for a task, or train a decoder (task: causal-lm)"
     return "fathom predict gives its predictions; to generate, train with task: causal-lm or chat"
 
 

@@ -226,7 +226,7 @@ def _framed_starts(offsets: Array, length: int, overhead: int) -> Array:
     """Where windows begin in such a stream: the next span, or as much of one as fits beside its overhead later."""
     if offsets[-1] == 0:
         return np.empty(0, dtype=np.int64)
-    bounds = memoryview(offsets)
+    bounds = offsets.data
     starts, span = [0], 0
     while (end := starts[-1] + length) < bounds[-1]:
         span = bisect_right(bounds, end, span) - 1

@@ -38,6 +38,12 @@ VARIED = (
 """What differs between the trials of a pass: ranks, rates, seeds, masks, clipping, optimizer, batches, length."""
 
 
+def numbers(result: Any) -> dict[str, float]:
+    """What a step gave; these tasks have one objective."""
+    assert result.side_loss is None
+    return {name: value for name, value in vars(result).items() if name != "side_loss"}
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("many") / "tiny")
@@ -147,7 +153,7 @@ def test_gradients_are_those_of_each_alone_in_every_family(tmp_path: Path, famil
         steps.most_tokens = most_tokens
         found = steps.compute(asked)
         for number, result in wanted.items():
-            assert vars(found[number]) == pytest.approx(vars(result), rel=1e-5)
+            assert numbers(found[number]) == pytest.approx(numbers(result), rel=1e-5)
             for gradient, expected in zip(steps.works[number].parameters.gradients, buffers[number], strict=True):
                 assert expected.abs().max() > 0
                 torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-4)
@@ -159,7 +165,7 @@ def test_in_low_precision_gradients_stay_near_and_weights_are_in_memory_once(tmp
     steps.compare(asked)  # in float32
     wanted = {item.number: compute_gradient(steps.works[item.number], item.rows, item.step) for item in asked}
     for number, result in steps.compute(asked).items():
-        assert vars(result) == pytest.approx(vars(wanted[number]), rel=0.02)
+        assert numbers(result) == pytest.approx(numbers(wanted[number]), rel=0.02)
     frozen = [
         [module for path, module in work.model.named_modules() if path.endswith("query.base_layer")]
         for work in steps.works
@@ -186,4 +192,4 @@ def test_passes_are_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: py
     found = steps.compute(asked)
     assert sizes[0] == 3 and steps.most_tokens is not None
     for number, result in expected.items():
-        assert vars(found[number]) == pytest.approx(vars(result), rel=1e-5)
+        assert numbers(found[number]) == pytest.approx(numbers(result), rel=1e-5)

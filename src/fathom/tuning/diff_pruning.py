@@ -93,13 +93,29 @@ def gated(model: nn.Module) -> list[GatedEntries]:
 
 def keep_largest(layers: list[GatedEntries], share: float) -> None:
     """Leave the largest differences of all layers together open, at most that share of the entries."""
-    sizes = [layer.certain_update().abs_() for layer in layers]
-    count = max(1, round(share * sum(size.numel() for size in sizes)))
-    threshold = torch.topk(torch.cat(sizes), count, sorted=True).values[-1]
-    left = count - sum(int((size > threshold).sum()) for size in sizes)
-    for layer, size in zip(layers, sizes, strict=True):
+    total = sum(layer.diff_values.numel() for layer in layers)
+    left = max(1, round(share * total))
+    threshold = _smallest_kept(layers, total, left)
+    left -= sum(int((layer.certain_update().abs_() > threshold).sum()) for layer in layers)
+    for layer in layers:
+        size = layer.certain_update().abs_()
         kept = size > threshold
         ties = (size == threshold).nonzero()[:, 0][:left]
         kept[ties] = True
         left -= len(ties)
         layer.keep(kept)
+
+
+def _smallest_kept(layers: list[GatedEntries], total: int, count: int) -> float:
+    """Return the smallest of the so many largest differences; in one vector, where `torch.topk` takes five."""
+    sizes = layers[0].diff_values.new_empty(total)
+    begin = 0
+    for layer in layers:
+        found = layer.certain_update().abs_()
+        sizes[begin : begin + len(found)] = found
+        begin += len(found)
+    if sizes.is_cuda:
+        return float(torch.topk(sizes, count).values[-1])
+    ordered = sizes.detach().numpy()
+    ordered.partition(total - count)
+    return float(ordered[total - count])

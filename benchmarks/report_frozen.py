@@ -62,7 +62,7 @@ def render_trials() -> str:
     ]
     told = (
         "Whole processes, start and scoring included; frozen blocks are computed once for all eight. The LoRA trials "
-        "are not of equal quality: at the same rate PEFT's head learns ten times more slowly than ours, so their ratio "
-        "is of speed alone."
+        "are not of equal quality (the Trainer's found no entity with one of the two seeds, which is not explained), "
+        "so their ratio is of speed alone."
     )
     return f"{told}\n\n{table(header, rows)}"

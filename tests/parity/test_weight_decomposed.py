@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from fathom.model.compute import Compute
 from fathom.model.low_rank import fuse_updates
 from fathom.model.parameters import FlatParameters, group_parameters
-from fathom.model.weight_decomposed import Decomposed
+from fathom.model.weight_decomposed import Decomposed, decomposed_update
 
 WIDTH, OUT, TOKENS = 24, 40, 50
 
@@ -69,7 +69,9 @@ def test_the_ratio_is_that_of_the_whole_matrix_in_float64(kind: str) -> None:
     weight = layer.base_layer.weight.double()
     whole = (weight.t() if kind == "Conv1D" else weight) + layer.scaling["default"] * second @ first
     expected = layer.lora_magnitude_vector["default"].weight.double() / whole.norm(dim=1)
-    torch.testing.assert_close(Decomposed(layer, compute).ratio_F().double(), expected, atol=0, rtol=1e-5)
+    found = decomposed_update(layer, compute)
+    assert found is not None
+    torch.testing.assert_close(found.ratio_F().double(), expected, atol=0, rtol=1e-5)
 
 
 def test_in_low_precision_it_is_as_near_to_float32_as_peft_is() -> None:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from fathom.model.compute import Compute, LinearLeaf, column_sums
 from fathom.model.dropout import DropoutSource, apply_mask
-from fathom.model.weight_decomposed import Decomposed, is_decomposed
+from fathom.model.lora_layer import LoraLeaves, OneUpdate
+from fathom.model.weight_decomposed import decomposed_update
 
 
 @dataclass(frozen=True)
@@ -72,49 +73,31 @@ def fuse_updates(model: nn.Module, paths: Iterable[str], compute: Compute, dropo
             update = plain_update(module, compute, dropout)
             if update is not None:
                 compute.override(module, _Single(module, compute.leaf_of(module.base_layer), update))
-            elif is_decomposed(module, compute):
-                compute.override(module, Decomposed(module, compute))
+            elif (decomposed := decomposed_update(module, compute)) is not None:
+                compute.override(module, decomposed)
 
 
 def plain_update(module: Any, compute: Compute, dropout: DropoutSource | None) -> Update | None:
     """Return the one low-rank update of a frozen projection; None where there is none, or something else beside it."""
     from peft.tuners.lora import LoraLayer
 
-    if not isinstance(module, LoraLayer) or not isinstance(module.lora_A, nn.ModuleDict):  # AdaLoRA's are parameters
+    leaves = LoraLeaves.of(module, compute) if isinstance(module, LoraLayer) else None
+    if leaves is None or leaves.name in module.lora_variant or (leaves.rate and dropout is None):
         return None
-    names = module.active_adapters
-    if len(names) != 1 or names[0] not in module.lora_A or names[0] in module.lora_variant:
-        return None
-    name = names[0]
-    thin = [module.lora_A[name], module.lora_B[name]]
-    if not all(compute.has_leaf(linear) for linear in (module.base_layer, *thin)):
-        return None
-    base, first, second = (compute.leaf_of(linear) for linear in (module.base_layer, *thin))
-    if base.weight_slot is not None or second.module.bias is not None or not (first.weight_slot and second.weight_slot):
-        return None
-    drop: Any = module.lora_dropout[name]
-    rate = float(drop.p) if isinstance(drop, nn.Dropout) else 0.0
-    if rate and dropout is None:
-        return None
-    return Update(first, second, float(module.scaling[name]), rate, dropout)
+    return Update(leaves.first, leaves.second, leaves.scale, leaves.rate, dropout)
 
 
-class _Single:
-    """The forward pass of a projection with one update; whatever else is asked of the layer, it does itself."""
+class _Single(OneUpdate):
+    """A projection with one plain update."""
 
     def __init__(self, layer: Any, base: LinearLeaf, update: Update) -> None:
-        self.layer = layer
-        self.names = list(layer.active_adapters)
+        super().__init__(layer)
         everything = ((0, slice(None)),)
         self.learning = ManyUpdates(base, {0: update}, everything)
         self.scoring = ManyUpdates(base, {0: replace(update, rate=0.0)}, everything)
 
-    def __call__(self, input: Tensor, *rest: Any, **options: Any) -> Tensor:
-        layer = self.layer
-        if rest or options or layer.disable_adapters or layer.merged or layer.active_adapters != self.names:
-            output: Tensor = type(layer).forward(layer, input, *rest, **options)
-            return output
-        return updated_linear(self.learning if layer.training else self.scoring, input)
+    def run(self, input: Tensor) -> Tensor:
+        return updated_linear(self.learning if self.layer.training else self.scoring, input)
 
 
 def updated_linear(projection: ManyUpdates, input: Tensor) -> Tensor:

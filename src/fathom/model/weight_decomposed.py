@@ -15,25 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fathom.model.compute import Compute, LinearLeaf, column_sums
+from fathom.model.compute import Compute, column_sums
+from fathom.model.lora_layer import LoraLeaves, OneUpdate
 
 
-class Decomposed:
-    """The forward pass of a projection with one decomposed update; whatever else is asked of the layer, it does itself.
+class Decomposed(OneUpdate):
+    """A projection with one decomposed update.
 
     Args:
-        layer: Of `peft`, with DoRA and no dropout.
-        compute: Of the blocks the layer is in.
+        layer: Of `peft`, with DoRA.
+        leaves: Its own; without dropout.
     """
 
-    def __init__(self, layer: Any, compute: Compute) -> None:
-        self.layer = layer
-        self.names = list(layer.active_adapters)
-        (name,) = self.names
-        self.base: LinearLeaf = compute.leaf_of(layer.base_layer)
-        self.first, self.second = compute.leaf_of(layer.lora_A[name]), compute.leaf_of(layer.lora_B[name])
-        self.magnitude: nn.Parameter = layer.lora_magnitude_vector[name].weight
-        self.scale = float(layer.scaling[name])
+    def __init__(self, layer: Any, leaves: LoraLeaves) -> None:
+        super().__init__(layer)
+        self.base, self.first, self.second = leaves.base, leaves.first, leaves.second
+        self.scale = leaves.scale
+        self.magnitude: nn.Parameter = layer.lora_magnitude_vector[leaves.name].weight
         self.squares_F = self.whole_FD.square().sum(1)
 
     @property
@@ -50,37 +48,27 @@ class Decomposed:
         added_F = crossed_FR.mul_(2).add_(own_FR, alpha=self.scale).mul_(second_FR).sum(1)
         return self.magnitude.data / added_F.mul_(self.scale).add_(self.squares_F).sqrt_()
 
-    def __call__(self, input: Tensor, *rest: Any, **options: Any) -> Tensor:
-        """Return what the layer makes of `[..., D]`: `[..., F]` in the type of the products."""
-        layer = self.layer
-        if rest or options or layer.disable_adapters or layer.merged or layer.active_adapters != self.names:
-            output: Tensor = type(layer).forward(layer, input, *rest, **options)
-            return output
+    def run(self, input: Tensor) -> Tensor:
+        """Return the projection with its update."""
         # what learns is an argument so that autograd knows the output depends on it
         learning = [self.magnitude, self.first.module.weight, self.second.module.weight]
         if self.base.bias_slot is not None:
             learning.append(self.base.module.bias)
-        output = _Decomposed.apply(input, self, *learning)  # type: ignore[no-untyped-call]
+        output: Tensor = _Decomposed.apply(input, self, *learning)  # type: ignore[no-untyped-call]
         return output
 
 
-def is_decomposed(module: Any, compute: Compute) -> bool:
-    """Whether a module is a frozen projection with one decomposed update that `Decomposed` computes: without dropout.
+def decomposed_update(layer: Any, compute: Compute) -> Decomposed | None:
+    """Return how a layer of `peft`'s LoRA runs in one operation; None without DoRA, with dropout, or over 4 bits.
 
     Args:
-        module: A layer of `peft`'s LoRA.
+        layer: With whatever stands beside its projection.
         compute: Of the blocks it is in.
     """
-    names = module.active_adapters
-    if len(names) != 1 or names[0] not in module.lora_magnitude_vector:
-        return False
-    drops = isinstance(module.lora_dropout[names[0]], nn.Dropout)
-    thin = [module.lora_A[names[0]], module.lora_B[names[0]]]
-    if drops or not all(compute.has_leaf(linear) for linear in (module.base_layer, *thin)):
-        return False
-    base, first, second = (compute.leaf_of(linear) for linear in (module.base_layer, *thin))
-    learns = first.weight_slot is not None and second.weight_slot is not None
-    return learns and not base.packed and base.weight_slot is None and second.module.bias is None
+    leaves = LoraLeaves.of(layer, compute)
+    if leaves is None or leaves.rate or leaves.base.packed or leaves.name not in layer.lora_magnitude_vector:
+        return None
+    return Decomposed(layer, leaves)
 
 
 class _Decomposed(torch.autograd.Function):

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 import fathom
 from fathom import catalog
+from fathom.errors import ConfigError
+from fathom.runs.keeper import RunKeeper
 from fathom.training import loop
 from runs_for_tests import make_model, make_recipe
 
@@ -42,6 +44,28 @@ def test_stopped_and_run_again_is_the_same_run(
     assert [key for key in wanted if not torch.equal(wanted[key], found[key])] == []
     start = _tensors(whole / "checkpoints" / "step-2")
     assert any(not torch.equal(start[key], wanted[key]) for key in wanted if key.startswith("model/"))
+
+
+def test_a_run_under_which_other_parameters_learned_is_refused_in_words(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one begun by an older version under which a part of the model was frozen."""
+    monkeypatch.setenv("FATHOM_CACHE", str(tmp_path / "cache"))
+    recipe = make_recipe(model, tmp_path, "single", "training.save_steps=2", "training.max_steps=4", "tuning=lora")
+    begun = recipe.model_copy(update={"output": str(tmp_path / "begun")})
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "compute_gradient", _stops_at(3))
+        patch.setattr(RunKeeper, "_weights", _without_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            fathom.train(begun)
+    with pytest.raises(ConfigError, match="begun by a version of Fathom that trained others") as caught:
+        fathom.train(begun)
+    assert "another output" in str(caught.value.mend)
+
+
+def _without_the_first(keeper: RunKeeper) -> dict[str, torch.Tensor]:
+    slots = list(keeper.parameters.slots.items())[1:]
+    return {f"model/{name}": slot.parameter.data for name, slot in slots}
 
 
 def _stops_at(step: int) -> Any:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fathom import files
-from fathom.errors import ArtifactError
+from fathom.errors import ArtifactError, ConfigError
 from fathom.log import get_console
 from fathom.model.base import base_digest
 from fathom.model.parameters import FlatParameters
@@ -100,7 +100,7 @@ class RunKeeper:
         """Return the state of the newest sound checkpoint, put back into every part; or a new state.
 
         Raises:
-            ConfigError: The checkpoints are of another recipe or other data.
+            ConfigError: The checkpoints are of another recipe or other data, or other parameters learned then.
         """
         saved = load_latest(self.folder)
         if saved is None:
@@ -110,6 +110,7 @@ class RunKeeper:
         facts["recipe"] = deciding_by_this_version(facts["recipe"], str(self.folder))
         for note in check_resumable(facts, self.facts):
             get_console().warn(f"not the same machine as before, the last bits may differ: {note}")
+        self._require_same_parameters(saved.tensors)
         for name, slot in self.parameters.slots.items():
             slot.parameter.data.copy_(saved.tensors[f"model/{name}"])
         self.parameters.reload()
@@ -124,6 +125,18 @@ class RunKeeper:
         state = LoopState(**saved.values["loop"])
         get_console().info(f"resumed from step {state.step:,} in {self.folder}")
         return state
+
+    def _require_same_parameters(self, saved: Mapping[str, Tensor]) -> None:
+        """Of the same recipe an older version may have trained other parameters."""
+        held = {name.removeprefix("model/") for name in saved if name.startswith("model/")}
+        others = sorted(held ^ self.parameters.slots.keys())
+        if others:
+            raise ConfigError(
+                f"{len(others)} parameters learn now or learned when the run was begun, not both ({others[0]}): it was "
+                "begun by a version of Fathom that trained others under the same recipe",
+                where=str(self.folder),
+                mend="give another output to begin anew, or go on with that version",
+            )
 
     def save(self, state: LoopState) -> None:
         """Write a checkpoint; compact embeddings are up to date when this is called."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks.compare_tasks import STEPS
 from benchmarks.processor import in_fp32
 from benchmarks.rounds import Figures, read_result
 from benchmarks.tables import span, table
@@ -17,7 +18,8 @@ OTHERS = ("default", "tuned")
 
 def render_tasks() -> str:
     """Return the tables of scores and of speeds; empty where nothing is measured."""
-    names = [name for task in TASKS for name in (f"task-{task}", in_fp32(f"task-{task}"))]
+    rows = [name for task in TASKS for name in (f"task-{task}", f"task-{task}-{STEPS}")]
+    names = [name for row in rows for name in (row, in_fp32(row))]
     found = {name: result for name in names if "summary" in (result := read_result(name))}
     if not found:
         return ""

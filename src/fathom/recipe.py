@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError, mod
 from fathom import catalog
 from fathom.config import Bare, Part, apply_edits, choice, explain, read_yaml, suggest, validate, write_yaml
 from fathom.data.readers.honoured import forms_of_key, passed_over
-from fathom.data.section import DataSection
+from fathom.data.section import STORED, DataSection
 from fathom.device import Machine, choose_precision
 from fathom.errors import ConfigError
 from fathom.files import digest
@@ -194,7 +194,19 @@ def load_recipe(source: str | Path, edits: Iterable[str] = ()) -> Recipe:
     raw = apply_edits(raw, edits, Recipe)
     if raw.get("name") is None:
         raw["name"] = name
-    return validate(Recipe, raw, where)
+    return validate_stored(raw, where) if Path(source).is_dir() else validate(Recipe, raw, where)
+
+
+def validate_stored(raw: Mapping[str, Any], where: str) -> Recipe:
+    """Validate a recipe that a run wrote out; what was refused only later is read.
+
+    Raises:
+        ConfigError: Mistakes in it, all of them at once.
+    """
+    try:
+        return Recipe.model_validate(raw, context=STORED)
+    except ValidationError as error:
+        raise explain(Recipe, raw, error, where) from None
 
 
 def ready_recipes() -> dict[str, str]:

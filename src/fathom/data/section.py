@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import AliasChoices, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
 
 from fathom.config import Part, choice, suggest
 from fathom.data.corpus.filters.base import CorpusFilter
@@ -54,6 +54,9 @@ READING = (
     "pack_documents",
 )
 """The keys that say how a file is read, whichever split it is; a saved model keeps them for files it is scored on."""
+
+STORED = {"stored": True}
+"""Context of the validation of a recipe that a run wrote out: what is refused in new ones only is read."""
 
 
 class DataSection(Part):
@@ -171,11 +174,12 @@ class DataSection(Part):
         return columns
 
     @model_validator(mode="after")
-    def _each_source_once(self) -> Self:
-        if self.train in self.mixture:
+    def _each_source_once(self, info: ValidationInfo) -> Self:
+        if self.train in self.mixture and info.context != STORED:
             raise ValueError(
                 f"mixture names {self.train}, which is `train` and is read once in an epoch: leave it out, or write as "
-                "`train` the source that is to be read once"
+                "`train` the source that is to be read once (a run that an older version began so, which read it as "
+                "often as mixture says, goes on where its folder is given in the place of a recipe)"
             )
         return self
 

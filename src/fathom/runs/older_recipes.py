@@ -1,7 +1,8 @@
 """Recipes that an older version wrote out whole, read by this one as that version ran them.
 
 A run folder keeps its recipe with every key there was. A key that came later is missing there, and its default may be
-another than what the older version did; in a recipe that a user writes, a missing key means today's default.
+another than what the older version did; in a recipe that a user writes, a missing key means today's default. What is
+refused since then is read all the same.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fathom.config import read_yaml, validate
+from fathom.config import read_yaml
 from fathom.errors import ConfigError
-from fathom.recipe import Recipe, deciding
+from fathom.recipe import Recipe, deciding, validate_stored
 
 
 def load_stored_recipe(path: Path) -> Recipe:
@@ -40,7 +41,7 @@ def read_stored_recipe(raw: Mapping[str, Any], where: str) -> Recipe:
         task.setdefault("begin_of_document", False)
     if isinstance(tuning, dict) and tuning.get("kind") == "prefix" and "initialization" not in tuning:
         tuning["initialization"] = "zero" if tuning.pop("zero", False) else "random"
-    return validate(Recipe, found, where)
+    return validate_stored(found, where)
 
 
 def deciding_by_this_version(saved: Mapping[str, Any], where: str) -> Mapping[str, Any]:

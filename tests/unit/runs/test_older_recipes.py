@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from fathom.errors import ConfigError
 from fathom.recipe import deciding, load_recipe
 from fathom.runs.older_recipes import deciding_by_this_version, load_stored_recipe, read_stored_recipe
 from fathom.training.checkpoint import check_resumable
@@ -55,6 +57,23 @@ def test_a_prefix_began_with_random_numbers_or_zeros() -> None:
 def test_the_older_name_is_still_read() -> None:
     assert Prefix.model_validate({"zero": True}).initialization == "zero"
     assert Prefix.model_validate({"zero": False}).initialization is None
+
+
+def test_a_source_that_mixture_named_too_is_read_as_often_as_it_says(tmp_path: Path) -> None:
+    now = written(tmp_path, CORPUS)
+    mixture = {"a.txt": 2.0, "b.txt": 1.0}
+    before = {**now, "data": {**now["data"], "mixture": mixture}, "training": {**now["training"]}}
+    del before["training"]["optimizer_in_backward"]
+    read = deciding_by_this_version(before, "here")
+    assert read["data"]["mixture"] == mixture
+    assert read["training"] == now["training"]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(yaml.safe_dump(before), encoding="utf-8")
+    assert load_stored_recipe(run / "recipe.yaml").data.mixture == mixture
+    assert load_recipe(run).data.mixture == mixture
+    with pytest.raises(ConfigError, match="leave it out"):
+        load_recipe(run / "recipe.yaml")
 
 
 def test_what_this_version_has_no_word_for_is_left_as_it_is() -> None:

@@ -33,13 +33,14 @@ def heap_bytes(
         here = micro_batch.resized(stack.length)
         for block in stack.blocks:
             inner = here.slots * _inner(block) * setting.product_bytes
-            widest = max(widest, inner)
+            stream = here.slots * block.width * setting.stream_bytes
+            widest = max(widest, inner, stream)
+            if stream >= MAPPED_BYTES:
+                continue
             for component in ("attention", "norm", "feed-forward"):
                 found = kept.get((block.index, component), Kept())
                 inside += _small(found.activations, inner if component == "feed-forward" else 0)
                 inside += _small(found.attention, _scores(block, here, setting))
-            if here.slots * block.width * setting.stream_bytes >= MAPPED_BYTES:
-                return outside
     return outside + inside + (working if widest < MAPPED_BYTES else 0)
 
 

@@ -48,6 +48,17 @@ def joint_memory(ledgers: Sequence[Ledger], most_tokens: int | None = None) -> M
     )
 
 
+def most_tokens(ledgers: Sequence[Ledger], left_bytes: float) -> int:
+    """Return how many tokens of all runs one pass can hold, at least one.
+
+    Args:
+        ledgers: Of each run alone.
+        left_bytes: Of the memory, for what passes and for the holes it leaves, every state in place.
+    """
+    each = max((ledger.memory.passing + ledger.memory.slack) / ledger.micro_batch.tokens for ledger in ledgers)
+    return max(int(left_bytes / each), 1)
+
+
 def fits(ledgers: Sequence[Ledger], machine: Machine, room: Room) -> bool:
     """Whether runs can train in one process by forecast, their passes cut down to the largest batch of one of them.
 

@@ -25,12 +25,11 @@ from fathom.locks import only_one
 from fathom.log import Progress, Value, format_bytes, get_console
 from fathom.model.ledger import Ledger
 from fathom.model.many_lora import Adapter, SharedBase
-from fathom.model.memory import SLACK_SHARE
 from fathom.model.reload import ReloadProcess
 from fathom.recipe import Recipe, resolve
 from fathom.runs.finished import finished_metrics
 from fathom.runs.forecast import run_ledger
-from fathom.runs.joint_memory import fits, joint_memory
+from fathom.runs.joint_memory import fits, joint_memory, most_tokens
 from fathom.runs.micro_batch import MEMORY_SHARE, ROOM_SHARE, Room, usual_order
 from fathom.runs.one_process import OF_THE_MODEL, Result, let_go, shared_start, train_one_by_one, without_trace
 from fathom.runs.open_run import OpenRun, RunResult, close_run, open_run, score_before
@@ -284,8 +283,7 @@ def _most_tokens(runs: Sequence[OpenRun], machine: Machine) -> int | None:
     """Return the most tokens of one pass of all runs: what their recipes say, or what fits the memory by forecast."""
     wanted = [run.recipe.training.micro_batch_tokens for run in runs]
     given = [value for value in wanted if isinstance(value, int)]
-    memories = [run.expected.ledger.memory for run in runs]
-    tokens = [run.expected.ledger.micro_batch.tokens for run in runs]
+    ledgers = [run.expected.ledger for run in runs]
     if machine.device == "cpu":
         taken = current_memory_bytes()
         left = MEMORY_SHARE * machine.memory_bytes - taken
@@ -293,13 +291,10 @@ def _most_tokens(runs: Sequence[OpenRun], machine: Machine) -> int | None:
         left = left if others is None else min(left, ROOM_SHARE * others)
     else:
         left = ROOM_SHARE * torch.cuda.mem_get_info()[0]
-    left -= sum(memory.optimizer for memory in memories)
-    share = SLACK_SHARE[runs[0].expected.ledger.setting.precision]
-    each = max(memory.passing * (1 + share) / count for memory, count in zip(memories, tokens, strict=True))
-    fitting = int(left / each)
-    if fitting < sum(tokens):
-        get_console().info(f"one pass holds at most {max(fitting, 1):,} tokens of all runs, which fit the memory")
-        given.append(max(fitting, 1))
+    fitting = most_tokens(ledgers, left - sum(ledger.memory.optimizer for ledger in ledgers))
+    if fitting < sum(ledger.micro_batch.tokens for ledger in ledgers):
+        get_console().info(f"one pass holds at most {fitting:,} tokens of all runs, which fit the memory")
+        given.append(fitting)
     return min(given) if given else None
 
 

@@ -9,12 +9,13 @@ import pytest
 
 from fathom.device import probe_machine
 from fathom.model.anatomy import find_anatomy
-from fathom.model.ledger import Ledger, build_ledger
+from fathom.model.ledger import Course, Ledger, build_ledger
 from fathom.model.load import build_on_meta, load_config
 from fathom.model.memory import MicroBatch, Setting
+from fathom.model.prepared import micro_batch_layouts
 from fathom.recipe import Recipe
 from fathom.runs import together
-from fathom.runs.joint_memory import fits, joint_memory
+from fathom.runs.joint_memory import fits, joint_memory, most_tokens
 from fathom.runs.micro_batch import Room
 from fathom.runs.open_run import RunResult
 from fathom.runs.together import train_together
@@ -25,11 +26,12 @@ BATCH = MicroBatch.of([32] * 16)
 GIGABYTE = 10**9
 
 
-def ledger(rank: int, setting: Setting) -> Ledger:
+def ledger(rank: int, setting: Setting, batch: MicroBatch = BATCH, slack_share: float | None = None) -> Ledger:
     model = build_on_meta(
         load_config("bert-base", {"num_hidden_layers": 2}, from_preset=True), "AutoModelForSequenceClassification"
     )
-    return build_ledger(Lora(rank=rank).apply(model, find_anatomy(model)), BATCH, setting)
+    course = Course(micro_batch_layouts(batch), slack_share=slack_share)
+    return build_ledger(Lora(rank=rank).apply(model, find_anatomy(model)), batch, setting, course=course)
 
 
 @pytest.mark.parametrize("setting", [Setting(), Setting(precision="bf16", stream="bf16")])
@@ -54,6 +56,17 @@ def test_passes_that_are_cut_take_less() -> None:
     assert half.passing == pytest.approx(whole.passing / 2, abs=4)
     assert half.states == whole.states
     assert joint_memory(ledgers, 100 * BATCH.tokens) == whole
+
+
+@pytest.mark.parametrize("slack_share", [None, 0.1])
+def test_a_pass_is_cut_to_what_fits_with_the_holes_it_is_forecast_to_leave(slack_share: float | None) -> None:
+    """Wide tensors leave none, and the share of the others is what this machine's runs have shown."""
+    wide = MicroBatch.of([128] * 128)
+    ledgers = [ledger(4, Setting(), wide, slack_share)] * 3
+    half = joint_memory(ledgers, 3 * wide.tokens // 2)
+    found = most_tokens(ledgers, half.passing + half.slack)
+    assert found == pytest.approx(3 * wide.tokens / 2, abs=2)
+    assert most_tokens(ledgers, -GIGABYTE) == 1
 
 
 def test_as_many_go_together_as_fit() -> None:

@@ -124,8 +124,9 @@ def search(source: str, edits: Iterable[str], output: str | Path | None = None, 
     with SharedProcess(job.folder) as shared, TrialBatches(study, most, settings.at_once, job.base_of) as batches:
         worker = Worker(job, study, identity, budget, shared)
         while goes_on and budget.left > 0 and (batch := batches.take()):
+            batch = worker.tell_pruned(batch)
             try:
-                goes_on = worker.work_at_once(batch) if len(batch) > 1 else worker.work(batch[0])
+                goes_on = worker.work(batch)
             except TrainingError as error:
                 get_console().info(f"  they are trained one by one: {error.message}")
                 batches.take_back(batch)
@@ -144,8 +145,23 @@ class Worker:
     shared: SharedProcess
     """Of trials above the same frozen blocks."""
 
-    def work(self, taken: Taken) -> bool:
-        """Train a trial and tell the study how it ended; returns whether there is time for another."""
+    def tell_pruned(self, batch: Sequence[Taken]) -> list[Taken]:
+        """Tell of trials that were to be stopped early when the process was killed; returns those to be trained."""
+        pruned = [taken for taken in batch if PRUNED in taken.live.user_attrs]
+        for taken in pruned:
+            _say(taken)
+            self._end(taken, Ended(stopped=PRUNED), 0.0)
+        return [taken for taken in batch if taken not in pruned]
+
+    def work(self, batch: Sequence[Taken]) -> bool:
+        """Train trials and tell the study how they ended; returns whether there is time for another.
+
+        Raises:
+            TrainingError: Several cannot be trained in one pass; the study was told of none.
+        """
+        return self._work_at_once(batch) if len(batch) > 1 else all([self._work_alone(taken) for taken in batch])
+
+    def _work_alone(self, taken: Taken) -> bool:
         _say(taken)
         began = time.monotonic()
         try:
@@ -154,12 +170,8 @@ class Worker:
             stopped, error = None, str(failure)
         return self._end(taken, Ended(error, stopped), time.monotonic() - began)
 
-    def work_at_once(self, batch: Sequence[Taken]) -> bool:
-        """Train trials over one frozen base in one pass, and tell of each; see `work`.
-
-        Raises:
-            TrainingError: They cannot be trained so; the study was told of none.
-        """
+    def _work_at_once(self, batch: Sequence[Taken]) -> bool:
+        """Train trials over one frozen base in one pass, and tell of each."""
         get_console().info(f"{len(batch)} trials share a frozen base and train in one pass")
         for taken in batch:
             _say(taken)
@@ -222,7 +234,11 @@ class Worker:
 
 
 class Watch:
-    """Looks at the scores a run logs while it trains, and says when it is to be stopped."""
+    """Looks at the scores a run logs while it trains, and says when it is to be stopped.
+
+    That a trial is to be stopped early is noted at once: it may be told only when others have ended, and its scores,
+    known by then, would not be judged again.
+    """
 
     def __init__(self, worker: Worker, taken: Taken, recipe: Recipe) -> None:
         self.worker = worker
@@ -239,7 +255,10 @@ class Watch:
             return None
         self.seen = len(curve)
         pruned = self.worker.study.report(self.taken, [score for score, _ in curve])
-        return PRUNED if pruned and not self._is_last(curve[-1][1]) else None
+        if not pruned or self._is_last(curve[-1][1]):
+            return None
+        self.worker.study.note(self.taken, PRUNED, True)
+        return PRUNED
 
     def _is_last(self, line: Mapping[str, Any]) -> bool:
         """Whether training is over with this evaluation: stopping then would save nothing."""

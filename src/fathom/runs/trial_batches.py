@@ -60,9 +60,9 @@ class TrialBatches:
         return list(self._given)
 
     def take_back(self, batch: Sequence[Taken]) -> None:
-        """Take back the last batch, to give its trials and all others one by one."""
+        """Take back the last batch, or what is left of it, to give its trials and all others one by one."""
         self.size = 1
-        self._given = []
+        self._given = [taken for taken in self._given if taken not in batch]
         self._ahead = [*batch, *self._ahead]
 
     def _one(self, below: int | None) -> Taken | None:

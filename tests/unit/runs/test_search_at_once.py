@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,20 +139,26 @@ def test_where_the_process_of_a_pass_is_killed_its_trials_train_one_by_one(
     assert [record.state for record in found.records] == ["complete"] * 2
 
 
-def finish(trial: Trial, watch: Callable[[], str | None] | None) -> Ended:
-    """Write what a run leaves, without the run; best at a rate of 1e-3."""
+def score(trial: Trial) -> float:
+    """Write the evaluation that a run leaves, without the run; best at a rate of 1e-3."""
     place = Path(str(trial.recipe.output))
     place.mkdir(parents=True, exist_ok=True)
     rate = trial.recipe.training.learning_rate
     value = 0.5 if rate is None else math.exp(-((math.log10(rate) + 3) ** 2))
     line = {"step": 4, "split": "validation", "epoch": 1.0, "accuracy": value}
     (place / "metrics.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    return value
+
+
+def finish(trial: Trial, watch: Callable[[], str | None] | None) -> Ended:
+    """Write what a run leaves, without the run."""
+    value = score(trial)
     reason = None if watch is None else watch()
     if reason is not None:
         return Ended(stopped=reason)
     digest = recipe_digest(resolve(trial.recipe, probe_machine()))
     scores = {"validation": {"accuracy": value}, "test": {"accuracy": value}, "recipe_digest": digest}
-    (place / "metrics.json").write_text(json.dumps(scores), encoding="utf-8")
+    (Path(str(trial.recipe.output)) / "metrics.json").write_text(json.dumps(scores), encoding="utf-8")
     return Ended()
 
 
@@ -221,6 +228,48 @@ def test_a_killed_search_asks_for_the_same_trials(
     assert settings_of(again) == settings_of(whole)
     one_by_one = search(job, edits, tmp_path / "single", at_once=1, **options)
     assert settings_of(one_by_one) != settings_of(whole)  # it knows more when it asks
+
+
+@pytest.mark.parametrize(
+    ("end", "batches"),
+    [
+        (KeyboardInterrupt(), [["trial-0", "trial-2"]]),
+        (TrainingError("the process was killed"), [["trial-0"], ["trial-2"]]),
+    ],
+    ids=["killed", "crashed"],
+)
+def test_what_was_to_be_stopped_early_when_a_pass_ended_is_not_trained_again(
+    job: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException, batches: list[list[str]]
+) -> None:
+    trained: list[list[str]] = []
+    told: list[str | None] = []
+
+    def cut(watched: Sequence[Watched], folder: Path) -> list[Ended]:
+        for one in watched:
+            (folder / "trials" / f"{one.trial.name}.yaml").touch()
+            score(one.trial)
+            told.append(one.watch())
+        raise end
+
+    def joint(watched: Sequence[Watched], folder: Path) -> list[Ended]:
+        trained.append([one.trial.name for one in watched])
+        return pretended_joint(watched, folder)
+
+    def alone(trial: Trial, *arguments: Any, watch: Any = None, **options: Any) -> Ended:
+        trained.append([trial.name])
+        return finish(trial, watch)
+
+    monkeypatch.setattr(module, "train_trial", alone)
+    edits = ["tuning=lora", "training.learning_rate=[1e-2,1e-1,1e-3]", *LONG]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_joint", cut)
+        with suppress(KeyboardInterrupt):
+            search(job, edits, tmp_path / "out", sampler="grid")
+    assert told == [None, "pruned", None]
+    monkeypatch.setattr(module, "train_joint", joint)
+    found = search(job, edits, tmp_path / "out", sampler="grid")
+    assert trained == batches
+    assert {record.number: record.state for record in found.records} == {0: "complete", 1: "pruned", 2: "complete"}
 
 
 def test_only_trials_over_one_base_that_come_one_after_another_train_at_once(

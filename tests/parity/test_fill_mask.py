@@ -81,6 +81,9 @@ def test_of_byte_level_tokens_too_and_words_keep_their_spaces(tmp_path: Path) ->
     masks = [span for span in spans if "<mask>" in "a <mask> b<mask>"[slice(*span)]]
     assert fill("a <mask> b<mask>", masks, [cat, cat], tokenizer) == "a the b the"
     assert fill("a <mask> b<mask>", masks, [tail, tail], tokenizer) == "aat bat"
+    tokenizer.add_tokens("##")
+    hashes = tokenizer.convert_tokens_to_ids("##")
+    assert fill("a <mask>", masks[:1], [hashes], tokenizer) == "a##"
 
 
 def test_what_is_written_round_a_mask_stays() -> None:

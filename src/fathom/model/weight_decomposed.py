@@ -94,13 +94,14 @@ class _Decomposed(torch.autograd.Function):
         base, first, second = layer.base, layer.first, layer.second
         hidden_TD, inner_RT, ratio_F, output = ctx.saved_tensors
         grad_TF = grad.reshape(-1, grad.shape[-1]).to(base.dtype)
-        length_F = column_sums(grad_TF * output.reshape(grad_TF.shape)).float()
-        bias_F = base.bias_F
-        if bias_F is not None:
-            sums_F = column_sums(grad_TF)
-            length_F = length_F - sums_F.float() * bias_F.float()
+        output_TF, bias_F = output.reshape(grad_TF.shape), base.bias_F
+        if bias_F is None:
+            turned_TF = output_TF * grad_TF
+        else:  # taken off before the sum: of two sums in low precision little is left where the bias is large
+            turned_TF = (output_TF - bias_F).mul_(grad_TF)
             if base.bias_slot is not None and base.bias_slot.learns:
-                base.store.accumulate(base.bias_slot, sums_F)
+                base.store.accumulate(base.bias_slot, column_sums(grad_TF))
+        length_F = column_sums(turned_TF).float()
         scaled_FR = _scaled(second.module.weight.data, ratio_F, base.dtype)
         scaled_RT = (scaled_FR.t() @ grad_TF.t()).mul_(layer.scale)
         second.accumulate((inner_RT.mul(layer.scale) @ grad_TF).t() * ratio_F[:, None])

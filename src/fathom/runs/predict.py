@@ -118,7 +118,10 @@ def _answer(
     predictor: Predictor, examples: Sequence[Mapping[str, Any]], probabilities: bool, batch_size: int
 ) -> list[dict[str, Any]]:
     from fathom.runs.preflight import cut_note
+    from fathom.serving.predictor import as_example
 
+    for number, example in enumerate(examples, 1):
+        predictor.task.check_input(as_example(example, number, predictor.form))
     rows: list[dict[str, Any]] = []
     with get_console().progress(len(examples), "predict") as progress:
         for example, prediction in zip(examples, predictor.predict(examples, batch_size), strict=True):

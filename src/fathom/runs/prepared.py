@@ -28,6 +28,7 @@ from fathom.tasks.writing import WritingTask
 from fathom.tokenization.items import ITEMS
 from fathom.tokenization.match import check_ids
 from fathom.tuning.adapter import Adapter
+from fathom.tuning.prefix import Prefix
 from fathom.tuning.trial import try_on_meta
 
 UNBOUNDED = 1 << 20
@@ -88,14 +89,19 @@ def longest(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def check_targets(recipe: Recipe, config: PreTrainedConfig) -> None:
-    """Refuse targets that leave no room for a strategy's virtual tokens among the positions of an encoder-decoder.
+    """Refuse targets that leave no room for a prefix among the positions of an encoder-decoder.
+
+    Other virtual tokens stand before what it reads, and take nothing from what it writes.
 
     Raises:
         ConfigError: They may be longer than what is left.
     """
-    virtual, positions = recipe.tuning.virtual_tokens, most_positions(config)
-    if not (virtual and positions is not None and config.is_encoder_decoder and isinstance(recipe.task, WritingTask)):
+    positions = most_positions(config)
+    if positions is None or not (config.is_encoder_decoder and isinstance(recipe.task, WritingTask)):
         return
+    if not isinstance(recipe.tuning, Prefix):
+        return
+    virtual = recipe.tuning.virtual_tokens
     if recipe.task.max_target_length >= positions - virtual:
         raise ConfigError(
             f"the model has {positions} positions, and the virtual tokens take {virtual}",

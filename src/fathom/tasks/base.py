@@ -216,6 +216,9 @@ class OpenTask(ABC):
         Labels unknown to the model raise a `DataError` that names `where` and the nearest known label.
         """
 
+    def check_input(self, example: Example) -> None:  # noqa: B027 (most tasks refuse nothing)
+        """Refuse an example that cannot be answered; called of every line of a file before the first is answered."""
+
     def encode_inputs(self, examples: Sequence[Example]) -> list[Features]:
         """Encode examples that are only to be answered: nothing that a task adds to learn from."""
         return self.encode(examples)

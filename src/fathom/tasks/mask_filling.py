@@ -14,7 +14,7 @@ from fathom.errors import DataError
 from fathom.tokenization.words import Span
 
 GOES_ON = "##"
-"""How WordPiece begins a piece that goes on with a word."""
+"""How WordPiece begins a piece that goes on with a word; of BPE two signs like any."""
 BEGINS = ("\u0120", "\u2581")
 """How byte-level BPE and SentencePiece begin a piece that begins one."""
 UNMARKED = frozenset({"WordPiece", "WordLevel"})
@@ -82,9 +82,9 @@ def fill(text: str, spans: Sequence[Span], tokens: Sequence[int], tokenizer: Pre
 def _join(before: str, mask: str, token: int, tokenizer: PreTrainedTokenizerBase) -> str:
     piece, word = str(tokenizer.convert_ids_to_tokens(token)), str(tokenizer.decode([token])).strip()
     space = mask[: len(mask) - len(mask.lstrip())]
-    if piece.startswith(GOES_ON):
+    kind = type(tokenizer.backend_tokenizer.model).__name__
+    if kind in UNMARKED and piece.startswith(GOES_ON):
         return before.rstrip() + word.removeprefix(GOES_ON)
     if piece.startswith(BEGINS):
         return before + (space or (" " if before and not before[-1].isspace() else "")) + word
-    unmarked = type(tokenizer.backend_tokenizer.model).__name__ in UNMARKED
-    return before + (space if unmarked else "") + word
+    return before + (space if kind in UNMARKED else "") + word

@@ -16,7 +16,7 @@ from fathom.data.example import IGNORED_LABEL, Example, Features
 from fathom.errors import DataError, ModelError
 from fathom.tasks.base import Batch, LossSum
 from fathom.tasks.language_model import LanguageModel, OpenLanguageTask
-from fathom.tasks.mask_filling import candidates, fill, likeliest, read_masks
+from fathom.tasks.mask_filling import MaskedText, candidates, fill, likeliest, read_masks
 from fathom.tasks.masking import choose, choose_spans, join_units, replace
 from fathom.tasks.whole_words import WordFinder
 from fathom.tokenization.encode import num_ids, special_tokens
@@ -106,22 +106,39 @@ class OpenMaskedLm(OpenLanguageTask):
         """The tokenizer's own special tokens around a sequence."""
         return self._around.prefix.tolist(), self._around.suffix.tolist()
 
+    def check_input(self, example: Example) -> None:
+        """Refuse a text that cannot be filled; see `_read`."""
+        self._read(example)
+
+    def _read(self, example: Example) -> MaskedText:
+        """Find the masks of a text.
+
+        Raises:
+            DataError: It has none, or one beyond what the model reads; or there is a second text.
+        """
+        if example.get("text_pair") is not None:
+            raise DataError(
+                "a second text beside one whose masks are to be filled", where=example["where"], mend="remove text_pair"
+            )
+        found, room = read_masks(example, self.tokenizer), self.max_length - self.overhead
+        if found.places[-1] >= room:
+            raise DataError(
+                f"a mask is token {found.places[-1] + 1} of the text, and the model reads {room}",
+                where=example["where"],
+                mend="shorten the text before it",
+            )
+        return found
+
     def encode_inputs(self, examples: Sequence[Example]) -> list[Features]:
         """Encode texts whose masks are to be filled, one sequence for each.
 
         Raises:
-            DataError: A text has no mask, or one beyond what the model reads.
+            DataError: See `_read`.
         """
         room = self.max_length - self.overhead
         features: list[Features] = []
         for index, example in enumerate(examples):
-            found = read_masks(example, self.tokenizer)
-            if found.places[-1] >= room:
-                raise DataError(
-                    f"a mask is token {found.places[-1] + 1} of the text, and the model reads {room}",
-                    where=example["where"],
-                    mend="shorten the text before it",
-                )
+            found = self._read(example)
             features.append(
                 {
                     "input_ids": self.frame_piece(np.array(found.ids[:room], dtype=np.int32)),

@@ -203,6 +203,17 @@ def test_what_cannot_be_filled_is_told(text: str, options: list[str], said: str,
     assert re.search(said, done.stderr), done.output
 
 
+def test_a_line_that_cannot_be_filled_is_told_before_any_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's answers appear together or not at all, so the last line must not cost the work on the others."""
+    folder = str(run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False).folder)
+    monkeypatch.setattr(Predictor, "predict", lambda *_: pytest.fail("a text was filled"))
+    (tmp_path / "in.txt").write_text("w1 [MASK]\nw2 w3\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"in\.txt:2: the text has no mask to fill"):
+        predict(folder, tmp_path / "in.txt")
+    with pytest.raises(DataError, match="input 2: a second text beside one whose masks are to be filled"):
+        predict(folder, ["w1 [MASK]", {"text": "w1 [MASK]", "text_pair": "w2"}])
+
+
 def test_a_long_text_is_filled_where_the_model_reads(tmp_path: Path) -> None:
     result = run(tmp_path, "bert", {"kind": "masked-lm"}, evaluate_before=False, verify_reload=False)
     [row] = predict(result.folder, ["w1 [MASK]" + " w2" * 30])

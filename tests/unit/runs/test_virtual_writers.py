@@ -85,6 +85,12 @@ def test_targets_leave_room_for_the_virtual_tokens(tmp_path):
         train(recipe_of(tmp_path, "bart", "run", "prompt", "data.max_length=62"))
 
 
+@pytest.mark.parametrize("kind", ["prompt", "p-tuning"])
+def test_before_the_source_they_take_nothing_from_the_targets(tmp_path, kind):
+    recipe = recipe_of(tmp_path, "bart", "run", kind, "task.max_target_length=62", "training.max_steps=1")
+    assert train(recipe).metrics["steps"] == 1
+
+
 def test_a_prefix_is_not_left_out_where_blocks_compute_again(tmp_path):
     with pytest.raises(ModelError, match=r"takes no earlier keys(.|\n)*use tuning 'prompt'"):
         train(recipe_of(tmp_path, "t5", "run", "prefix", "training.activation_checkpointing=true"))

@@ -44,8 +44,8 @@ SIDES = ("default", "tuned", "fathom")
 UNTUNED = "untuned"
 NEVER = 1_000_000_000
 QUICK_STEPS = 3
-STEPS = "steps"
-"""Ends the name of a result over a part of the training: of that the speed counts, of whole trainings the scores."""
+SCORES = "scores"
+"""Ends the name of a result of scores alone: trainings as long as scores need, where speed needs fewer steps."""
 COUNTED = ("steps", "real_units", "train_loss", "trl")
 """What is written of a run beside its scores where its time may not be."""
 TIMED = ("train_seconds", "real_units_per_s", "peak_memory_bytes", "load_before")
@@ -175,7 +175,7 @@ def settings_of(row: TaskRow, prepared: Prepared, plan: Plan) -> Figures:
 
 def compare(row: TaskRow, plan: Plan) -> Figures:
     """Run the rounds that are still missing and return the result with its summary."""
-    name = result_name(f"task-{row.name}" if plan.max_steps < 0 else f"task-{row.name}-{STEPS}")
+    name = result_name(f"task-{row.name}-{SCORES}" if plan.scores_only else f"task-{row.name}")
     name = f"quick-{name}" if plan.quick else name
     data = plan.folder(row) / "data"
     shutil.rmtree(data, ignore_errors=True)

@@ -96,6 +96,13 @@ def _corpus_rows() -> Iterator[list[str]]:
             f"{result['needed_r2']:g}",
             verdict,
         ]
+    for family, facts in read_result("not-taken").get("families", {}).items():
+        yield [
+            f"steps of {family} with compiled blocks ({facts['seconds_to_compile']:.0f} s to compile), times as fast",
+            span(facts["compiled_over_plain"]),
+            "",
+            f"not taken; nor are batches made ahead, which could save {facts['batch_share']:.1%} of a step",
+        ]
 
 
 def render_pretrained_or_random() -> str:

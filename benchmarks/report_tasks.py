@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.compare_tasks import STEPS
+from benchmarks.compare_tasks import SCORES
 from benchmarks.processor import in_fp32
 from benchmarks.rounds import Figures, read_result
 from benchmarks.tables import span, table
@@ -18,7 +18,7 @@ OTHERS = ("default", "tuned")
 
 def render_tasks() -> str:
     """Return the tables of scores and of speeds; empty where nothing is measured."""
-    rows = [name for task in TASKS for name in (f"task-{task}", f"task-{task}-{STEPS}")]
+    rows = [name for task in TASKS for name in (f"task-{task}", f"task-{task}-{SCORES}")]
     names = [name for row in rows for name in (row, in_fp32(row))]
     found = {name: result for name in names if "summary" in (result := read_result(name))}
     if not found:

@@ -52,7 +52,9 @@ QUICK = Grid(64, 64, (2, 4, 8), (256, 512, 1024), 256, 2, 3)
 class Bench:
     """One model of the grid, ready to step."""
 
-    def __init__(self, grid: Grid, depth: int, tokens: int, folder: Path) -> None:
+    def __init__(
+        self, grid: Grid, depth: int, tokens: int, folder: Path, architecture: str = "gpt2", task: str = "causal-lm"
+    ) -> None:
         import numpy as np
 
         from fathom.device import probe_machine
@@ -63,11 +65,11 @@ class Bench:
         sequences = tokens // grid.length
         raw = {
             "model": {
-                "kind": "new", "architecture": "gpt2", "depth": depth, "width": grid.width,
+                "kind": "new", "architecture": architecture, "depth": depth, "width": grid.width,
                 "positions": grid.length, "dropout": 0.0, "tokenizer": str(folder),
             },
             "data": {"train": str(folder / "corpus.txt"), "max_length": grid.length, "validation_fraction": 0},
-            "task": "causal-lm",
+            "task": task,
             "training": {
                 "max_steps": 1000, "batch_size": sequences, "threads": THREADS, "evaluate_before": False, "seed": 1
             },
@@ -77,7 +79,7 @@ class Bench:
         recipe = resolve(Recipe.model_validate(raw), machine)
         data = prepare_data(recipe)
         prepared = prepare_model(recipe, data, machine)
-        self.work = prepared.work
+        self.work, self.anatomy = prepared.work, prepared.anatomy
         self.work.model.train()
         places = {name: prepared.anatomy.component_of(name) for name in self.work.parameters.slots}
         self.optimizer = open_optimizer(recipe.training.optimizer, self.work.parameters, recipe.training, places)
@@ -107,7 +109,7 @@ def write_corpus(folder: Path, windows: int, length: int) -> None:
     from transformers import PreTrainedTokenizerFast
 
     words = [f"w{number}" for number in range(2000)]
-    special = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>"}
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>", "mask_token": "<mask>"}
     backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*special.values(), *words])}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=backend, **special).save_pretrained(folder)

@@ -27,6 +27,7 @@ class Row:
         learning_rate: Peak, with linear decay after a tenth of warmup.
         tokenizer: `characters` or `minilm`.
         vocabulary: Rows of the word table; 0 for the tokenizer's.
+        lora_rank: Of updates beside every projection of the blocks, all else frozen; 0 where every weight learns.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     model_type: str = ""
     """Of transformers; left out, gpt2 or bert by the objective."""
     needs_gpu: bool = False
+    lora_rank: int = 0
 
 
 GPT = {"n_layer": 6, "n_head": 6, "n_embd": 384, "n_positions": 256}
@@ -52,6 +54,11 @@ LLAMA = {
     "intermediate_size": 5632, "max_position_embeddings": 2048,
 }  # fmt: skip
 """TinyLlama: 1.1 billion parameters."""
+LLAMA_8B = {
+    "num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "intermediate_size": 14336, "max_position_embeddings": 8192,
+}  # fmt: skip
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 BERT_BASE = {"num_hidden_layers": 12, "hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 ROWS = {
     row.name: row
@@ -72,6 +79,20 @@ ROWS = {
             32_000,
             model_type="llama",
             needs_gpu=True,
+        ),
+        Row(
+            "gpu-llama-8b-lora",
+            "causal-lm",
+            LLAMA_8B,
+            4096,
+            1,
+            20,
+            2e-4,
+            "minilm",
+            32_000,
+            model_type="llama",
+            needs_gpu=True,
+            lora_rank=8,
         ),
         Row("gpu-bert-base", "masked-lm", BERT_BASE, 128, 512, 100, 5e-4, "minilm", needs_gpu=True),
     )
@@ -122,7 +143,9 @@ def model_folder(row: Row, work: Path) -> Path:
     ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0} if causal else {}
     kind = row.model_type or ("gpt2" if causal else "bert")
     config = AutoConfig.for_model(kind, **row.config, vocab_size=size, **ends)
-    model: Any = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_config(config)
+    auto = AutoModelForCausalLM if causal else AutoModelForMaskedLM
+    half = {"dtype": torch.bfloat16} if row.lora_rank else {}  # frozen, and in fp32 twice the disk
+    model: Any = auto.from_config(config, **half)
     model.save_pretrained(temporary)
     temporary.rename(folder)
     return folder
@@ -171,6 +194,8 @@ def fathom_recipe(row: Row, work: Path, output: Path, options: dict[str, Any]) -
         "model": {"name": str(model_folder(row, work))},
         "data": {"train": str(files["train"]), "validation": str(files["validation"]), "max_length": row.window},
         "task": row.objective,
+        # the peer's options: nothing of a head learns, alpha 16
+        **({"tuning": {"kind": "lora", "rank": row.lora_rank}} if row.lora_rank else {}),
         "training": training,
         "output": str(output),
     }
@@ -206,7 +231,8 @@ def score(model: Any, row: Row, work: Path) -> float:
         hidden = torch.rand(windows.shape, generator=torch.Generator().manual_seed(0)) < 0.15
         labels[~hidden] = -100
         inputs = windows.masked_fill(hidden, tokenizer.mask_token_id)
-    model = model.float().eval()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, inputs, labels = model.float().eval().to(device), inputs.to(device), labels.to(device)
     with torch.inference_mode():
         losses = [
             model(input_ids=inputs[i : i + 8], labels=labels[i : i + 8]).loss for i in range(0, SCORED_WINDOWS, 8)

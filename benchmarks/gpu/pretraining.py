@@ -1,9 +1,10 @@
 """Pretraining on a GPU: tokens per second and model FLOPs utilisation of Fathom beside the Trainer.
 
-`python -m benchmarks.gpu.pretraining` runs GPT-2 124M, a 1.1B Llama and BERT-base from random weights, alternating,
-each run a fresh process; utilisation is the share of the machine's own best bf16 product, measured here. `--tiny` runs
-every row with small widths and two steps, on a CPU too: it shows that the script works, and no figure from it counts.
-The bars: 50% and 55% of the best product, and 600,000 tokens a second for BERT-base.
+`python -m benchmarks.gpu.pretraining` runs GPT-2 124M, a 1.1B Llama and BERT-base from random weights, and LoRA of rank
+8 on a Llama of 8B's shape beside PEFT (one window of 4,096 tokens a step), alternating, each run a fresh process;
+utilisation is the share of the machine's own best bf16 product, measured here. `--tiny` runs every row with small
+widths and two steps, on a CPU too: it shows that the script works, and no figure from it counts. The bars: 50% and 55%
+of the best product, and 600,000 tokens a second for BERT-base; LoRA has none of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def best_product() -> float:
 
 
 def training_flops_per_token(row: Row, work: Path) -> float:
-    """Return 6 for each weight that multiplies every token, and 12 * width * window of each block's attention.
+    """Return 6 for each weight that multiplies every token (4 if frozen), 12 * width * window for a block's attention.
 
     The vocabulary head counts for the labelled positions only; a causal model sees half of the window.
     """
@@ -63,6 +64,8 @@ def training_flops_per_token(row: Row, work: Path) -> float:
     causal = row.objective == "causal-lm"
     attention = 12 * config.hidden_size * row.window * config.num_hidden_layers * (0.5 if causal else 1.0)
     head = 6 * config.hidden_size * config.vocab_size * (1.0 if causal else 0.15)
+    if row.lora_rank:  # no gradient of the frozen weights; the updates' own products are left out
+        return float(4 * weights + attention + head * 4 / 6)
     return float(6 * weights + attention + head)
 
 
@@ -82,6 +85,9 @@ def measure(row: Row, plan: Plan, peak: float) -> Figures:
         "best_product_flops_per_s": peak,
         "training_flops_per_token": flops,
         "real_tokens_per_s": {peer: summarize(values) for peer, values in speed.items()},
+        "peak_memory_bytes": {
+            peer: summarize([turn["peers"][peer]["peak_memory_bytes"] for turn in result["rounds"]]) for peer in PEERS
+        },
         "utilisation": {peer: flops * median(values) / peak for peer, values in speed.items()},
         "needed_utilisation": UTILISATION.get(row.name),
         "needed_tokens_per_s": TOKENS_PER_S.get(row.name),

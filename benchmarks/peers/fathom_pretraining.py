@@ -37,7 +37,10 @@ def main() -> None:
         metrics = json.loads((scratch / "run" / "metrics.json").read_text(encoding="utf-8"))
         from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
-        auto = AutoModelForCausalLM if row.objective == "causal-lm" else AutoModelForMaskedLM
+        if row.lora_rank:
+            from peft import AutoPeftModelForCausalLM as auto
+        else:
+            auto = AutoModelForCausalLM if row.objective == "causal-lm" else AutoModelForMaskedLM
         timing = metrics["timing"]
         result = {
             "peer": "fathom",

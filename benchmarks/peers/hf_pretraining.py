@@ -66,7 +66,7 @@ def main() -> None:
     import transformers
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-    from benchmarks.pretraining import ROWS, corpus, model_folder, score
+    from benchmarks.pretraining import LORA_TARGETS, ROWS, corpus, model_folder, score
 
     torch.set_num_threads(arguments.threads)
     row = ROWS[arguments.row]
@@ -75,7 +75,12 @@ def main() -> None:
     transformers.set_seed(arguments.seed)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     causal = row.objective == "causal-lm"
-    model = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_pretrained(folder)
+    half = {"dtype": torch.bfloat16} if row.lora_rank and arguments.mode == "tuned" else {}
+    model = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_pretrained(folder, **half)
+    if row.lora_rank:
+        from peft import LoraConfig, get_peft_model
+
+        model = get_peft_model(model, LoraConfig(r=row.lora_rank, lora_alpha=16, target_modules=list(LORA_TARGETS)))
     files = corpus(arguments.work)
     train = windows(files["train"], tokenizer, row.window, framed=not causal)
     collator: Any = transformers.default_data_collator
@@ -104,7 +109,7 @@ def main() -> None:
     began = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - began
-    peak = peak_resident_bytes()
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident_bytes()
     trained_at = seconds_since_start()
     tokens = steps * row.batch_size * row.window
     result = {

@@ -12,6 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast, pipeline
 
 import fathom
+from fathom.errors import ModelError
 from fathom.tasks.mask_filling import fill
 from languages_for_tests import SIZE, make_model, make_tokenizer
 
@@ -92,3 +93,14 @@ def test_what_is_written_round_a_mask_stays() -> None:
     assert fill("Odd  WORD, [MASK]!", [(11, 17)], [ids["w1"]], tokenizer) == "Odd  WORD, w1!"
     assert fill("un [MASK] x", [(3, 9)], [ids["##able"]], tokenizer) == "unable x"
     assert fill("北[MASK]", [(1, 7)], [ids["京"]], tokenizer) == "北京"
+
+
+def test_a_token_without_a_row_is_named_where_a_text_has_it(tmp_path: Path) -> None:
+    """Published tables lack rows of added tokens; torch would say 'index out of range'."""
+    make_model("bert").save_pretrained(tmp_path)
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens("<picture>")
+    tokenizer.save_pretrained(tmp_path)
+    assert fathom.predict(str(tmp_path), ["w1 [MASK]"])[0]["masks"]
+    with pytest.raises(ModelError, match=r"have no row(.|\n)*<picture>"):
+        fathom.predict(str(tmp_path), ["w1 [MASK] <picture>"])

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fathom.data.corpus.mixture import MixtureSampler
@@ -26,7 +25,7 @@ from fathom.runs.preflight import check_trainable
 from fathom.tasks.base import OpenTask
 from fathom.tasks.writing import WritingTask
 from fathom.tokenization.items import ITEMS
-from fathom.tokenization.match import check_ids
+from fathom.tokenization.match import check_ids, short_table
 from fathom.tuning.adapter import Adapter
 from fathom.tuning.prefix import Prefix
 from fathom.tuning.trial import try_on_meta
@@ -163,11 +162,8 @@ def check_rows(tokenizer: Any, model: PreTrainedModel, stores: Iterable[Sequence
     """
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         return  # a model that sees or hears, which may have no table
-    table = model.get_input_embeddings()
-    if not isinstance(table, nn.Embedding):
-        return
-    rows = table.num_embeddings
-    if max(tokenizer.get_vocab().values(), default=0) < rows:
+    rows = short_table(tokenizer, model.get_input_embeddings())
+    if rows is None:
         return
     for store in stores:
         check_ids(tokenizer, rows, store.used_ids())

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from fathom import catalog, device
 from fathom.data.batch import model_inputs
@@ -24,6 +25,7 @@ from fathom.serving.generate.spoken import Transcriber
 from fathom.tasks.base import Batch, OpenTask, Task
 from fathom.tasks.masked_lm import OpenMaskedLm
 from fathom.tasks.speech_whisper import OpenWhisper
+from fathom.tokenization.match import check_ids, short_table
 
 Precision = Literal["fp32", "bf16"]
 WINDOW_BATCHES = 16
@@ -75,6 +77,10 @@ class Predictor:
         self.transcriber = Transcriber(model, task) if isinstance(task, OpenWhisper) else None
         """For a task that writes down what it hears."""
         self._device = next(model.parameters()).device
+        published = isinstance(model, PreTrainedModel) and model.main_input_name == "input_ids"
+        table = cast(PreTrainedModel, model).get_input_embeddings() if published else None
+        self._rows = short_table(task.tokenizer, table)
+        """Of an embedding table that lacks some of the tokenizer's tokens, as published ones may."""
         self.folder: Path | None = None
         """Where it was loaded from."""
 
@@ -139,6 +145,8 @@ class Predictor:
 
     def _predict_window(self, examples: Sequence[Example], batch_size: int) -> Iterator[dict[str, Any]]:
         features = self.task.encode_inputs(examples)
+        if self._rows is not None:
+            check_ids(self.task.tokenizer, self._rows, {int(id) for one in features for id in one["input_ids"]})
         lengths = [num_positions(feature) + self.task.source_positions for feature in features]
         order = np.argsort(lengths, kind="stable")[::-1]
         raw: list[Any] = [None] * len(features)

@@ -39,6 +39,21 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfi
         _refuse(tokenizer, rows, [number for number in tokenizer.get_vocab().values() if number not in added])
 
 
+def short_table(tokenizer: object, table: object) -> int | None:
+    """Return the rows of an embedding table that lacks some of a tokenizer's tokens; None where it has all.
+
+    Args:
+        tokenizer: Of a model that sees or hears its processor, which gives no ids.
+        table: The model's input embeddings, if it has such.
+    """
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+    if not isinstance(tokenizer, PreTrainedTokenizerBase) or not isinstance(table, nn.Embedding):
+        return None
+    return table.num_embeddings if max(tokenizer.get_vocab().values(), default=0) >= table.num_embeddings else None
+
+
 def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int, ids: Collection[int]) -> None:
     """Refuse ids that occur in a text and have no row in the embedding table.
 
